@@ -1,0 +1,64 @@
+"""Which processor a rank computes on, and with how many threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping, Sequence
+
+
+def available_cpus() -> int:
+    """CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_gpu(gpus: Sequence[str], local_rank: int, worker: int = 0, ranks: int = 1) -> int | None:
+    """The index of the GPU that a rank takes, or None where there is none.
+
+    Every rank sees all GPUs of its node (NCCL's peer-to-peer needs that) and takes one; several
+    workers on one machine take turns.
+
+    Args:
+        gpus: as the rank sees them.
+        local_rank: from 0, on this node.
+        worker: number of the worker on this machine, from 0.
+        ranks: of each worker on this machine.
+    """
+    return (worker * ranks + local_rank) % len(gpus) if gpus else None
+
+
+def prepare(env: MutableMapping[str, str], threads: int) -> None:
+    """Set what TensorFlow and Keras read when they are imported.
+
+    Args:
+        env: ``os.environ``, before TensorFlow is imported.
+        threads: that this rank may use.
+    """
+    env["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says
+    env.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    env.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
+    """Give TensorFlow its threads and its GPU.
+
+    Returns:
+        The name of the GPU, the same for no two ranks of a node, or None on a CPU.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        pass  # TensorFlow has run before in this process (a notebook, a test): it keeps its own
+    gpus = tf.config.list_physical_devices("GPU")
+    index = choose_gpu([gpu.name for gpu in gpus], local_rank, worker, ranks)
+    if index is None:
+        return None
+    tf.config.set_visible_devices(gpus[index], "GPU")
+    tf.config.experimental.set_memory_growth(gpus[index], True)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = visible.split(",") if visible else [str(i) for i in range(len(gpus))]
+    return f"{os.uname().nodename}/{names[index]}"

@@ -1,0 +1,60 @@
+"""The one place that loads Horovod."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+INSTALL = (
+    "uv builds it with `uv sync` (5 to 8 minutes, needs a C++ compiler); see docs/install.md. "
+    "One rank per trial works without it: leave --ranks out"
+)
+
+
+class RanksUnavailableError(RuntimeError):
+    """More than one rank is asked for, and what that needs is missing."""
+
+
+def load() -> ModuleType:
+    """``horovod.tensorflow``.
+
+    mpi4py comes first: Horovod's library was linked against an Open MPI in a build folder that
+    is gone by now, and finds ``libmpi`` only if mpi4py has loaded it. mpi4py must not initialise
+    MPI by itself: a rank that meets the others through Gloo has no MPI to initialise.
+
+    Raises:
+        RanksUnavailableError: Horovod or mpi4py is not installed, or does not load.
+    """
+    try:
+        import mpi4py
+
+        mpi4py.rc.initialize = False
+        from mpi4py import MPI  # noqa: F401  # loads libmpi
+    except (ImportError, RuntimeError) as error:
+        raise RanksUnavailableError(
+            f"more than one rank needs Horovod, and Horovod needs mpi4py, which does not load: {error}. "
+            f"{INSTALL}."
+        ) from error
+    try:
+        import horovod.tensorflow as hvd
+
+        hvd.gloo_built()  # loads the compiled library
+    except Exception as error:  # a library built for another TensorFlow fails in many ways
+        raise RanksUnavailableError(
+            f"more than one rank needs Horovod, which does not load: {error}. {INSTALL}."
+        ) from error
+    return hvd  # type: ignore[no-any-return]
+
+
+def check() -> None:
+    """Find out cheaply, without TensorFlow, whether Horovod and mpi4py are installed.
+
+    Raises:
+        RanksUnavailableError: one of them is not.
+    """
+    from importlib.util import find_spec
+
+    for package in ("horovod", "mpi4py"):
+        if find_spec(package) is None:
+            raise RanksUnavailableError(
+                f"more than one rank needs {package}, which is not installed. {INSTALL}."
+            )

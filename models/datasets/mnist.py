@@ -1,0 +1,103 @@
+"""Handwritten digits of 28 x 28 pixels."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from models.dataset import Dataset, Split
+from models.datasets.digits import Samples
+from models.reference import ModelError
+
+ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+Folder = Annotated[str, Field(description="the folder that holds mnist.npz")]
+
+
+def mnist(
+    *,
+    train: Samples | None = None,
+    validation: Samples | None = None,
+    folder: Folder | None = None,
+) -> Dataset:
+    """MNIST: 70,000 handwritten digits of 28 x 28 pixels, scaled to [0, 1].
+
+    The first 50,000 of the 60,000 training images are for training, the other 10,000 for
+    validation; the test images stay untouched. ``mnist.npz`` is looked for in ``folder``, in the
+    folder that the environment variable HPC_DATA names, in Keras' cache, and is downloaded into
+    that cache where it is nowhere.
+
+    Args:
+        train: take only the first so many training images.
+        validation: take only the first so many validation images.
+        folder: where ``mnist.npz`` lies.
+
+    Raises:
+        ModelError: the file is not in the folder given, or can't be downloaded.
+
+    Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database, 1998.
+    """
+    # keras.datasets.mnist.load_data() is avoided for a file that is there: it checks the hash of
+    # the zip rather than of the arrays, and deletes a copy that was packed differently.
+    with np.load(_find(folder) or _download(_cached()), allow_pickle=False) as arrays:
+        x = (arrays["x_train"] / np.float32(255)).astype(np.float32)
+        y = arrays["y_train"].astype(np.int32)
+    return Dataset(
+        train=Split(x[:50_000], y[:50_000]).first(train),
+        validation=Split(x[50_000:], y[50_000:]).first(validation),
+        num_classes=10,
+    )
+
+
+def mnist_problem(options: Mapping[str, Any]) -> str | None:
+    """Why the data can't be had where the options say, or None."""
+    try:
+        _find(options.get("folder"))
+    except ModelError as error:
+        return str(error)
+    return None
+
+
+def _find(folder: str | None) -> Path | None:
+    """The file; None if it has to be downloaded."""
+    named = folder or os.environ.get("HPC_DATA")
+    if named:
+        path = Path(named).expanduser() / "mnist.npz"
+        if path.is_file():
+            return path
+        origin = "data.folder" if folder else "HPC_DATA"
+        raise ModelError(f"there is no mnist.npz in {named}, the folder that {origin} names")
+    return _cached() if _cached().is_file() else None
+
+
+def _cached() -> Path:
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    return home / "datasets" / "mnist.npz"
+
+
+def _download(cached: Path) -> Path:
+    """Fetch the file into Keras' cache; several workers may do so at once, by atomic renames."""
+    import keras
+
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    scratch = tempfile.mkdtemp(prefix=".mnist-", dir=cached.parent)
+    try:
+        path = keras.utils.get_file("mnist.npz", ORIGIN, file_hash=SHA256, cache_dir=scratch)
+        os.replace(path, cached)
+    except Exception as error:
+        raise ModelError(
+            f"mnist.npz is not in {cached.parent} and can't be downloaded ({error}); put it into a "
+            "folder and name that in the environment variable HPC_DATA, or in the sweep: "
+            "data: {name: mnist, folder: …}"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return cached

@@ -1,0 +1,265 @@
+"""Finding a model or dataset by the name a sweep gives it, without loading TensorFlow.
+
+A name is one of ours (``mlp``), ``file.py:function`` or ``package.module:function``. What a
+function of the user's takes is read from its source text, not by importing it: their file may
+import TensorFlow at its top, and a login node has better things to do.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+
+class ModelError(ValueError):
+    """A model or dataset that can't be found, or doesn't hold to its contract."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a model or dataset.
+
+    Attributes:
+        name: of the argument.
+        required: whether it has no default.
+        default: its default, None if it has none or it can't be read without running code.
+        type: what its values have to be; ``typing.Any`` where nothing is said.
+    """
+
+    name: str
+    required: bool = False
+    default: Any = None
+    type: Any = Any
+
+    def problem(self, value: object) -> str | None:
+        """Why the value won't do, as ``0 is not a whole number of at least 1``, or None."""
+        try:
+            TypeAdapter(self.type).validate_python(value, strict=True)
+        except ValidationError as error:
+            wanted = self.wanted() or error.errors()[0]["msg"]
+            return f"{value!r} is not {wanted}{_near(str(value), _literals(self.type))}"
+        return None
+
+    def wanted(self) -> str:
+        """What its values have to be, in words; empty where nothing is said."""
+        return _described(self.type)
+
+
+def _described(kind: Any) -> str:
+    words = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+    if kind in words:
+        return words[kind]
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) is Annotated:
+        said = [extra.description for extra in kind.__metadata__ if getattr(extra, "description", None)]
+        if said:
+            return str(said[0])
+    return next(filter(None, map(_described, get_args(kind))), "")
+
+
+def _literals(kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return [str(choice) for choice in get_args(kind)]
+    return [choice for part in get_args(kind) for choice in _literals(part)]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model or dataset takes.
+
+    Attributes:
+        parameters: by name, in the order of the definition.
+        open: whether it takes any further name too, or nothing is known of what it takes.
+    """
+
+    parameters: Mapping[str, Parameter]
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model or dataset by name.
+
+    Attributes:
+        text: as the sweep gives it.
+        kind: ``model`` or ``dataset``, for messages.
+        builtin: the functions that have a name of their own.
+        problems: for some of those, what can be wrong with arguments that are right one by one.
+        folder: where ``file.py`` is looked for.
+    """
+
+    text: str
+    kind: str
+    builtin: Mapping[str, Callable[..., Any]]
+    problems: Mapping[str, Callable[[Mapping[str, Any]], str | None]]
+    folder: Path
+
+    @property
+    def is_builtin(self) -> bool:
+        return self.text in self.builtin
+
+    def signature(self) -> Signature:
+        """What the function takes.
+
+        Raises:
+            ModelError: there is no such name, file, module or function.
+        """
+        if self.is_builtin:
+            return signature_of(self.builtin[self.text])
+        source, name = self.source(), self.text.rpartition(":")[2]
+        try:
+            tree = ast.parse(source.read_bytes(), str(source))
+        except SyntaxError as error:
+            raise ModelError(f"{source}, line {error.lineno}: {error.msg}") from None
+        bound: dict[str, ast.stmt] = {}
+        for statement in tree.body:
+            for target in _names(statement):
+                bound[target] = statement
+        if name not in bound:
+            functions = [n for n, s in bound.items() if isinstance(s, ast.FunctionDef)]
+            raise ModelError(
+                f"there is no function {name!r} in {source}{_near(name, functions)}; "
+                f"it has {', '.join(functions) or 'none'}"
+            )
+        definition = bound[name]
+        if not isinstance(definition, ast.FunctionDef) or definition.decorator_list:
+            return Signature({}, open=True)
+        return _signature_of_source(definition)
+
+    def problem(self, arguments: Mapping[str, Any]) -> str | None:
+        """What is wrong with arguments that are right one by one, as far as it can be told."""
+        check = self.problems.get(self.text)
+        return check(arguments) if check else None
+
+    def source(self) -> Path:
+        """The file that holds a function of the user's.
+
+        Raises:
+            ModelError: there is no such file or module, or the name is not ``…:function``.
+        """
+        place, colon, name = self.text.rpartition(":")
+        if not colon or not name.isidentifier() or not place:
+            raise ModelError(
+                f"there is no {self.kind} {self.text!r}{_near(self.text, self.builtin)}; there are "
+                f"{', '.join(self.builtin)}, or your own as file.py:function or package.module:function"
+            )
+        if place.endswith(".py"):
+            path = (self.folder / place).resolve()
+            if not path.is_file():
+                raise ModelError(f"there is no file {path}{_near(path.name, _files(path.parent))}")
+            return path
+        return _module_file(place, self.folder)
+
+    def resolve(self) -> Callable[..., Any]:
+        """The function itself, importing the user's module if it is theirs.
+
+        Raises:
+            ModelError: there is no such function, or importing its module fails.
+        """
+        if self.is_builtin:
+            return self.builtin[self.text]
+        path, (place, _, name) = self.source(), self.text.rpartition(":")
+        if place.endswith(".py"):
+            module_name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+            spec = importlib.util.spec_from_file_location(module_name, path)
+            if spec is None or spec.loader is None:
+                raise ModelError(f"{path} is not a Python file")
+            if str(path.parent) not in sys.path:
+                sys.path.append(str(path.parent))  # so that it may import its neighbours
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[module_name] = module
+            spec.loader.exec_module(module)
+        else:
+            if str(self.folder) not in sys.path:
+                sys.path.append(str(self.folder))
+            module = importlib.import_module(place)
+        function = getattr(module, name, None)
+        if not callable(function):
+            raise ModelError(f"{self.text}: {name} is {function!r}, not a function")
+        return function  # type: ignore[no-any-return]
+
+    def digest(self) -> str:
+        """SHA-256 of the user's file, so that a change of code is noticed; empty for ours."""
+        return "" if self.is_builtin else hashlib.sha256(self.source().read_bytes()).hexdigest()
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """What a function that is already imported takes."""
+    parameters, takes_any = {}, False
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            takes_any = True
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        annotation = parameter.annotation
+        if isinstance(annotation, str):  # one by one: the return type may name Keras, not imported
+            annotation = eval(annotation, function.__globals__)
+        annotation = Any if annotation is inspect.Parameter.empty else annotation
+        default = None if required else parameter.default
+        parameters[name] = Parameter(name, required, default, annotation)
+    return Signature(parameters, takes_any)
+
+
+def _signature_of_source(definition: ast.FunctionDef) -> Signature:
+    arguments = definition.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    defaults = missing + list(arguments.defaults) + list(arguments.kw_defaults)
+    parameters = {}
+    for argument, default in zip([*positional, *arguments.kwonlyargs], defaults, strict=True):
+        known = {"int": int, "float": float, "str": str, "bool": bool}
+        annotation = argument.annotation
+        kind = known.get(annotation.id) if isinstance(annotation, ast.Name) else None
+        try:
+            value = None if default is None else ast.literal_eval(default)
+        except ValueError:
+            value = None
+        parameters[argument.arg] = Parameter(argument.arg, default is None, value, kind or Any)
+    return Signature(parameters, arguments.kwarg is not None)
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return [statement.name]
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return [alias.asname or alias.name.partition(".")[0] for alias in statement.names]
+    if isinstance(statement, (ast.If, ast.Try, ast.With)):
+        return [name for inner in statement.body for name in _names(inner)]
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _module_file(module: str, folder: Path) -> Path:
+    """The file of a module, found without importing its packages."""
+    search: list[str] | None = [*sys.path, str(folder)]
+    spec = None
+    for part in module.split("."):
+        spec = importlib.machinery.PathFinder.find_spec(part, search) if search else None
+        if spec is None:
+            raise ModelError(f"there is no module {module!r} ({part!r} is not found)")
+        search = list(spec.submodule_search_locations or [])
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise ModelError(f"the module {module!r} has no Python source")
+    return Path(spec.origin)
+
+
+def _files(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob("*.py")]
+
+
+def _near(word: str, choices: Mapping[str, Any] | list[str]) -> str:
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f' (did you mean "{near[0]}"?)' if near else ""

@@ -1,0 +1,36 @@
+"""What came out: the folder of a run, records, tables."""
+
+from results.records import Records
+from results.run import (
+    REASONS,
+    STATES,
+    Attempt,
+    Plan,
+    Run,
+    RunError,
+    TrialState,
+    create,
+    replacing,
+    write_text,
+)
+from results.table import FORMATS, cell, leaderboard, render, save, table
+
+__all__ = [
+    "FORMATS",
+    "REASONS",
+    "STATES",
+    "Attempt",
+    "Plan",
+    "Records",
+    "Run",
+    "RunError",
+    "TrialState",
+    "cell",
+    "create",
+    "leaderboard",
+    "render",
+    "replacing",
+    "save",
+    "table",
+    "write_text",
+]

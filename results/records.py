@@ -1,0 +1,82 @@
+"""Records: lines of JSON that say what happened, appended and never changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Records:
+    """Appends records to one file; the only writer of it.
+
+    Each record is written by one call, so a killed process leaves a torn last line at worst.
+
+    Args:
+        path: of the file, made with its folder where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")  # ends the line that an earlier writer was killed in
+
+    def append(self, record: str, **entries: Any) -> None:
+        """Append one record of the kind ``record``, with the time."""
+        line = json.dumps(
+            {"record": record, "time": round(time.time(), 3), **finite(entries)}, allow_nan=False
+        )
+        data = line.encode() + b"\n"
+        while data:
+            data = data[os.write(self._file, data) :]
+
+    def close(self) -> None:
+        """Bring the file to the disk and close it."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+
+def finite(value: Any) -> Any:
+    """The value with NaN and infinities as None: JSON has no words for them."""
+    if isinstance(value, Mapping):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Tail:
+    """Reads what has been appended to a folder of records since the last time.
+
+    Args:
+        folder: with one ``.jsonl`` file per writer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._offsets: dict[Path, int] = {}
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """New records, file by file. A torn line is skipped; a last one may yet be completed."""
+        for path in sorted(self._folder.glob("*.jsonl")):
+            start = self._offsets.get(path, 0)
+            if path.stat().st_size <= start:
+                continue
+            with path.open("rb") as file:
+                file.seek(start)
+                data = file.read()
+            complete = data.rfind(b"\n") + 1
+            self._offsets[path] = start + complete
+            for line in data[:complete].splitlines():
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(record, dict) and "record" in record:
+                    yield record

@@ -1,0 +1,286 @@
+"""The folder of a run, and what its records say of every trial."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from results.records import Records, Tail
+
+STATES = ("waiting", "running", "finished", "pruned", "failed")
+REASONS = ("error", "diverged", "out-of-memory", "timeout", "node-failure", "cancelled")
+
+
+class RunError(ValueError):
+    """A folder that is no run, or not one that can be used as asked."""
+
+
+@dataclass
+class Attempt:
+    """One try at a trial.
+
+    Attributes:
+        state: running, finished, pruned or failed.
+        reason: of a failure, one of ``REASONS``; else empty.
+        error: what went wrong, its traceback included; else empty.
+        epochs: how many were completed.
+        metrics: the values at the end of the last epoch, by name.
+        best: the best value of the objective, if any epoch was completed.
+        seconds: how long it took, so far or in all.
+        ranks: that trained it together.
+        job_id: of the job that trained it.
+        node: the host of rank 0.
+        code: digest of the user's model and dataset files.
+        history: the metrics of every epoch, if they are kept.
+    """
+
+    state: str = "running"
+    reason: str = ""
+    error: str = ""
+    epochs: int = 0
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    best: float | None = None
+    seconds: float | None = None
+    ranks: int | None = None
+    job_id: str = ""
+    node: str = ""
+    code: str = ""
+    started: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class TrialState:
+    """What is known of one trial: its hyperparameters, and every attempt at it by number."""
+
+    trial_id: str
+    index: int
+    params: dict[str, Any]
+    seed: int
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+
+    @property
+    def attempt(self) -> Attempt:
+        """The one that counts: the first that ended well, else the latest."""
+        for attempt in self.attempts.values():
+            if attempt.state in ("finished", "pruned"):
+                return attempt
+        return self.attempts[max(self.attempts)] if self.attempts else Attempt(state="waiting")
+
+    @property
+    def state(self) -> str:
+        return self.attempt.state
+
+
+class Run:
+    """A run as its folder tells it. Reading it needs no scheduler and changes nothing.
+
+    Args:
+        folder: of the run.
+        keep_epochs: whether to keep the metrics of every epoch, which a table by epochs needs.
+
+    Raises:
+        RunError: there is no such folder, or it is not one of a run.
+    """
+
+    def __init__(self, folder: str | Path, *, keep_epochs: bool = False) -> None:
+        self.folder = Path(folder)
+        if not self.sweep_file.is_file():
+            state = "holds no sweep.yaml" if self.folder.is_dir() else "does not exist"
+            raise RunError(f"{self.folder} is not the folder of a run: it {state}.")
+        self.name = self.folder.name
+        self.metric, self.mode = "val_loss", "min"
+        self.space: list[str] = []
+        self.trials: dict[str, TrialState] = {}
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self._keep_epochs = keep_epochs
+        self._tail = Tail(self.records)
+        self.refresh()
+
+    @property
+    def sweep_file(self) -> Path:
+        return self.folder / "sweep.yaml"
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records"
+
+    @property
+    def jobs_folder(self) -> Path:
+        return self.folder / "jobs"
+
+    def refresh(self) -> None:
+        """Take in what has been recorded since the last time."""
+        for record in self._tail.read():
+            handle = getattr(self, f"_on_{record['record']}", None)
+            if handle:
+                handle(record)
+
+    def counts(self) -> dict[str, int]:
+        """Number of trials in each state, and ``total``."""
+        count = Counter(trial.state for trial in self.trials.values())
+        return {**{state: count[state] for state in STATES}, "total": len(self.trials)}
+
+    def ranked(self) -> list[TrialState]:
+        """Trials that have a value of the objective, best first."""
+        scored = [t for t in self.trials.values() if t.attempt.best is not None]
+        sign = -1 if self.mode == "max" else 1
+        return sorted(scored, key=lambda t: (sign * (t.attempt.best or 0.0), t.index))
+
+    def varying(self) -> list[str]:
+        """Hyperparameters that differ between trials, in the order of the sweep."""
+        found = []
+        for name in self.space:
+            values = {repr(trial.params.get(name)) for trial in self.trials.values()}
+            if len(values) > 1:
+                found.append(name)
+        return found
+
+    def parameters(self) -> list[str]:
+        """All hyperparameters, those of the space first."""
+        names = dict.fromkeys(self.space)
+        for trial in self.trials.values():
+            names.update(dict.fromkeys(trial.params))
+        return list(names)
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether a value of the objective is better than another."""
+        return than is None or (value > than if self.mode == "max" else value < than)
+
+    def _on_sweep(self, record: Mapping[str, Any]) -> None:
+        self.name = record["name"]
+        self.metric, self.mode = record["metric"], record["mode"]
+        self.space = list(record["space"])
+
+    def _on_planned(self, record: Mapping[str, Any]) -> None:
+        self._trial(record)
+
+    def _on_submitted(self, record: Mapping[str, Any]) -> None:
+        self.jobs[record["job"]] = dict(record)
+
+    def _on_ended(self, record: Mapping[str, Any]) -> None:
+        self.jobs.setdefault(record["job"], {}).update(ended=record["how"])
+
+    def _trial(self, record: Mapping[str, Any]) -> TrialState:
+        name = record["trial"]
+        if name not in self.trials:
+            self.trials[name] = TrialState(
+                name, record.get("index", -1), record.get("params", {}), record.get("seed", 0)
+            )
+        trial = self.trials[name]
+        if "params" in record and trial.index < 0:  # another file spoke of it before its plan
+            trial.index, trial.params, trial.seed = record["index"], record["params"], record["seed"]
+        return trial
+
+    def _attempt(self, record: Mapping[str, Any]) -> Attempt:
+        return self._trial(record).attempts.setdefault(record["attempt"], Attempt())
+
+    def _on_started(self, record: Mapping[str, Any]) -> None:
+        attempt = self._attempt(record)
+        attempt.ranks, attempt.node = record["ranks"], record["node"]
+        attempt.job_id, attempt.code = record["job"], record.get("code", "")
+        attempt.started = record["time"]
+
+    def _on_epoch(self, record: Mapping[str, Any]) -> None:
+        attempt = self._attempt(record)
+        attempt.epochs = record["epoch"]
+        attempt.metrics = record["metrics"]
+        if attempt.state == "running":
+            attempt.seconds = record["seconds"]
+        value = record["metrics"].get(self.metric)
+        if value is not None and self.better(value, attempt.best):
+            attempt.best = value
+        if self._keep_epochs:
+            attempt.history.append(dict(record))
+
+    def _on_finished(self, record: Mapping[str, Any]) -> None:
+        attempt = self._attempt(record)
+        attempt.state, attempt.seconds = "finished", record["seconds"]
+
+    def _on_failed(self, record: Mapping[str, Any]) -> None:
+        attempt = self._attempt(record)
+        if attempt.state == "running":
+            attempt.state, attempt.reason = "failed", record["reason"]
+            attempt.error = record["error"]
+            attempt.seconds = record.get("seconds", attempt.seconds)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run sets out to do, as plain values.
+
+    Attributes:
+        name: of the sweep.
+        metric: of the objective.
+        mode: ``min`` or ``max``.
+        space: names of the hyperparameters that vary.
+        trials: a mapping with trial, index, params and seed for each.
+        sweep: the text of ``sweep.yaml``.
+        provenance: the text of ``provenance.json``.
+    """
+
+    name: str
+    metric: str
+    mode: str
+    space: list[str]
+    trials: Iterable[Mapping[str, Any]]
+    sweep: str
+    provenance: str
+
+
+def create(folder: Path, plan: Plan) -> None:
+    """Make the folder of a run; ``sweep.yaml`` comes last and makes it one.
+
+    Raises:
+        RunError: the folder holds something else, or can't be written.
+    """
+    ours = {"provenance.json", "records", "jobs", "checkpoints"}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = sorted(
+            p.name for p in folder.iterdir() if p.name not in ours and not p.name.startswith(".tmp-")
+        )
+        if foreign:
+            raise RunError(
+                f"{folder} is neither empty nor the folder of a run: it holds {foreign[0]!r}. "
+                "Choose another folder with --dir."
+            )
+        (folder / "jobs").mkdir(exist_ok=True)
+        (folder / "records").mkdir(exist_ok=True)
+        write_text(folder / "provenance.json", plan.provenance)
+        with replacing(folder / "records" / "run.jsonl") as scratch:
+            records = Records(scratch)
+            records.append(
+                "sweep", name=plan.name, metric=plan.metric, mode=plan.mode, space=plan.space
+            )
+            for trial in plan.trials:
+                records.append("planned", **trial)
+            records.close()
+        write_text(folder / "sweep.yaml", plan.sweep)
+    except OSError as error:
+        raise RunError(f"{folder} can't be written: {error}.") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name and rename it: it is there whole or not at all."""
+    with replacing(path) as scratch:
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, renamed to it at the end of the block."""
+    scratch = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,217 @@
+"""Tables of a run, as pandas DataFrames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from results.run import Attempt, Run, RunError, TrialState, replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TABULATE = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
+FORMATS = ("table", "csv", "json", "parquet", "markdown", "latex")
+
+
+def table(
+    runs: str | Path | Run | Sequence[str | Path], *, epochs: bool = False
+) -> pd.DataFrame:
+    """One row per trial, in the order of the sweep; or one per trial and epoch.
+
+    Args:
+        runs: the folder of a run, or several; with several, a first column ``run`` names them.
+        epochs: one row per completed epoch of each trial's deciding attempt.
+
+    Returns:
+        Per trial: ``trial_id``, ``state``, ``reason``, a column per hyperparameter, ``seed``,
+        ``epochs`` (completed), the last value of every metric, ``best_`` of the objective,
+        ``seconds``, ``ranks``, ``job_id``, ``node``, ``error``. Per epoch: ``trial_id``, the
+        hyperparameters, ``seed``, ``epoch`` (from 1), the metrics, ``seconds`` since the start.
+        A hyperparameter whose name is that of another column is called ``param_`` and its name.
+
+    Raises:
+        RunError: one of them is not the folder of a run.
+    """
+    import pandas as pd
+
+    if isinstance(runs, (str, Path, Run)):
+        return _one(runs, epochs)
+    frames = []
+    for folder in runs:
+        frame = _one(folder, epochs)
+        frame.insert(0, "run", str(folder))
+        frames.append(frame)
+    if not frames:
+        raise RunError("no run is given.")
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _one(folder: str | Path | Run, epochs: bool) -> pd.DataFrame:
+    run = folder if isinstance(folder, Run) else Run(folder, keep_epochs=epochs)
+    trials = sorted(run.trials.values(), key=lambda trial: trial.index)
+    return _by_epoch(run, trials) if epochs else _by_trial(run, trials)
+
+
+def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
+    metrics = _metrics(attempt for trial in trials for attempt in [trial.attempt])
+    best = f"best_{run.metric}"
+    after = ["seed", "epochs", *metrics, best, "seconds", "ranks", "job_id", "node", "error"]
+    names = _columns(run, {"trial_id", "state", "reason", *after})
+    rows: list[dict[str, Any]] = []
+    for trial in trials:
+        attempt = trial.attempt
+        row: dict[str, Any] = {
+            "trial_id": trial.trial_id,
+            "state": attempt.state,
+            "reason": attempt.reason or None,
+        }
+        row |= {names[name]: trial.params.get(name) for name in names}
+        row |= {"seed": trial.seed, "epochs": attempt.epochs}
+        row |= {metric: attempt.metrics.get(metric) for metric in metrics}
+        row |= {best: attempt.best, "seconds": attempt.seconds, "ranks": attempt.ranks}
+        row |= {"job_id": attempt.job_id or None, "node": attempt.node or None}
+        row |= {"error": attempt.error or None}
+        rows.append(row)
+    columns = ["trial_id", "state", "reason", *names.values(), *after]
+    return _frame(rows, columns, whole=["seed", "epochs", "ranks"], real=[*metrics, best, "seconds"])
+
+
+def _by_epoch(run: Run, trials: list[TrialState]) -> pd.DataFrame:
+    history = [(trial, record) for trial in trials for record in trial.attempt.history]
+    metrics = list(dict.fromkeys(name for _, record in history for name in record["metrics"]))
+    after = ["seed", "epoch", *metrics, "seconds"]
+    names = _columns(run, {"trial_id", *after})
+    rows = []
+    for trial, record in history:
+        row: dict[str, Any] = {"trial_id": trial.trial_id}
+        row |= {names[name]: trial.params.get(name) for name in names}
+        row |= {"seed": trial.seed, "epoch": record["epoch"]}
+        row |= {metric: record["metrics"].get(metric) for metric in metrics}
+        row["seconds"] = record["seconds"]
+        rows.append(row)
+    columns = ["trial_id", *names.values(), *after]
+    return _frame(rows, columns, whole=["seed", "epoch"], real=[*metrics, "seconds"])
+
+
+def _frame(
+    rows: list[dict[str, Any]], columns: list[str], whole: list[str], real: list[str]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=columns)
+    for name in real:
+        frame[name] = frame[name].astype("float64")
+    for name in whole:
+        frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
+    for name in frame.columns.difference([*whole, *real]):
+        if frame[name].map(lambda value: isinstance(value, (list, dict))).any():
+            frame[name] = frame[name].map(json.dumps)  # [64, 32] beside 128, say
+        elif len({type(value) for value in frame[name] if value is not None} - {int, float}) > 1:
+            frame[name] = frame[name].map(lambda value: None if value is None else str(value))
+    return frame
+
+
+def _metrics(attempts: Any) -> list[str]:
+    return list(dict.fromkeys(name for attempt in attempts for name in attempt.metrics))
+
+
+def _columns(run: Run, taken: set[str]) -> dict[str, str]:
+    """The column of each hyperparameter."""
+    return {name: f"param_{name}" if name in taken else name for name in run.parameters()}
+
+
+def save(run: Run) -> pd.DataFrame:
+    """Bring ``table.parquet`` in the folder of a run up to date, and return the table."""
+    frame = table(run)
+    with replacing(run.folder / "table.parquet") as scratch:
+        frame.to_parquet(scratch, index=False)
+    return frame
+
+
+def render(frame: pd.DataFrame, form: str) -> str:
+    """A table as text in one of ``FORMATS`` (except parquet, which is no text).
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    if form == "csv":
+        return frame.to_csv(index=False)
+    if form == "json":
+        return str(frame.to_json(orient="records", indent=2)) + "\n"
+    short = frame.drop(columns=["error"], errors="ignore")
+    short = short.assign(**{"error": frame["error"].map(_first_line)}) if "error" in frame else short
+    if form not in _TABULATE:
+        raise ValueError(f"there is no format {form!r}; there are {', '.join(FORMATS)}")
+    if form == "table":
+        short = short.dropna(axis="columns", how="all")
+    return str(
+        tabulate(
+            [[cell(value) for value in row] for row in short.itertuples(index=False)],
+            headers=list(short.columns),
+            tablefmt=_TABULATE[form],
+            disable_numparse=True,
+            colalign=["right" if short[name].dtype.kind in "if" else "left" for name in short.columns],
+        )
+    ) + "\n"
+
+
+def _first_line(text: object) -> str | None:
+    return text.splitlines()[0] if isinstance(text, str) and text else None
+
+
+def cell(value: Any) -> str:
+    """A value as a person reads it: four significant digits, nothing where nothing is known."""
+    import pandas as pd
+
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if value else "0"
+    return str(value)
+
+
+def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
+    """The best points, seeds taken together, best first.
+
+    A point's value is the best of the objective that each of its trials reached, on average
+    over its seeds; points of which no trial has finished come last.
+
+    Args:
+        run: as read.
+        top: how many points at most.
+
+    Returns:
+        One row per point: ``rank`` (from 1), the hyperparameters that vary, ``best_`` of the
+        objective, its standard deviation over the seeds (``std``, more than one seed), ``seeds``
+        (finished ones), ``epochs`` and ``seconds`` on average, and ``trial_id`` of the best trial.
+    """
+    import pandas as pd
+
+    best, varying = f"best_{run.metric}", run.varying()
+    groups: dict[str, list[TrialState]] = {}
+    for trial in run.ranked():
+        if trial.state in ("finished", "pruned"):
+            key = json.dumps({name: trial.params.get(name) for name in varying}, sort_keys=True)
+            groups.setdefault(key, []).append(trial)
+    rows: list[dict[str, Any]] = []
+    for trials in groups.values():
+        attempts: list[Attempt] = [trial.attempt for trial in trials]
+        values = pd.Series([attempt.best for attempt in attempts], dtype="float64")
+        row = {name: trials[0].params.get(name) for name in varying}
+        row |= {best: values.mean(), "std": values.std(), "seeds": len(trials)}
+        row |= {"epochs": round(sum(a.epochs for a in attempts) / len(attempts), 1)}
+        row |= {"seconds": round(sum(a.seconds or 0.0 for a in attempts) / len(attempts), 2)}
+        row |= {"trial_id": trials[0].trial_id}
+        rows.append(row)
+    rows.sort(key=lambda row: row[best], reverse=run.mode == "max")
+    columns = [*varying, best, "std", "seeds", "epochs", "seconds", "trial_id"]
+    frame = pd.DataFrame(rows[:top], columns=columns)
+    if frame["seeds"].max() == 1 or frame.empty:
+        frame = frame.drop(columns=["std", "seeds"])
+    frame.insert(0, "rank", range(1, len(frame) + 1))
+    return frame

@@ -1,0 +1,20 @@
+"""What is tried: the sweep file, the space, the searches, and ready-made sweeps as YAML."""
+
+from sweeps.document import SweepError, did_you_mean
+from sweeps.space import Choices, Range
+from sweeps.sweep import Objective, Search, Sweep, load, load_stored, parse
+from sweeps.trial import Trial
+
+__all__ = [
+    "Choices",
+    "Objective",
+    "Range",
+    "Search",
+    "Sweep",
+    "SweepError",
+    "Trial",
+    "did_you_mean",
+    "load",
+    "load_stored",
+    "parse",
+]

@@ -1,0 +1,34 @@
+"""The ways to choose the points of a sweep, one file each.
+
+A search that needs no coordination is a class with ``points(space, trials, seed)``, a pure
+function: every worker gets the same points without asking anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol
+
+from sweeps.searches.grid import Grid
+from sweeps.searches.random import Random
+from sweeps.space import Dimension
+
+
+class StaticSearch(Protocol):
+    """A search whose every point is known in advance.
+
+    Attributes:
+        needs_trials: whether the number of points has to be given (``trials``).
+    """
+
+    needs_trials: ClassVar[bool]
+
+    def points(
+        self, space: Mapping[str, Dimension], trials: int | None, seed: int
+    ) -> Iterator[dict[str, Any]]: ...
+
+    def problem(self, dimension: Dimension) -> str | None:
+        """Why this search can't use the dimension, or None."""
+
+
+SEARCHES: dict[str, StaticSearch] = {"grid": Grid(), "random": Random()}

@@ -1,0 +1,29 @@
+"""Every combination of the choices."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from sweeps.space import Choices, Dimension
+
+
+class Grid:
+    """Every combination of the choices, in the order of the file, the last name fastest."""
+
+    needs_trials: ClassVar[bool] = False
+
+    def points(
+        self, space: Mapping[str, Dimension], trials: int | None, seed: int
+    ) -> Iterator[dict[str, Any]]:
+        for values in itertools.product(*(dimension.ends() for dimension in space.values())):
+            yield dict(zip(space, values, strict=True))
+
+    def problem(self, dimension: Dimension) -> str | None:
+        if isinstance(dimension, Choices):
+            return None
+        return (
+            f"a grid needs a list of choices, but got a range from {dimension.low} to "
+            f"{dimension.high}; write a list, or search: {{method: random, trials: 20}}"
+        )

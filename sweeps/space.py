@@ -1,0 +1,158 @@
+"""The values that each hyperparameter of a sweep may take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sweeps.document import did_you_mean
+
+Value = bool | int | float | str | list[Any] | None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A list of values, each as likely as the others."""
+
+    values: tuple[Value, ...]
+
+    def draw(self, u: float) -> Value:
+        """The value at position ``u`` in [0, 1)."""
+        return self.values[int(u * len(self.values))]
+
+    def ends(self) -> tuple[Value, ...]:
+        """All values: what has to be right if every draw is to be right."""
+        return self.values
+
+    @property
+    def size(self) -> float:
+        """How many different values there are."""
+        return len(self.values)
+
+    def as_written(self) -> list[Value]:
+        return list(self.values)
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers from ``low`` to ``high``, both included.
+
+    Two whole numbers give whole numbers. ``log`` draws uniformly in the logarithm, ``step``
+    draws from low, low + step, … Real numbers are rounded to six digits of the range's width
+    (six significant ones with ``log``), so that a trial is the same on every machine.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+    @property
+    def whole(self) -> bool:
+        return all(isinstance(v, int) for v in (self.low, self.high, self.step) if v is not None)
+
+    @property
+    def size(self) -> float:
+        """How many different values there are; infinite for real numbers without a step."""
+        if self.step is not None:
+            return math.floor((self.high - self.low) / self.step + 1e-9) + 1
+        if self.whole:
+            return self.high - self.low + 1
+        return 1 if self.low == self.high else math.inf
+
+    def draw(self, u: float) -> Value:
+        """The value at position ``u`` in [0, 1)."""
+        if self.step is not None:
+            value = self.low + int(u * self.size) * self.step
+            return value if self.whole else float(f"{value:.12g}")
+        if self.whole:
+            low, high = (self.low - 0.5, self.high + 0.5) if self.log else (self.low, self.high + 1)
+            value = _between(low, high, u, self.log)
+            return min(max(round(value) if self.log else math.floor(value), int(self.low)), int(self.high))
+        value = _between(self.low, self.high, u, self.log)
+        if self.log:
+            value = float(f"{value:.6g}")
+        elif self.high > self.low:
+            value = round(value, 6 - math.floor(math.log10(self.high - self.low)))
+        return min(max(value, float(self.low)), float(self.high))
+
+    def ends(self) -> tuple[Value, ...]:
+        """Both ends: what has to be right if every draw is to be right."""
+        return (self.low, self.high)
+
+    def as_written(self) -> dict[str, Value]:
+        written: dict[str, Value] = {"low": self.low, "high": self.high}
+        if self.log:
+            written["log"] = True
+        if self.step is not None:
+            written["step"] = self.step
+        return written
+
+
+def _between(low: float, high: float, u: float, log: bool) -> float:
+    if log:
+        return math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+    return low + u * (high - low)
+
+
+Dimension = Choices | Range
+
+
+def dimension(value: object) -> Dimension:
+    """Read one entry of ``space:``.
+
+    Args:
+        value: a list of choices, or a mapping with ``low`` and ``high`` and perhaps ``log``
+            or ``step``.
+
+    Raises:
+        ValueError: with a message that gives the value and what would be right.
+    """
+    if isinstance(value, list):
+        if not value:
+            raise ValueError("[] is an empty list; give at least one value")
+        seen: list[object] = []
+        for item in value:
+            if isinstance(item, Mapping):
+                raise ValueError(f"{item!r} can't be a choice; choices are numbers, words or lists")
+            if isinstance(item, float) and not math.isfinite(item):
+                raise ValueError(f"{item} can't be a choice; choices are finite")
+            if any(item == other and isinstance(item, bool) == isinstance(other, bool) for other in seen):
+                raise ValueError(f"{item!r} stands twice in the list; each choice may stand only once")
+            seen.append(item)
+        return Choices(tuple(value))
+    if isinstance(value, Mapping):
+        return _range(value)
+    raise ValueError(
+        f"{value!r} is a single value; a list gives choices ([{value}]), {{low: …, high: …}} a range, "
+        "and a value that stays the same belongs under fixed"
+    )
+
+
+def _range(value: Mapping[str, Any]) -> Range:
+    known = ("low", "high", "log", "step")
+    for key in value:
+        if key not in known:
+            raise ValueError(f"a range has low, high, log and step, not {key!r}{did_you_mean(key, known)}")
+    for key in ("low", "high"):
+        if key not in value:
+            raise ValueError(f"a range needs {key}; it has only {', '.join(map(str, value)) or 'nothing'}")
+    low, high, log, step = (value.get(key) for key in known)
+    for key, number in (("low", low), ("high", high), ("step", step)):
+        if number is None and key == "step":
+            continue
+        if not isinstance(number, (int, float)) or isinstance(number, bool) or not math.isfinite(number):
+            raise ValueError(f"{key} must be a number, but got {key}={number!r}")
+    if not isinstance(log, bool) and log is not None:
+        raise ValueError(f"log must be true or false, but got log={log!r}")
+    if low > high:
+        raise ValueError(f"low <= high must hold, but got low={low}, high={high}")
+    if log and low <= 0:
+        raise ValueError(f"a log range must start above 0, but got low={low}")
+    if log and step is not None:
+        raise ValueError(f"a range has log or step, not both, but got log=true, step={step}")
+    if step is not None and step <= 0:
+        raise ValueError(f"step must be above 0, but got step={step}")
+    return Range(low, high, bool(log), step)
