@@ -1,0 +1,25 @@
+"""Where jobs run: profiles, submitting, watching, cancelling, and the ``hpc`` command.
+
+From Python: ``hpc.run(sweep)``, ``hpc.resume(folder)``, ``hpc.status(folder)``,
+``hpc.cancel(folder)``, beside ``sweeps.load(path)`` and ``results.table(folder)``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpc.running import Outcome, resume, run
+    from hpc.watching import cancel, status
+
+__all__ = ["Outcome", "cancel", "resume", "run", "status"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the part that is asked for: ``hpc status`` needs nothing of what trains."""
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module 'hpc' has no attribute {name!r}")
+    place = "hpc.watching" if name in ("cancel", "status") else "hpc.running"
+    return getattr(import_module(place), name)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 
 def available_cpus() -> int:
@@ -11,6 +14,25 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def local_gpus(env: Mapping[str, str], devices: Path = Path("/dev")) -> list[int]:
+    """Numbers of the NVIDIA GPUs of this machine that the environment lets us see.
+
+    Args:
+        env: ``os.environ``; CUDA_VISIBLE_DEVICES narrows the choice.
+        devices: where the device files are.
+    """
+    numbers = sorted(
+        int(path.name.removeprefix("nvidia"))
+        for path in devices.glob("nvidia[0-9]*")
+        if path.name.removeprefix("nvidia").isdigit()
+    )
+    visible = env.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return numbers
+    wanted = [part.strip() for part in visible.split(",")]
+    return [int(part) for part in wanted if part.isdigit() and int(part) in numbers]
 
 
 def choose_gpu(gpus: Sequence[str], local_rank: int, worker: int = 0, ranks: int = 1) -> int | None:
@@ -46,14 +68,16 @@ def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
     Returns:
         The name of the GPU, the same for no two ranks of a node, or None on a CPU.
     """
-    import tensorflow as tf
+    with _without_complaints() if not local_gpus({}) else nullcontext():
+        import tensorflow as tf
 
+        gpus = tf.config.list_physical_devices("GPU")
+    tf.get_logger().setLevel("ERROR")  # it warns of every trial that has a graph of its own
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
         pass  # TensorFlow has run before in this process (a notebook, a test): it keeps its own
-    gpus = tf.config.list_physical_devices("GPU")
     index = choose_gpu([gpu.name for gpu in gpus], local_rank, worker, ranks)
     if index is None:
         return None
@@ -62,3 +86,17 @@ def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",") if visible else [str(i) for i in range(len(gpus))]
     return f"{os.uname().nodename}/{names[index]}"
+
+
+@contextmanager
+def _without_complaints() -> Iterator[None]:
+    """Silence what TensorFlow's C++ side says about a missing CUDA, whatever its log level."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

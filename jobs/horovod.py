@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from types import ModuleType
+
+from jobs.place import find_place
 
 INSTALL = (
     "uv builds it with `uv sync` (5 to 8 minutes, needs a C++ compiler); see docs/install.md. "
@@ -14,26 +18,38 @@ class RanksUnavailableError(RuntimeError):
     """More than one rank is asked for, and what that needs is missing."""
 
 
-def load() -> ModuleType:
-    """``horovod.tensorflow``.
-
-    mpi4py comes first: Horovod's library was linked against an Open MPI in a build folder that
-    is gone by now, and finds ``libmpi`` only if mpi4py has loaded it. mpi4py must not initialise
-    MPI by itself: a rank that meets the others through Gloo has no MPI to initialise.
+def load_mpi() -> None:
+    """Load MPI through mpi4py, and initialise it if a launcher of MPI has started this process.
 
     Raises:
-        RanksUnavailableError: Horovod or mpi4py is not installed, or does not load.
+        RanksUnavailableError: mpi4py is not installed, or finds no MPI.
     """
     try:
         import mpi4py
 
-        mpi4py.rc.initialize = False
-        from mpi4py import MPI  # noqa: F401  # loads libmpi
+        mpi4py.rc.initialize = False  # a rank that meets the others through Gloo has no MPI
+        from mpi4py import MPI  # loads libmpi
     except (ImportError, RuntimeError) as error:
         raise RanksUnavailableError(
             f"more than one rank needs Horovod, and Horovod needs mpi4py, which does not load: {error}. "
             f"{INSTALL}."
         ) from error
+    if find_place(os.environ).mpi and not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_MULTIPLE)
+        atexit.register(MPI.Finalize)
+
+
+def load() -> ModuleType:
+    """``horovod.tensorflow``.
+
+    MPI comes first: Horovod's library was linked against an Open MPI in a build folder that is
+    gone by now, and finds ``libmpi`` only if mpi4py has loaded it. Where mpi4py has initialised
+    MPI, Horovod may be shut down and started again.
+
+    Raises:
+        RanksUnavailableError: Horovod or mpi4py is not installed, or does not load.
+    """
+    load_mpi()
     try:
         import horovod.tensorflow as hvd
 

@@ -82,6 +82,11 @@ PARAMETERS: dict[str, Parameter] = {
 }
 """The options by name, to be checked one by one."""
 
+COMPILED = (
+    "optimizer", "learning_rate", "momentum", "weight_decay", "clip_norm", "loss", "metrics",
+)  # fmt: skip
+"""Options that go into compiling a model, of no effect on one that is compiled already."""
+
 TAKES_MOMENTUM = ("sgd", "rmsprop")
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import socket
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs import device
 from jobs.check import arguments, code_digest, data_of, digest, model_of
-from jobs.options import compile_model, options
+from jobs.options import COMPILED, compile_model, options
+from jobs.place import find_place
 from jobs.processes import is_running
 from jobs.training import DivergedError, Epoch, train
-from jobs.world import World, find_place
+from jobs.world import World
 from models import FROM_DATA, Dataset, dataset, signature_of
 from results import Records
 from sweeps import Sweep, Trial, load_stored
@@ -108,23 +110,25 @@ class _Work:
             ranks=self.world.size, job=self.worker.job_id, node=socket.gethostname(), code=self.code,
         )  # fmt: skip
         start = time.perf_counter()
-        failure = None
+        failure, seen = None, _Seen(self.sweep.objective.mode)
         try:
-            self._train(trial, who, start)
+            self._train(trial, who, start, seen)
         except Exception as error:
             failure = {"rank": self.world.rank, **_failure(error)}
             self.world.rejoin()  # frees the ranks that wait for this one
         failures = [other for other in self.world.gather(failure) if other]
         seconds = round(time.perf_counter() - start, 3)
         if not failures:
-            self._record("finished", **who, seconds=seconds)
+            self._record(
+                "finished", **who, epochs=seen.epochs, metrics=seen.metrics, best=seen.best, seconds=seconds
+            )
             return True
         cause = min(failures, key=lambda other: (other["follows"], other["rank"]))
         error = cause["error"] if self.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
         self._record("failed", **who, reason=cause["reason"], error=error, seconds=seconds)
         return False
 
-    def _train(self, trial: Trial, who: Mapping[str, Any], start: float) -> None:
+    def _train(self, trial: Trial, who: Mapping[str, Any], start: float, seen: _Seen) -> None:
         import keras
 
         keras.utils.clear_session()
@@ -143,6 +147,7 @@ class _Work:
                 raise ValueError(
                     f"the objective is {metric}, but what this model records is {', '.join(epoch.metrics)}"
                 )
+            seen.add(epoch, epoch.metrics[metric])
             self._stop_if_abandoned()
 
         train(
@@ -167,7 +172,16 @@ class _Work:
         if not isinstance(model, keras.Model):
             raise TypeError(f"{self.sweep.model} returned {type(model).__name__}, not a keras.Model")
         if model.compiled:
-            model.optimizer = keras.optimizers.get(model.optimizer)
+            unused = [
+                name
+                for name in (*self.sweep.space, *self.sweep.fixed)
+                if name in COMPILED and name not in signature.parameters
+            ]
+            if unused:
+                raise ValueError(
+                    f"{self.sweep.model} returned a compiled model, so the sweep's {', '.join(unused)} "
+                    "would be of no effect; return the model uncompiled, or take them as arguments"
+                )
         else:
             compile_model(model, options(params), classes=self.data.num_classes is not None)
         if not model.built:
@@ -188,6 +202,22 @@ class _Work:
             gone = not is_running(pid, started)
         if gone:
             raise SystemExit(f"the command that started this worker (process {pid}) is gone")
+
+
+@dataclass
+class _Seen:
+    """What has come of a trial so far."""
+
+    mode: str
+    epochs: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best: float | None = None
+
+    def add(self, epoch: Epoch, value: float) -> None:
+        self.epochs, self.metrics = epoch.number, epoch.metrics
+        better = min if self.mode == "min" else max
+        if math.isfinite(value):
+            self.best = value if self.best is None else better(self.best, value)
 
 
 def _load_data(sweep: Sweep) -> Dataset:

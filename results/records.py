@@ -29,10 +29,8 @@ class Records:
 
     def append(self, record: str, **entries: Any) -> None:
         """Append one record of the kind ``record``, with the time."""
-        line = json.dumps(
-            {"record": record, "time": round(time.time(), 3), **finite(entries)}, allow_nan=False
-        )
-        data = line.encode() + b"\n"
+        entries = {"record": record, **finite(entries), "time": round(time.time(), 3)}
+        data = json.dumps(entries, allow_nan=False).encode() + b"\n"
         while data:
             data = data[os.write(self._file, data) :]
 
@@ -56,15 +54,18 @@ class Tail:
 
     Args:
         folder: with one ``.jsonl`` file per writer.
+        first: the file whose records come before those of all others.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, first: str) -> None:
         self._folder = folder
+        self._first = first
         self._offsets: dict[Path, int] = {}
 
-    def read(self) -> Iterator[dict[str, Any]]:
-        """New records, file by file. A torn line is skipped; a last one may yet be completed."""
-        for path in sorted(self._folder.glob("*.jsonl")):
+    def read(self) -> Iterator[bytes]:
+        """New lines, file by file; a last one that is torn may yet be completed."""
+        paths = sorted(self._folder.glob("*.jsonl"), key=lambda p: (p.name != self._first, p.name))
+        for path in paths:
             start = self._offsets.get(path, 0)
             if path.stat().st_size <= start:
                 continue
@@ -73,10 +74,23 @@ class Tail:
                 data = file.read()
             complete = data.rfind(b"\n") + 1
             self._offsets[path] = start + complete
-            for line in data[:complete].splitlines():
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(record, dict) and "record" in record:
-                    yield record
+            yield from data[:complete].splitlines()
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """A line as a record; an empty one if it is torn."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) and "record" in record else {}
+
+
+EPOCH = b'{"record": "epoch", "trial": "'
+
+
+def trial_of_epoch(line: bytes) -> str | None:
+    """The trial of an epoch's record, had without reading all of it; None for other lines."""
+    if not line.startswith(EPOCH):
+        return None
+    return line[len(EPOCH) : line.find(b'"', len(EPOCH))].decode(errors="replace")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.records import Records, Tail
+from results.records import Records, Tail, parse, trial_of_epoch
 
 STATES = ("waiting", "running", "finished", "pruned", "failed")
 REASONS = ("error", "diverged", "out-of-memory", "timeout", "node-failure", "cancelled")
@@ -99,7 +99,7 @@ class Run:
         self.trials: dict[str, TrialState] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self._keep_epochs = keep_epochs
-        self._tail = Tail(self.records)
+        self._tail = Tail(self.records, first="run.jsonl")
         self.refresh()
 
     @property
@@ -115,11 +115,26 @@ class Run:
         return self.folder / "jobs"
 
     def refresh(self) -> None:
-        """Take in what has been recorded since the last time."""
-        for record in self._tail.read():
-            handle = getattr(self, f"_on_{record['record']}", None)
-            if handle:
-                handle(record)
+        """Take in what has been recorded since the last time.
+
+        Most lines are of epochs, and a finished trial says itself how it ended; so unless
+        epochs are kept, only those of trials under way are read.
+        """
+        epochs = []
+        for line in self._tail.read():
+            name = None if self._keep_epochs else trial_of_epoch(line)
+            if name is None:
+                self._take(parse(line))
+            else:
+                epochs.append((name, line))
+        for name, line in epochs:
+            if name not in self.trials or self.trials[name].state not in ("finished", "pruned"):
+                self._take(parse(line))
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        handle = getattr(self, f"_on_{record.get('record')}", None)
+        if handle:
+            handle(record)
 
     def counts(self) -> dict[str, int]:
         """Number of trials in each state, and ``total``."""
@@ -169,13 +184,8 @@ class Run:
     def _trial(self, record: Mapping[str, Any]) -> TrialState:
         name = record["trial"]
         if name not in self.trials:
-            self.trials[name] = TrialState(
-                name, record.get("index", -1), record.get("params", {}), record.get("seed", 0)
-            )
-        trial = self.trials[name]
-        if "params" in record and trial.index < 0:  # another file spoke of it before its plan
-            trial.index, trial.params, trial.seed = record["index"], record["params"], record["seed"]
-        return trial
+            self.trials[name] = TrialState(name, record["index"], record["params"], record["seed"])
+        return self.trials[name]
 
     def _attempt(self, record: Mapping[str, Any]) -> Attempt:
         return self._trial(record).attempts.setdefault(record["attempt"], Attempt())
@@ -201,6 +211,8 @@ class Run:
     def _on_finished(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)
         attempt.state, attempt.seconds = "finished", record["seconds"]
+        attempt.epochs, attempt.best = record["epochs"], record["best"]
+        attempt.metrics = record["metrics"]
 
     def _on_failed(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)

@@ -19,7 +19,7 @@ FORMATS = ("table", "csv", "json", "parquet", "markdown", "latex")
 
 
 def table(
-    runs: str | Path | Run | Sequence[str | Path], *, epochs: bool = False
+    runs: str | Path | Run | Sequence[str | Path | Run], *, epochs: bool = False
 ) -> pd.DataFrame:
     """One row per trial, in the order of the sweep; or one per trial and epoch.
 
@@ -42,9 +42,9 @@ def table(
     if isinstance(runs, (str, Path, Run)):
         return _one(runs, epochs)
     frames = []
-    for folder in runs:
-        frame = _one(folder, epochs)
-        frame.insert(0, "run", str(folder))
+    for run in runs:
+        frame = _one(run, epochs)
+        frame.insert(0, "run", str(run.folder if isinstance(run, Run) else run))
         frames.append(frame)
     if not frames:
         raise RunError("no run is given.")
@@ -125,12 +125,25 @@ def _columns(run: Run, taken: set[str]) -> dict[str, str]:
     return {name: f"param_{name}" if name in taken else name for name in run.parameters()}
 
 
-def save(run: Run) -> pd.DataFrame:
-    """Bring ``table.parquet`` in the folder of a run up to date, and return the table."""
-    frame = table(run)
-    with replacing(run.folder / "table.parquet") as scratch:
-        frame.to_parquet(scratch, index=False)
-    return frame
+def save(run: Run, frame: pd.DataFrame | None = None) -> None:
+    """Bring ``table.parquet`` in the folder of a run up to date.
+
+    Args:
+        run: as read.
+        frame: its table, if there is one already.
+
+    A folder that one may only read is left as it is.
+    """
+    path = run.folder / "table.parquet"
+    written = max((file.stat().st_mtime for file in run.records.glob("*.jsonl")), default=0.0)
+    if path.is_file() and path.stat().st_mtime > written:
+        return
+    frame = table(run) if frame is None else frame
+    try:
+        with replacing(path) as scratch:
+            frame.to_parquet(scratch, index=False)
+    except PermissionError:
+        pass
 
 
 def render(frame: pd.DataFrame, form: str) -> str:

@@ -1,11 +1,13 @@
 """What is tried: the sweep file, the space, the searches, and ready-made sweeps as YAML."""
 
 from sweeps.document import SweepError, did_you_mean
+from sweeps.searches import SEARCHES
 from sweeps.space import Choices, Range
 from sweeps.sweep import Objective, Search, Sweep, load, load_stored, parse
 from sweeps.trial import Trial
 
 __all__ = [
+    "SEARCHES",
     "Choices",
     "Objective",
     "Range",

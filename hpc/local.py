@@ -1,0 +1,147 @@
+"""Jobs that are processes of this machine, started and watched through submitit."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from hpc.profile import Resources
+from jobs.processes import identity, stop
+from jobs.worker import Task, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import submitit
+
+YEAR_MIN = 365 * 24 * 60
+GRACE_SECONDS = 10.0
+"""How long the other ranks of a job may go on when one has ended."""
+
+
+class LocalJob:
+    """One local job: a process of submitit's and the ranks it has started.
+
+    Args:
+        worker: what each rank runs.
+        folder: for submitit's files, new for every launch.
+        resources: of the job.
+    """
+
+    def __init__(self, worker: Worker, folder: Path, resources: Resources) -> None:
+        import submitit
+
+        self.worker = worker
+        self._ranks = resources.ranks
+        executor = submitit.LocalExecutor(folder)
+        executor.update_parameters(
+            tasks_per_node=resources.ranks,
+            timeout_min=YEAR_MIN,  # submitit's default is two minutes
+            stderr_to_stdout=True,
+            gpus_per_node=len(resources.gpus),  # with none asked for, submitit hides them all
+            visible_gpus=resources.gpus,
+        )
+        with _environment(PYTHONSAFEPATH="1"):  # a folder `models` of the user's is not ours
+            self._job: submitit.Job[int] = executor.submit(worker)
+        self.pid, self.started = identity(int(self._job.job_id))
+        self._controller = psutil.Process(self.pid)
+        self._family: dict[int, psutil.Process] = {}
+        self._short_since: float | None = None
+
+    @property
+    def job_id(self) -> str:
+        return self.worker.job_id
+
+    def log(self, rank: int = 0) -> Path:
+        """Where a rank's output goes."""
+        return Path(str(self._job.paths.stdout).replace("_0_log", f"_{rank}_log"))
+
+    def is_done(self) -> bool:
+        """Whether all its processes have ended; ends those that a dead one has left behind."""
+        if self._job.done():
+            self.stop(0.0)
+            return True
+        self._remember()
+        alive = [p for p in self._family.values() if p.is_running() and p.status() != "zombie"]
+        if len(self._family) < self._ranks or len(alive) >= self._ranks:
+            self._short_since = None
+        elif self._short_since is None:
+            self._short_since = time.monotonic()
+        elif time.monotonic() - self._short_since > GRACE_SECONDS:
+            self.stop(1.0)
+        return False
+
+    def stop(self, grace_seconds: float) -> None:
+        """End all its processes."""
+        self._remember()
+        stop([self._controller, *self._family.values()], grace_seconds)
+        self._job.done()
+
+    def failure(self) -> str:
+        """Why its processes ended, from submitit's result and the logs of its ranks."""
+        for rank in range(self._ranks):
+            try:
+                error = self._job.task(rank).exception() if self._ranks > 1 else self._job.exception()
+            except Exception:  # no result was written
+                error = None
+            text = str(error) if error is not None else ""
+            if "Traceback" in text and "UncompletedJobError" not in type(error).__name__:
+                return _last_error(text)
+        return ""
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of the logs, those of later ranks after those of rank 0."""
+        texts = []
+        for rank in range(self._ranks):
+            try:
+                text = self.log(rank).read_text(errors="replace").splitlines()[-lines:]
+            except OSError:
+                continue
+            texts.append("\n".join([f"{self.log(rank)}:", *text]))
+        return "\n".join(texts)
+
+    def _remember(self) -> None:
+        try:
+            for child in self._controller.children(recursive=True):
+                self._family.setdefault(child.pid, child)
+        except psutil.NoSuchProcess:
+            pass
+
+
+def _last_error(text: str) -> str:
+    """The last line of a traceback, and what belongs to it."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("----")]
+    last = max((i for i, line in enumerate(lines) if not line.startswith(" ")), default=0)
+    return "\n".join(lines[last:])
+
+
+def deal(tasks: Sequence[Task], workers: int) -> list[tuple[Task, ...]]:
+    """Worker *w* of *W* takes tasks *w*, *w* + *W*, *w* + 2 *W*, …; no worker is without."""
+    workers = min(workers, len(tasks))
+    return [tuple(tasks[w::workers]) for w in range(workers)]
+
+
+def renamed(worker: Worker, tasks: tuple[Task, ...], job_id: str) -> Worker:
+    """The worker that goes on where another one ended."""
+    return replace(worker, tasks=tasks, job_id=job_id)
+
+
+@contextmanager
+def _environment(**values: Any) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

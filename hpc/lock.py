@@ -1,0 +1,101 @@
+"""At most one command carries out a run at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jobs.processes import identity, is_running
+from results import RunError
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that carries out a run.
+
+    Attributes:
+        host: it runs on.
+        pid: its number there.
+        started: when, in seconds since 1970.
+    """
+
+    host: str
+    pid: int
+    started: float
+
+    @property
+    def is_here(self) -> bool:
+        return self.host == socket.gethostname()
+
+    def is_alive(self) -> bool:
+        """Whether it still runs; a process of another host is taken to."""
+        return not self.is_here or is_running(self.pid, self.started)
+
+
+def _path(folder: Path) -> Path:
+    return folder / "jobs" / "runner.json"
+
+
+def holder(folder: Path) -> Holder | None:
+    """Who carries out the run, or did so when it was killed; None if nobody."""
+    try:
+        return Holder(**json.loads(_path(folder).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Be the only one who carries out a run, for the length of the block.
+
+    A lock is a hard link made in one step, which works on NFS, where ``fcntl`` may not. One that
+    a killed process left behind on this host is taken over.
+
+    Raises:
+        RunError: somebody else is at it.
+    """
+    path = _path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    me = Holder(socket.gethostname(), *identity(os.getpid()))
+    mine = path.with_name(f".tmp-runner-{me.host}-{me.pid}")
+    mine.write_text(json.dumps(asdict(me)))
+    try:
+        _acquire(path, mine, folder)
+        try:
+            yield
+        finally:
+            if holder(folder) == me:
+                path.unlink()
+    finally:
+        mine.unlink(missing_ok=True)
+
+
+def _acquire(path: Path, mine: Path, folder: Path) -> None:
+    for _ in range(10):
+        try:
+            os.link(mine, path)
+            return
+        except FileExistsError:
+            pass
+        other = holder(folder)
+        if other is not None and other.is_alive():
+            place = "" if other.is_here else f" on {other.host}"
+            forgotten = "" if other.is_here else f" If that is no longer so, delete {path}."
+            raise RunError(
+                f"{folder} is being carried out by process {other.pid}{place}. Watch it with "
+                f"`hpc status {folder}`, stop it with `hpc cancel {folder}`.{forgotten}"
+            )
+        stale = path.with_name(f".tmp-stale-{os.getpid()}")
+        try:
+            os.rename(path, stale)
+        except FileNotFoundError:
+            continue
+        stale.unlink()
+        time.sleep(0.05)
+    raise RunError(f"{path} can't be taken over; delete it if nothing runs in {folder}.")

@@ -1,0 +1,219 @@
+"""What a person sees while a run goes on: a live display in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hpc.profile import Resources
+from results import Run, TrialState, cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def view(console: Console) -> Display:
+    """The display that suits the console."""
+    return LiveDisplay(console) if console.is_terminal else Lines(console)
+
+
+class Display:
+    """What both displays know of a run.
+
+    Args:
+        console: to write to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._seen: dict[str, str] = {}
+        self._began = time.monotonic()
+        self._first: float | None = None
+        self._before = 0
+        self._ended = 0
+        self._seen_attempts: dict[str, int] = {}
+        self._workers = 1
+
+    def begin(self, run: Run, resources: Resources, todo: int) -> None:
+        """Say what is about to happen.
+
+        Args:
+            run: as its records tell it.
+            resources: that it takes.
+            todo: trials to train.
+        """
+        counts = run.counts()
+        again = f", {counts['total'] - todo} done before" if counts["total"] > todo else ""
+        self._before = counts["total"] - todo
+        self._workers = resources.workers
+        self._seen = {name: trial.state for name, trial in run.trials.items()}
+        self._seen_attempts = {name: len(trial.attempts) for name, trial in run.trials.items()}
+        self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
+
+    def update(self, run: Run) -> None:
+        """Show what is new."""
+        if self._first is None and any(t.state == "running" for t in run.trials.values()):
+            self._first = time.monotonic()
+        for name, trial in run.trials.items():
+            state = trial.state
+            known = self._seen.get(name) == state and self._seen_attempts[name] == len(trial.attempts)
+            if not known:
+                self._seen[name], self._seen_attempts[name] = state, len(trial.attempts)
+                if state in ("finished", "pruned", "failed"):
+                    self.ended(run, trial)
+
+    def ended(self, run: Run, trial: TrialState) -> None:
+        """Show a trial that has ended."""
+
+    def note(self, text: str) -> None:
+        """Show something that a person should know."""
+        self.print(text)
+
+    def end(self) -> None:
+        """Stop showing."""
+
+    def print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def done(self, run: Run) -> int:
+        """Trials that have ended this time."""
+        counts = run.counts()
+        ended = counts["finished"] + counts["pruned"] + counts["failed"]
+        return max(0, ended - self._before)
+
+    def seconds_left(self, run: Run) -> float | None:
+        """An estimate from the trials that have ended this time; None before the first."""
+        done, total = self.done(run), run.counts()["total"]
+        if not done or self._first is None:
+            return None
+        return (time.monotonic() - self._first) / done * max(0, total - self._before - done)
+
+
+class Lines(Display):
+    """One line for every trial that ends."""
+
+    def ended(self, run: Run, trial: TrialState) -> None:
+        attempt = trial.attempt
+        total = len(run.trials)
+        self._ended += 1
+        width = len(str(total))
+        what = f"{attempt.reason}: {first_line(attempt.error)}" if attempt.state == "failed" else ""
+        value = attempt.metrics.get(run.metric)
+        if attempt.state != "failed":
+            what = f"{run.metric}={cell(value)}, best so far {best(run)}"
+        left = self.seconds_left(run)
+        ahead = f", about {duration(left)} left" if left else ""
+        seconds = f" in {attempt.seconds:.1f} s" if attempt.seconds is not None else ""
+        self.print(
+            f"[{self._before + self._ended:{width}d}/{total}] {trial.trial_id} {attempt.state}{seconds}: "
+            f"{point(run, trial)}: {what}{ahead}"
+        )
+
+
+class LiveDisplay(Display):
+    """A picture that is drawn anew: how far, the best so far, what every worker is at."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def begin(self, run: Run, resources: Resources, todo: int) -> None:
+        super().begin(run, resources, todo)
+        self._live.start()
+        self._live.update(self.picture(run))
+
+    def update(self, run: Run) -> None:
+        super().update(run)
+        self._live.update(self.picture(run))
+
+    def ended(self, run: Run, trial: TrialState) -> None:
+        if trial.state == "failed":
+            attempt = trial.attempt
+            self.print(f"{trial.trial_id} failed ({attempt.reason}): {first_line(attempt.error)}")
+
+    def end(self) -> None:
+        self._live.stop()
+
+    def picture(self, run: Run) -> Group:
+        """Everything at a glance, for a width of 80 columns and up."""
+        counts, left = run.counts(), self.seconds_left(run)
+        ended = counts["finished"] + counts["pruned"] + counts["failed"]
+        filled = round(30 * ended / max(1, counts["total"]))
+        head = Text()
+        head.append("━" * filled, style="green").append("━" * (30 - filled), style="bright_black")
+        head.append(f" {ended}/{counts['total']} trials", style="bold")
+        if counts["failed"]:
+            head.append(f"  {counts['failed']} failed", style="red")
+        head.append(f"  {duration(time.monotonic() - self._began)}")
+        head.append(f", about {duration(left)} left" if left else "", style="cyan")
+        top = run.ranked()
+        first = Text("best so far: ")
+        first.append(best(run), style="bold green" if top else "")
+        first.append(f"  {point(run, top[0])}" if top else "", style="bright_black")
+        workers = Table.grid(padding=(0, 2))
+        running = [t for t in run.trials.values() if t.state == "running"]
+        for trial in sorted(running, key=lambda t: t.attempt.job_id):
+            attempt = trial.attempt
+            epochs = f"epoch {attempt.epochs}" + (f"/{total}" if (total := run_epochs(trial)) else "")
+            value = cell(attempt.metrics.get(run.metric))
+            workers.add_row(attempt.job_id, epochs, f"{run.metric}={value}" if value else "",
+                            Text(point(run, trial), style="bright_black", overflow="ellipsis"))  # fmt: skip
+        if not running and not ended:
+            workers.add_row("workers are starting (importing TensorFlow)")
+        return Group(head, first, workers)
+
+
+def run_epochs(trial: TrialState) -> int | None:
+    """Epochs that the trial asks for, if its sweep says."""
+    value = trial.params.get("epochs")
+    return value if isinstance(value, int) else None
+
+
+def best(run: Run) -> str:
+    """The best value of the objective so far, in words."""
+    top = run.ranked()
+    return f"{run.metric}={cell(top[0].attempt.best)}" if top else "none yet"
+
+
+def point(run: Run, trial: TrialState) -> str:
+    """What is special about a trial: the hyperparameters that vary."""
+    seeds = len({t.seed for t in run.trials.values()}) > 1
+    parts: list[tuple[str, Any]] = [(name, trial.params.get(name)) for name in run.varying()]
+    if seeds:
+        parts.append(("seed", trial.seed))
+    return " ".join(f"{name}={cell(value)}" for name, value in parts) or f"seed={trial.seed}"
+
+
+def first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def leaderboard_table(frame: pd.DataFrame) -> Table:
+    """The leaderboard as a table of rich; long names of columns are folded in narrow windows."""
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in frame.columns:
+        number = frame[name].dtype.kind in "if"
+        least = max([len(cell(value)) for value in frame[name]], default=1)
+        table.add_column(
+            name.replace("_", "_\u200b"), justify="right" if number else "left", overflow="fold",
+            min_width=least,
+        )  # fmt: skip
+    for position, row in enumerate(frame.itertuples(index=False)):
+        table.add_row(*map(cell, row), style="bold green" if position == 0 else "")
+    return table

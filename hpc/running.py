@@ -1,0 +1,467 @@
+"""Carrying out a sweep: plan it, submit workers, watch them, say how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpc import profile as profiles
+from hpc.local import LocalJob, deal, renamed
+from hpc.lock import lock
+from hpc.profile import Resources
+from hpc.provenance import as_json, provenance
+from jobs.check import check, code_digest
+from jobs.place import Place, find_place
+from jobs.processes import identity, is_running, stop
+from jobs.worker import Task, Worker
+from results import Plan, Records, Run, RunError, TrialState, create
+from sweeps import Sweep, SweepError, load_stored
+
+POLL_SECONDS = 0.25
+
+
+class View(Protocol):
+    """What shows a run while it goes on."""
+
+    def begin(self, run: Run, resources: Resources, todo: int) -> None: ...
+
+    def update(self, run: Run) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Silence:
+    """Shows nothing, for notebooks and tests."""
+
+    def begin(self, run: Run, resources: Resources, todo: int) -> None: ...
+
+    def update(self, run: Run) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How carrying out a run ended.
+
+    Attributes:
+        run: as its records tell it.
+        trained: trials that were taken up this time.
+        left: trials that are not finished and were left alone, with the reason why.
+        interrupted: whether it was stopped from outside.
+        error: what stopped it, if something did; else empty.
+    """
+
+    run: Run
+    trained: int
+    left: dict[str, str]
+    interrupted: bool = False
+    error: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        counts = self.run.counts()
+        return counts["finished"] + counts["pruned"] == counts["total"]
+
+
+def plan(
+    sweep: Sweep, *, on: str = "local", workers: int | None = None, ranks: int | None = None
+) -> tuple[Sweep, Resources]:
+    """Check everything that can be checked before a run starts.
+
+    Returns:
+        The sweep with its defaults filled in, and what the run will take of the machine.
+
+    Raises:
+        SweepError: with every problem found.
+        RanksUnavailableError: more than one rank, and what that needs is not installed.
+    """
+    place = find_place(os.environ)
+    profile = profiles.find(on)
+    if place.launcher == "mpirun":
+        if workers not in (None, 1) or ranks not in (None, place.size):
+            raise SweepError(
+                f"mpirun has started {place.size} ranks, which make one worker of {place.size} ranks; "
+                "leave --workers and --ranks out."
+            )
+        cpus = profiles.available_cpus() // place.local_size
+        resources = Resources("mpirun", 1, place.size, max(1, cpus))
+    else:
+        resources = profiles.resources(profile, workers=workers, ranks=ranks)
+    return check(sweep, resources.ranks), resources
+
+
+def run(
+    sweep: Sweep,
+    *,
+    on: str = "local",
+    folder: str | Path | None = None,
+    workers: int | None = None,
+    ranks: int | None = None,
+    view: View | None = None,
+) -> Outcome:
+    """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
+
+    Args:
+        sweep: as ``sweeps.load`` or ``sweeps.parse`` gives it.
+        on: name of a profile.
+        folder: of the run; ``runs/<name of the sweep>`` unless given.
+        workers: jobs at once, instead of the profile's.
+        ranks: per job, instead of the profile's.
+        view: what shows progress; nothing unless given.
+
+    Raises:
+        SweepError: the sweep can't be carried out as written.
+        RunError: the folder holds another sweep or something else, or somebody is at it.
+        RanksUnavailableError: more than one rank, and what that needs is not installed.
+    """
+    place = find_place(os.environ)
+    if place.launcher == "mpirun" and place.rank:
+        return _follow(place)
+    with _led(place) as followers:
+        sweep, resources = plan(sweep, on=on, workers=workers, ranks=ranks)
+        path = Path(folder) if folder is not None else Path("runs") / sweep.name
+        runner = _Runner(path, sweep, resources, view or Silence(), followers)
+        return runner.carry_out()
+
+
+def resume(
+    folder: str | Path,
+    *,
+    on: str = "local",
+    workers: int | None = None,
+    ranks: int | None = None,
+    view: View | None = None,
+) -> Outcome:
+    """Go on with a run: train whatever is not finished.
+
+    Raises:
+        RunError: there is no such run, or somebody is at it.
+        RanksUnavailableError: more than one rank, and what that needs is not installed.
+    """
+    stored = load_stored(Run(folder).sweep_file)
+    return run(stored, on=on, folder=folder, workers=workers, ranks=ranks, view=view)
+
+
+class _Runner:
+    """One command at work on one run."""
+
+    def __init__(
+        self, folder: Path, sweep: Sweep, resources: Resources, view: View, followers: _Followers
+    ) -> None:
+        self._folder = folder
+        self._sweep = sweep
+        self._resources = resources
+        self._view = view
+        self._followers = followers
+        self._code = code_digest(sweep)
+
+    def carry_out(self) -> Outcome:
+        self._prepare()
+        with lock(self._folder):
+            self._run = Run(self._folder)
+            self._records = Records(self._run.records / "run.jsonl")
+            try:
+                return self._carry_out()
+            finally:
+                self._records.close()
+
+    def _prepare(self) -> None:
+        """Make the folder of the run, or make sure that it is of this sweep."""
+        if (self._folder / "sweep.yaml").is_file():
+            stored = load_stored(self._folder / "sweep.yaml")
+            differences = self._sweep.differences(stored)
+            if differences:
+                more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+                raise RunError(
+                    f"{self._folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
+                    "Two sweeps never share a folder; choose another with --dir."
+                )
+            self._sweep = stored
+            return
+        facts = provenance(self._sweep.folder, self._resources, self._code)
+        trials = [
+            {"trial": t.trial_id, "index": t.index, "params": t.params, "seed": t.seed}
+            for t in self._sweep.trials
+        ]
+        objective = self._sweep.objective
+        create(
+            self._folder,
+            Plan(self._sweep.name, objective.metric, objective.mode, list(self._sweep.space), trials,
+                 self._sweep.as_yaml(), as_json(facts)),
+        )  # fmt: skip
+
+    def _carry_out(self) -> Outcome:
+        self._stop_leftovers()
+        trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
+        left = {t.trial_id: why for t in trials if (why := self._left_alone(t))}
+        todo = [
+            Task(t.index, max(t.attempts, default=0) + 1)
+            for t in trials
+            if t.state not in ("finished", "pruned") and t.trial_id not in left
+        ]
+        if not todo:
+            return Outcome(self._run, 0, left)
+        if self._code != next((t.attempt.code for t in trials if t.attempt.code), self._code):
+            self._view.note(
+                "The code of the model or the dataset has changed since this run began; trials that are "
+                "finished stay as they are."
+            )
+        self._records.append(
+            "launched", cluster=self._resources.cluster, workers=self._resources.workers,
+            ranks=self._resources.ranks, trials=len(todo), code=self._code,
+        )  # fmt: skip
+        self._view.begin(self._run, self._resources, len(todo))
+        error, interrupted = "", False
+        try:
+            with _interruptible():
+                if self._resources.cluster == "local":
+                    error = self._watch(todo)
+                else:
+                    error = self._work_here(todo)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            self._view.end()
+        self._run.refresh()
+        return Outcome(self._run, len(todo), left, interrupted, error)
+
+    def _left_alone(self, trial: TrialState) -> str:
+        attempt = trial.attempt
+        if attempt.state == "failed" and attempt.reason == "diverged" and attempt.code == self._code:
+            return "diverged, and would again: same seed, same code"
+        return ""
+
+    def _watch(self, todo: Sequence[Task]) -> str:
+        """Run local jobs until every task is dealt with; what stopped them, if anything did."""
+        launch = self._next_launch()
+        jobs = [
+            self._submit(self._worker(tasks, f"local-{launch}-{number}", number), launch)
+            for number, tasks in enumerate(deal(todo, self._resources.workers))
+        ]
+        try:
+            while jobs:
+                time.sleep(POLL_SECONDS)
+                done = [job for job in jobs if job.is_done()]
+                self._run.refresh()
+                self._view.update(self._run)
+                for job in done:
+                    jobs.remove(job)
+                    launch += 1
+                    successor = self._settle(job, launch)
+                    if successor is not None:
+                        jobs.append(successor)
+        except _WorkerError as error:
+            for job in jobs:
+                job.stop(1.0)
+            self._cancel_running("stopped, because another worker could not start")
+            return str(error)
+        except KeyboardInterrupt:
+            with _deaf():
+                for job in jobs:
+                    job.stop(2.0)
+                self._cancel_running("stopped from outside (Ctrl-C, hpc cancel or a closed terminal)")
+            raise
+        return ""
+
+    def _worker(self, tasks: tuple[Task, ...], job_id: str, number: int) -> Worker:
+        parent = identity(os.getpid()) if self._resources.cluster == "local" else None
+        return Worker(
+            str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent
+        )
+
+    def _submit(self, worker: Worker, launch: int) -> LocalJob:
+        job = LocalJob(worker, self._run.jobs_folder / str(launch), self._resources)
+        self._records.append(
+            "submitted", job=job.job_id, host=socket.gethostname(), pid=job.pid, started=job.started,
+            log=str(job.log().relative_to(self._run.folder.resolve())),
+            trials=len(worker.tasks), ranks=self._resources.ranks,
+        )  # fmt: skip
+        return job
+
+    def _settle(self, job: LocalJob, launch: int) -> LocalJob | None:
+        """Deal with a job that has ended; its successor, if there is work left.
+
+        Raises:
+            _WorkerError: it ended before it took up a trial.
+        """
+        self._run.refresh()
+        by_index = {trial.index: trial for trial in self._run.trials.values()}
+        undone, lost = [], None
+        for task in job.worker.tasks:
+            attempt = by_index[task.index].attempts.get(task.attempt)
+            if attempt is None:
+                undone.append(task)
+            elif attempt.state == "running":
+                lost = task
+        how = "done" if not undone and lost is None else "died"
+        self._records.append("ended", job=job.job_id, how=how)
+        if how == "done":
+            return None
+        if lost is None and len(undone) == len(job.worker.tasks):
+            why = job.failure() or f"its process ended without a word:\n{job.tail()}"
+            raise _WorkerError(f"Worker {job.job_id} could not start: {why}")
+        why = job.failure()
+        if lost is not None:
+            trial = by_index[lost.index]
+            first = why or "the worker's process was killed, or crashed, in the middle of this trial"
+            self._fail(trial, lost.attempt, "error", f"{first}\n{job.tail()}")
+            self._view.note(f"Worker {job.job_id} died while training {trial.trial_id}: {first}")
+        if not undone:
+            return None
+        worker = renamed(job.worker, tuple(undone), f"local-{launch}-{job.worker.number}")
+        return self._submit(worker, launch)
+
+    def _work_here(self, todo: Sequence[Task]) -> str:
+        """Be the worker, in this process; another thread shows the progress."""
+        import submitit
+
+        launch = self._next_launch()
+        worker = self._worker(tuple(todo), f"{self._resources.cluster}-{launch}-0", 0)
+        self._followers.send(worker)
+        over = threading.Event()
+        watch = threading.Thread(target=self._show_until, args=(over,), daemon=True)
+        watch.start()
+        try:
+            executor = submitit.DebugExecutor(self._run.jobs_folder / str(launch))
+            error = executor.submit(worker).exception()
+        except KeyboardInterrupt:
+            self._cancel_running("stopped from outside")
+            raise
+        finally:
+            over.set()
+            watch.join()
+        return f"{type(error).__name__}: {error}" if error is not None else ""
+
+    def _show_until(self, over: threading.Event) -> None:
+        while not over.wait(POLL_SECONDS):
+            self._run.refresh()
+            self._view.update(self._run)
+        self._run.refresh()
+        self._view.update(self._run)
+
+    def _cancel_running(self, why: str) -> None:
+        self._run.refresh()
+        for trial in self._run.trials.values():
+            for number, attempt in trial.attempts.items():
+                if attempt.state == "running":
+                    self._fail(trial, number, "cancelled", why)
+
+    def _fail(self, trial: TrialState, attempt: int, reason: str, error: str) -> None:
+        seconds = trial.attempts[attempt].seconds
+        self._records.append(
+            "failed", trial=trial.trial_id, attempt=attempt, reason=reason, error=error, seconds=seconds
+        )
+
+    def _stop_leftovers(self) -> None:
+        """End local workers whose command was killed: this one takes over their trials."""
+        import psutil
+
+        leftovers = [
+            psutil.Process(job["pid"])
+            for job in self._run.jobs.values()
+            if "ended" not in job and job.get("host") == socket.gethostname()
+            and is_running(job["pid"], job["started"])
+        ]  # fmt: skip
+        if leftovers:
+            self._view.note(f"Stopping {len(leftovers)} workers that an earlier command left behind.")
+            stop(leftovers, 2.0)
+            self._run.refresh()
+        self._cancel_running("the command that watched its worker was killed")
+        for name, job in self._run.jobs.items():
+            if "ended" not in job:
+                self._records.append("ended", job=name, how="lost")
+        self._run.refresh()
+
+    def _next_launch(self) -> int:
+        names = [p.name for p in self._run.jobs_folder.iterdir() if p.name.isdigit()]
+        return max(map(int, names), default=0) + 1
+
+
+class _WorkerError(RuntimeError):
+    """A worker that can't work: the others won't either."""
+
+
+class _Followers:
+    """The other ranks when ``hpc run`` itself was started by mpirun."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._waiting = place.launcher == "mpirun" and place.size > 1
+
+    def send(self, worker: Worker | None) -> None:
+        """Tell them what to run, or that there is nothing."""
+        if self._waiting:
+            self._waiting = False
+            _communicator().bcast(worker)
+
+
+@contextmanager
+def _led(place: Place) -> Iterator[_Followers]:
+    followers = _Followers(place)
+    try:
+        yield followers
+    finally:
+        followers.send(None)
+
+
+def _follow(place: Place) -> Outcome:
+    """Be a rank above 0 under mpirun."""
+    worker: Worker | None = _communicator().bcast(None)
+    if worker is None:
+        raise SystemExit(0)
+    worker()
+    raise SystemExit(0)
+
+
+def _communicator() -> Any:
+    from jobs import horovod
+
+    horovod.load_mpi()
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal interrupt as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """No second Ctrl-C gets in the way of stopping in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

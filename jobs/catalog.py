@@ -1,0 +1,35 @@
+"""What can be trained, on what, and how, in words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jobs.options import PARAMETERS
+from models import DATASETS, FROM_DATA, MODELS, Parameter, signature_of
+
+
+def models() -> dict[str, list[str]]:
+    """A few lines about each model, and about the options of every training."""
+    found = {name: _lines(function) for name, function in MODELS.items()}
+    training = ["Hyperparameters of every training, beside those of the model:"]
+    found["(training)"] = training + [_line(parameter) for parameter in PARAMETERS.values()]
+    return found
+
+
+def data() -> dict[str, list[str]]:
+    """A few lines about each dataset."""
+    return {name: _lines(function) for name, function in DATASETS.items()}
+
+
+def _lines(function: Callable[..., Any]) -> list[str]:
+    doc = (inspect.getdoc(function) or "").splitlines()
+    parameters: Mapping[str, Parameter] = signature_of(function).parameters
+    return [doc[0] if doc else "", *(_line(p) for p in parameters.values() if p.name not in FROM_DATA)]
+
+
+def _line(parameter: Parameter) -> str:
+    wanted = parameter.wanted()
+    default = "" if parameter.default is None else f" [{parameter.default}]"
+    return f"{parameter.name}: {wanted}{default}"

@@ -1,0 +1,58 @@
+"""Where a process stands among the processes of its job, as its launcher tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among the processes of its job, as its launcher says.
+
+    Attributes:
+        rank: from 0, over all nodes.
+        size: how many there are.
+        local_rank: from 0, on this node.
+        local_size: how many there are on this node.
+        node: number of the node, from 0.
+        launcher: ``submitit``, ``mpirun`` or empty for a process on its own.
+        mpi: whether an MPI launcher or SLURM's PMI has started the process.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+    node: int = 0
+    launcher: str = ""
+    mpi: bool = False
+
+
+def find_place(env: Mapping[str, str]) -> Place:
+    """Read the place of a process from its environment.
+
+    Args:
+        env: ``os.environ``.
+    """
+    if env.get("SUBMITIT_EXECUTOR") == "local":
+        rank, size = int(env["SUBMITIT_LOCAL_GLOBALID"]), int(env["SUBMITIT_LOCAL_NTASKS"])
+        local_rank = int(env["SUBMITIT_LOCAL_LOCALID"])
+        return Place(rank, size, local_rank, size, 0, "submitit", mpi=False)
+    if "SUBMITIT_EXECUTOR" not in env and "OMPI_COMM_WORLD_SIZE" in env:
+        return Place(
+            int(env["OMPI_COMM_WORLD_RANK"]),
+            int(env["OMPI_COMM_WORLD_SIZE"]),
+            int(env["OMPI_COMM_WORLD_LOCAL_RANK"]),
+            int(env["OMPI_COMM_WORLD_LOCAL_SIZE"]),
+            int(env.get("OMPI_COMM_WORLD_NODE_RANK", 0)),
+            "mpirun",
+            mpi=True,
+        )
+    if "SUBMITIT_EXECUTOR" not in env and "PMI_SIZE" in env:  # MPICH's and Intel's mpirun
+        local_rank = int(env.get("MPI_LOCALRANKID", env["PMI_RANK"]))
+        local_size = int(env.get("MPI_LOCALNRANKS", env["PMI_SIZE"]))
+        return Place(
+            int(env["PMI_RANK"]), int(env["PMI_SIZE"]), local_rank, local_size, 0, "mpirun", mpi=True
+        )
+    return Place()
