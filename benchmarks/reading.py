@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import sweeps
 from results import Plan, Records, create
@@ -33,7 +34,7 @@ def make_run(folder: Path, trials: int, epochs: int, jobs: int = 8) -> Path:
             "objective": "val_accuracy",
         }
     )
-    planned = [
+    planned: list[dict[str, Any]] = [
         {"trial": t.trial_id, "index": t.index, "params": t.params, "seed": t.seed} for t in sweep.trials
     ]
     space = list(sweep.space)
@@ -64,7 +65,7 @@ def make_run(folder: Path, trials: int, epochs: int, jobs: int = 8) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)

@@ -54,7 +54,9 @@ def run(
     ] = None,
     workers: Workers = None,
     ranks: Ranks = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the trials; run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and show the trials; run nothing.")
+    ] = False,
 ) -> None:
     """Run a sweep to its end with live progress, then print the leaderboard.
 
@@ -69,9 +71,7 @@ def run(
             _show_plan(*running.plan(loaded, on=on, workers=workers, ranks=ranks), folder)
             return
         _carry_out(
-            lambda view: running.run(
-                loaded, on=on, folder=folder, workers=workers, ranks=ranks, view=view
-            )
+            lambda view: running.run(loaded, on=on, folder=folder, workers=workers, ranks=ranks, view=view)
         )
 
 
@@ -81,9 +81,7 @@ def resume(folder: Run, on: On = "local", workers: Workers = None, ranks: Ranks 
     with _errors():
         from hpc import running
 
-        _carry_out(
-            lambda view: running.resume(folder, on=on, workers=workers, ranks=ranks, view=view)
-        )
+        _carry_out(lambda view: running.resume(folder, on=on, workers=workers, ranks=ranks, view=view))
 
 
 @app.command(epilog="Example: hpc status runs/digits --json")
@@ -196,7 +194,9 @@ def _carry_out(start: Callable[[Any], Outcome]) -> None:
     failed = [trial for trial in run.trials.values() if trial.state == "failed"]
     for trial in failed[:5]:
         attempt = trial.attempt
-        _complain(f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {first_line(attempt.error)}")
+        _complain(
+            f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {first_line(attempt.error)}"
+        )
     if len(failed) > 5:
         _complain(f"… and {len(failed) - 5} more; `hpc table {run.folder}` has them all.")
     if not outcome.trained:

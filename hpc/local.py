@@ -57,6 +57,7 @@ class LocalJob:
 
     @property
     def job_id(self) -> str:
+        """The name of its file of records."""
         return self.worker.job_id
 
     def log(self, rank: int = 0) -> Path:

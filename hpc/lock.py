@@ -31,6 +31,7 @@ class Holder:
 
     @property
     def is_here(self) -> bool:
+        """Whether it runs on this machine."""
         return self.host == socket.gethostname()
 
     def is_alive(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.device import available_cpus, local_gpus
+from jobs import device
 from sweeps import SweepError, did_you_mean
 
 
@@ -55,6 +55,8 @@ class Resources:
     gpus: tuple[int, ...] = ()
 
     def describe(self) -> str:
+        """In words: ``2 workers (local), 1 rank each, 1 thread a rank``."""
+
         def count(n: int, noun: str) -> str:
             return f"{n} {noun}{'' if n == 1 else 's'}"
 
@@ -102,8 +104,8 @@ def resources(
     for name, number in (("--workers", workers), ("--ranks", ranks)):
         if number is not None and number < 1:
             raise SweepError(f"{name} {number}: must be at least 1.")
-    cpus = available_cpus() if cpus is None else cpus
-    gpus = local_gpus(os.environ) if gpus is None else gpus
+    cpus = device.available_cpus() if cpus is None else cpus
+    gpus = device.local_gpus(os.environ) if gpus is None else gpus
     ranks = ranks or profile.ranks
     workers = workers or profile.workers
     if profile.cluster == "debug":

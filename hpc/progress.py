@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpc.profile import Resources
+from hpc.running import View
 from results import Run, TrialState, cell
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def view(console: Console) -> Display:
     return LiveDisplay(console) if console.is_terminal else Lines(console)
 
 
-class Display:
+class Display(View):
     """What both displays know of a run.
 
     Args:
@@ -79,6 +80,7 @@ class Display:
         """Stop showing."""
 
     def print(self, text: str) -> None:
+        """Write a line as it is."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def done(self, run: Run) -> int:
@@ -99,6 +101,7 @@ class Lines(Display):
     """One line for every trial that ends."""
 
     def ended(self, run: Run, trial: TrialState) -> None:
+        """Write a line about a trial that has ended."""
         attempt = trial.attempt
         total = len(run.trials)
         self._ended += 1
@@ -124,20 +127,24 @@ class LiveDisplay(Display):
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def begin(self, run: Run, resources: Resources, todo: int) -> None:
+        """Say what is about to happen, and draw."""
         super().begin(run, resources, todo)
         self._live.start()
         self._live.update(self.picture(run))
 
     def update(self, run: Run) -> None:
+        """Draw anew."""
         super().update(run)
         self._live.update(self.picture(run))
 
     def ended(self, run: Run, trial: TrialState) -> None:
+        """Write a line about a trial that has failed, above the picture."""
         if trial.state == "failed":
             attempt = trial.attempt
             self.print(f"{trial.trial_id} failed ({attempt.reason}): {first_line(attempt.error)}")
 
     def end(self) -> None:
+        """Take the picture away."""
         self._live.stop()
 
     def picture(self, run: Run) -> Group:
@@ -191,6 +198,7 @@ def point(run: Run, trial: TrialState) -> str:
 
 
 def first_line(text: str) -> str:
+    """What stands before the first line break."""
     return text.splitlines()[0] if text else ""
 
 

@@ -49,6 +49,7 @@ def provenance(folder: Path, resources: Resources, code: str) -> dict[str, Any]:
 
 
 def as_json(facts: dict[str, Any]) -> str:
+    """As the text of ``provenance.json``."""
     return json.dumps(facts, indent=2) + "\n"
 
 

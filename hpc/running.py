@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hpc import profile as profiles
 from hpc.local import LocalJob, deal, renamed
 from hpc.lock import lock
 from hpc.profile import Resources
 from hpc.provenance import as_json, provenance
+from jobs import device
 from jobs.check import check, code_digest
 from jobs.place import Place, find_place
 from jobs.processes import identity, is_running, stop
@@ -28,28 +29,20 @@ from sweeps import Sweep, SweepError, load_stored
 POLL_SECONDS = 0.25
 
 
-class View(Protocol):
-    """What shows a run while it goes on."""
+class View:
+    """What shows a run while it goes on; this one shows nothing."""
 
-    def begin(self, run: Run, resources: Resources, todo: int) -> None: ...
+    def begin(self, run: Run, resources: Resources, todo: int) -> None:
+        """So many trials are about to be trained."""
 
-    def update(self, run: Run) -> None: ...
+    def update(self, run: Run) -> None:
+        """The run has been read anew."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Something that a person should know has happened."""
 
-    def end(self) -> None: ...
-
-
-class Silence:
-    """Shows nothing, for notebooks and tests."""
-
-    def begin(self, run: Run, resources: Resources, todo: int) -> None: ...
-
-    def update(self, run: Run) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """Nothing more comes."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +65,7 @@ class Outcome:
 
     @property
     def is_good(self) -> bool:
+        """Whether every trial of the run has ended well."""
         counts = self.run.counts()
         return counts["finished"] + counts["pruned"] == counts["total"]
 
@@ -96,7 +90,7 @@ def plan(
                 f"mpirun has started {place.size} ranks, which make one worker of {place.size} ranks; "
                 "leave --workers and --ranks out."
             )
-        cpus = profiles.available_cpus() // place.local_size
+        cpus = device.available_cpus() // place.local_size
         resources = Resources("mpirun", 1, place.size, max(1, cpus))
     else:
         resources = profiles.resources(profile, workers=workers, ranks=ranks)
@@ -133,7 +127,7 @@ def run(
     with _led(place) as followers:
         sweep, resources = plan(sweep, on=on, workers=workers, ranks=ranks)
         path = Path(folder) if folder is not None else Path("runs") / sweep.name
-        runner = _Runner(path, sweep, resources, view or Silence(), followers)
+        runner = _Runner(path, sweep, resources, view or View(), followers)
         return runner.carry_out()
 
 
@@ -278,9 +272,7 @@ class _Runner:
 
     def _worker(self, tasks: tuple[Task, ...], job_id: str, number: int) -> Worker:
         parent = identity(os.getpid()) if self._resources.cluster == "local" else None
-        return Worker(
-            str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent
-        )
+        return Worker(str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent)
 
     def _submit(self, worker: Worker, launch: int) -> LocalJob:
         job = LocalJob(worker, self._run.jobs_folder / str(launch), self._resources)

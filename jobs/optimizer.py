@@ -33,9 +33,7 @@ def distribute(optimizer: keras.optimizers.Optimizer, world: World) -> keras.opt
     kind = type(optimizer)
 
     class Distributed(kind):  # type: ignore[misc, valid-type]
-        def apply(
-            self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None
-        ) -> Any:
+        def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
             import tensorflow as tf
 
             places = [index for index, grad in enumerate(grads) if grad is not None]
@@ -48,4 +46,4 @@ def distribute(optimizer: keras.optimizers.Optimizer, world: World) -> keras.opt
     Distributed.__name__ = kind.__name__
     Distributed.__qualname__ = kind.__qualname__
     Distributed.__module__ = kind.__module__
-    return Distributed.from_config(optimizer.get_config())  # type: ignore[no-any-return]
+    return Distributed.from_config(optimizer.get_config())

@@ -67,7 +67,7 @@ class Options(BaseModel):
     loss: Loss = "auto"
     metrics: Annotated[
         Literal["auto"] | list[Metric],
-        Field(description=f"auto, or a list with some of {', '.join(Metric.__args__)}"),  # type: ignore[attr-defined]
+        Field(description=f"auto, or a list with some of {', '.join(Metric.__args__)}"),
     ] = "auto"
     shuffle: bool = True
 

@@ -124,8 +124,8 @@ class _Work:
             )
             return True
         cause = min(failures, key=lambda other: (other["follows"], other["rank"]))
-        error = cause["error"] if self.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
-        self._record("failed", **who, reason=cause["reason"], error=error, seconds=seconds)
+        words = cause["error"] if self.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
+        self._record("failed", **who, reason=cause["reason"], error=words, seconds=seconds)
         return False
 
     def _train(self, trial: Trial, who: Mapping[str, Any], start: float, seen: _Seen) -> None:
@@ -140,9 +140,7 @@ class _Work:
 
         def on_epoch(epoch: Epoch) -> None:
             seconds = round(time.perf_counter() - start, 3)
-            self._record(
-                "epoch", **who, epoch=epoch.number, metrics=epoch.metrics, seconds=seconds
-            )
+            self._record("epoch", **who, epoch=epoch.number, metrics=epoch.metrics, seconds=seconds)
             if metric not in epoch.metrics:
                 raise ValueError(
                     f"the objective is {metric}, but what this model records is {', '.join(epoch.metrics)}"

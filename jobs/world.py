@@ -45,10 +45,12 @@ class World:
 
     @property
     def rank(self) -> int:
+        """This process's number, from 0."""
         return self.place.rank
 
     @property
     def size(self) -> int:
+        """How many ranks there are."""
         return self.place.size
 
     @property
@@ -134,9 +136,7 @@ class World:
         sizes = self._hvd.allgather(tf.constant([len(data)], tf.int64), name="gather.sizes").numpy()
         everything = self._hvd.allgather(tf.constant(data), name="gather.data").numpy().tobytes()
         ends = np.cumsum(sizes)
-        return [
-            json.loads(everything[end - size : end]) for end, size in zip(ends, sizes, strict=True)
-        ]
+        return [json.loads(everything[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
 
     def agree(self, value: Any) -> Any:
         """Rank 0's value on every rank."""

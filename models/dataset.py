@@ -74,7 +74,8 @@ def dataset(value: object, *, name: str = "the dataset") -> Dataset:
     if isinstance(value, Dataset):
         return value
     try:
-        (x_train, y_train), (x_validation, y_validation) = value  # type: ignore[misc]
+        pairs: Any = value
+        (x_train, y_train), (x_validation, y_validation) = pairs
     except (TypeError, ValueError):
         raise ModelError(
             f"{name} must return ((x_train, y_train), (x_validation, y_validation)), "

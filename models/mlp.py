@@ -66,17 +66,13 @@ def mlp(
     penalty = keras.regularizers.L2(l2) if l2 else None
     for size in layer_sizes(hidden_size, depth):
         model.add(
-            keras.layers.Dense(
-                size, activation, kernel_initializer=initializer, kernel_regularizer=penalty
-            )
+            keras.layers.Dense(size, activation, kernel_initializer=initializer, kernel_regularizer=penalty)
         )
         if dropout:
             model.add(keras.layers.Dropout(dropout))
     output = "softmax" if num_classes else "linear"
     model.add(
-        keras.layers.Dense(
-            output_size, output, kernel_initializer=initializer, kernel_regularizer=penalty
-        )
+        keras.layers.Dense(output_size, output, kernel_initializer=initializer, kernel_regularizer=penalty)
     )
     return model
 

@@ -109,6 +109,7 @@ class Reference:
 
     @property
     def is_builtin(self) -> bool:
+        """Whether it is one of ours."""
         return self.text in self.builtin
 
     def signature(self) -> Signature:

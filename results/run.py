@@ -74,6 +74,7 @@ class TrialState:
 
     @property
     def state(self) -> str:
+        """One of ``STATES``."""
         return self.attempt.state
 
 
@@ -104,14 +105,17 @@ class Run:
 
     @property
     def sweep_file(self) -> Path:
+        """The sweep as it was run."""
         return self.folder / "sweep.yaml"
 
     @property
     def records(self) -> Path:
+        """Where the records are."""
         return self.folder / "records"
 
     @property
     def jobs_folder(self) -> Path:
+        """Where submitit's files and the logs are."""
         return self.folder / "jobs"
 
     def refresh(self) -> None:
@@ -267,9 +271,7 @@ def create(folder: Path, plan: Plan) -> None:
         write_text(folder / "provenance.json", plan.provenance)
         with replacing(folder / "records" / "run.jsonl") as scratch:
             records = Records(scratch)
-            records.append(
-                "sweep", name=plan.name, metric=plan.metric, mode=plan.mode, space=plan.space
-            )
+            records.append("sweep", name=plan.name, metric=plan.metric, mode=plan.mode, space=plan.space)
             for trial in plan.trials:
                 records.append("planned", **trial)
             records.close()
@@ -280,11 +282,10 @@ def create(folder: Path, plan: Plan) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name and rename it: it is there whole or not at all."""
-    with replacing(path) as scratch:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+    with replacing(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

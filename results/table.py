@@ -18,9 +18,7 @@ _TABULATE = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
 FORMATS = ("table", "csv", "json", "parquet", "markdown", "latex")
 
 
-def table(
-    runs: str | Path | Run | Sequence[str | Path | Run], *, epochs: bool = False
-) -> pd.DataFrame:
+def table(runs: str | Path | Run | Sequence[str | Path | Run], *, epochs: bool = False) -> pd.DataFrame:
     """One row per trial, in the order of the sweep; or one per trial and epoch.
 
     Args:
@@ -98,9 +96,7 @@ def _by_epoch(run: Run, trials: list[TrialState]) -> pd.DataFrame:
     return _frame(rows, columns, whole=["seed", "epoch"], real=[*metrics, "seconds"])
 
 
-def _frame(
-    rows: list[dict[str, Any]], columns: list[str], whole: list[str], real: list[str]
-) -> pd.DataFrame:
+def _frame(rows: list[dict[str, Any]], columns: list[str], whole: list[str], real: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=columns)
@@ -157,20 +153,23 @@ def render(frame: pd.DataFrame, form: str) -> str:
     if form == "json":
         return str(frame.to_json(orient="records", indent=2)) + "\n"
     short = frame.drop(columns=["error"], errors="ignore")
-    short = short.assign(**{"error": frame["error"].map(_first_line)}) if "error" in frame else short
+    short = short.assign(error=frame["error"].map(_first_line)) if "error" in frame else short
     if form not in _TABULATE:
         raise ValueError(f"there is no format {form!r}; there are {', '.join(FORMATS)}")
     if form == "table":
         short = short.dropna(axis="columns", how="all")
-    return str(
-        tabulate(
-            [[cell(value) for value in row] for row in short.itertuples(index=False)],
-            headers=list(short.columns),
-            tablefmt=_TABULATE[form],
-            disable_numparse=True,
-            colalign=["right" if short[name].dtype.kind in "if" else "left" for name in short.columns],
+    return (
+        str(
+            tabulate(
+                [[cell(value) for value in row] for row in short.itertuples(index=False)],
+                headers=list(short.columns),
+                tablefmt=_TABULATE[form],
+                disable_numparse=True,
+                colalign=["right" if short[name].dtype.kind in "if" else "left" for name in short.columns],
+            )
         )
-    ) + "\n"
+        + "\n"
+    )
 
 
 def _first_line(text: object) -> str | None:

@@ -45,9 +45,7 @@ class Document:
 
     def problem(self, key: Key, message: str) -> str:
         """One sentence about the entry at ``key``, led by file and line where they are known."""
-        place = next(
-            (self.places[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.places), ""
-        )
+        place = next((self.places[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.places), "")
         if place.startswith("--set"):
             where = place
         else:
@@ -117,9 +115,7 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path.strip():
-            raise SweepError(
-                f"--set {assignment}: must be KEY=VALUE, for example --set fixed.epochs=5."
-            )
+            raise SweepError(f"--set {assignment}: must be KEY=VALUE, for example --set fixed.epochs=5.")
         parts = path.strip().split(".")
         try:
             value = _plain(YAML(typ="rt").load(text), (), {})

@@ -32,6 +32,7 @@ class Choices:
         return len(self.values)
 
     def as_written(self) -> list[Value]:
+        """As a sweep file has it."""
         return list(self.values)
 
 
@@ -51,6 +52,7 @@ class Range:
 
     @property
     def whole(self) -> bool:
+        """Whether it gives whole numbers."""
         return all(isinstance(v, int) for v in (self.low, self.high, self.step) if v is not None)
 
     @property
@@ -83,6 +85,7 @@ class Range:
         return (self.low, self.high)
 
     def as_written(self) -> dict[str, Value]:
+        """As a sweep file has it."""
         written: dict[str, Value] = {"low": self.low, "high": self.high}
         if self.log:
             written["log"] = True
@@ -139,13 +142,15 @@ def _range(value: Mapping[str, Any]) -> Range:
     for key in ("low", "high"):
         if key not in value:
             raise ValueError(f"a range needs {key}; it has only {', '.join(map(str, value)) or 'nothing'}")
-    low, high, log, step = (value.get(key) for key in known)
-    for key, number in (("low", low), ("high", high), ("step", step)):
-        if number is None and key == "step":
+    for key in ("low", "high", "step"):
+        number = value.get(key)
+        if key not in value:
             continue
         if not isinstance(number, (int, float)) or isinstance(number, bool) or not math.isfinite(number):
             raise ValueError(f"{key} must be a number, but got {key}={number!r}")
-    if not isinstance(log, bool) and log is not None:
+    low, high, step = value["low"], value["high"], value.get("step")
+    log = value.get("log", False)
+    if not isinstance(log, bool):
         raise ValueError(f"log must be true or false, but got log={log!r}")
     if low > high:
         raise ValueError(f"low <= high must hold, but got low={low}, high={high}")
@@ -155,4 +160,4 @@ def _range(value: Mapping[str, Any]) -> Range:
         raise ValueError(f"a range has log or step, not both, but got log=true, step={step}")
     if step is not None and step <= 0:
         raise ValueError(f"step must be above 0, but got step={step}")
-    return Range(low, high, bool(log), step)
+    return Range(low, high, log, step)

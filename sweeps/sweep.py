@@ -127,7 +127,7 @@ class Sweep(_Entry):
     def trials(self) -> tuple[Trial, ...]:
         """All trials: every point with the first seed, then every point with the second, …"""
         points = list(self._points())
-        trials = []
+        trials: list[Trial] = []
         for seed in self.seeds:
             for point in points:
                 params = {**self.fixed, **point}
@@ -165,7 +165,7 @@ class Sweep(_Entry):
     def differences(self, other: Sweep) -> list[str]:
         """What makes two sweeps different experiments, one sentence each; names don't count."""
         mine, its = self._identity(), other._identity()
-        found = []
+        found: list[str] = []
         for key in mine:
             if mine[key] != its[key]:
                 found.extend(_differences(key, mine[key], its[key]))
@@ -256,7 +256,8 @@ def _sentence(document: Document, error: dict[str, Any]) -> str:
         shown = f", for example `{key[-1]}: {example}`" if example else ""
         return document.problem(key, f"is missing{shown}.")
     if kind == "extra_forbidden":
-        entry = {"search": Search, "objective": Objective}.get(str(key[0]), Sweep)
+        parts: dict[str, type[_Entry]] = {"search": Search, "objective": Objective}
+        entry = parts.get(str(key[0]), Sweep)
         known = [name for name in entry.model_fields if name != "defaults"]
         return document.problem(
             key, f"is not known here{did_you_mean(key[-1], known)}; known are {', '.join(known)}."

@@ -25,7 +25,8 @@ class StaticSearch(Protocol):
 
     def points(
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
-    ) -> Iterator[dict[str, Any]]: ...
+    ) -> Iterator[dict[str, Any]]:
+        """The points, each a value by name; the same ones at every call."""
 
     def problem(self, dimension: Dimension) -> str | None:
         """Why this search can't use the dimension, or None."""

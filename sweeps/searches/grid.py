@@ -17,10 +17,12 @@ class Grid:
     def points(
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
+        """Every combination; no number of trials limits them."""
         for values in itertools.product(*(dimension.ends() for dimension in space.values())):
             yield dict(zip(space, values, strict=True))
 
     def problem(self, dimension: Dimension) -> str | None:
+        """Why this search can't use the dimension, or None."""
         if isinstance(dimension, Choices):
             return None
         return (

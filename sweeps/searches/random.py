@@ -23,6 +23,7 @@ class Random:
     def points(
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
+        """So many different points."""
         seen: set[str] = set()
         for draw in itertools.count():
             if len(seen) == trials:
@@ -36,4 +37,5 @@ class Random:
                 yield point
 
     def problem(self, dimension: Dimension) -> str | None:
+        """Why this search can't use the dimension, or None."""
         return None
