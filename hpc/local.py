@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -48,7 +49,9 @@ class LocalJob:
             gpus_per_node=len(resources.gpus),  # with none asked for, submitit hides them all
             visible_gpus=resources.gpus,
         )
-        with _environment(PYTHONSAFEPATH="1"):  # a folder `models` of the user's is not ours
+        folder.mkdir(parents=True, exist_ok=True)
+        # PYTHONSAFEPATH: a folder `models` of the user's is not ours.
+        with _environment(PYTHONSAFEPATH="1"), _output_into(folder / "controller.log"):
             self._job: submitit.Job[int] = executor.submit(worker)
         self.pid, self.started = identity(int(self._job.job_id))
         self._controller = psutil.Process(self.pid)
@@ -88,13 +91,12 @@ class LocalJob:
     def failure(self) -> str:
         """Why its processes ended, from submitit's result and the logs of its ranks."""
         for rank in range(self._ranks):
-            try:
-                error = self._job.task(rank).exception() if self._ranks > 1 else self._job.exception()
-            except Exception:  # no result was written
-                error = None
-            text = str(error) if error is not None else ""
-            if "Traceback" in text and "UncompletedJobError" not in type(error).__name__:
-                return _last_error(text)
+            job = self._job.task(rank) if self._ranks > 1 else self._job
+            if not job.paths.result_pickle.exists():
+                continue  # the process ended without a word; submitit would wait for one
+            error = job.exception()
+            if error is not None:
+                return _last_error(str(error))
         return ""
 
     def tail(self, lines: int = 20) -> str:
@@ -117,7 +119,8 @@ class LocalJob:
 
 
 def _last_error(text: str) -> str:
-    """The last line of a traceback, and what belongs to it."""
+    """The last line of a traceback, and what belongs to it, without what submitit adds."""
+    text = text.partition("\nYou can check full logs")[0]
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("----")]
     last = max((i for i, line in enumerate(lines) if not line.startswith(" ")), default=0)
     return "\n".join(lines[last:])
@@ -132,6 +135,24 @@ def deal(tasks: Sequence[Task], workers: int) -> list[tuple[Task, ...]]:
 def renamed(worker: Worker, tasks: tuple[Task, ...], job_id: str) -> Worker:
     """The worker that goes on where another one ended."""
     return replace(worker, tasks=tasks, job_id=job_id)
+
+
+@contextmanager
+def _output_into(file: Path) -> Iterator[None]:
+    """Keep what submitit's process says (a traceback at Ctrl-C) off the terminal."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    log = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        yield
+    finally:
+        for number, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(log)
 
 
 @contextmanager

@@ -217,7 +217,6 @@ class _Runner:
             "launched", cluster=self._resources.cluster, workers=self._resources.workers,
             ranks=self._resources.ranks, trials=len(todo), code=self._code,
         )  # fmt: skip
-        self._view.begin(self._run, self._resources, len(todo))
         error, interrupted = "", False
         try:
             with _interruptible():
@@ -245,6 +244,7 @@ class _Runner:
             self._submit(self._worker(tasks, f"local-{launch}-{number}", number), launch)
             for number, tasks in enumerate(deal(todo, self._resources.workers))
         ]
+        self._view.begin(self._run, self._resources, len(todo))
         try:
             while jobs:
                 time.sleep(POLL_SECONDS)
@@ -323,6 +323,7 @@ class _Runner:
         launch = self._next_launch()
         worker = self._worker(tuple(todo), f"{self._resources.cluster}-{launch}-0", 0)
         self._followers.send(worker)
+        self._view.begin(self._run, self._resources, len(todo))
         over = threading.Event()
         watch = threading.Thread(target=self._show_until, args=(over,), daemon=True)
         watch.start()

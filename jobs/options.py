@@ -26,7 +26,7 @@ Metric = Literal[
     "r2_score", "auc", "precision", "recall", "cosine_similarity",
 ]  # fmt: skip
 
-_KERAS_METRICS = {
+METRICS = {
     "root_mean_squared_error": "RootMeanSquaredError",
     "r2_score": "R2Score",
     "auc": "AUC",
@@ -115,7 +115,7 @@ def compile_model(model: keras.Model, options: Options, *, classes: bool) -> Non
     if loss == "auto":
         loss = "sparse_categorical_crossentropy" if classes else "mean_squared_error"
     metrics = [
-        getattr(keras.metrics, _KERAS_METRICS[name])(name=name) if name in _KERAS_METRICS else name
+        getattr(keras.metrics, METRICS[name])(name=name) if name in METRICS else name
         for name in _metrics(options, classes)
     ]
     # XLA has no kernels of Horovod's operations, and Keras turns it on where there is a GPU.

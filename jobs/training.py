@@ -106,10 +106,8 @@ def train(
     start, metrics = time.perf_counter(), {}
     for number in range(1, epochs + 1):
         metrics = loop.train(x, y, order(len(data.train), seed, number, shuffle))
-        if math.isfinite(metrics["loss"]):
-            _average_statistics(model, world)
-            validation = loop.evaluate(*part)
-            metrics |= {f"val_{name}": value for name, value in validation.items()}
+        _average_statistics(model, world)
+        metrics |= {f"val_{name}": value for name, value in loop.evaluate(*part).items()}
         on_epoch(Epoch(number, metrics, time.perf_counter() - start))
         for name in ("loss", "val_loss"):  # reduced values: all ranks decide alike
             if not math.isfinite(metrics[name]):

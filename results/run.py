@@ -146,8 +146,8 @@ class Run:
         return {**{state: count[state] for state in STATES}, "total": len(self.trials)}
 
     def ranked(self) -> list[TrialState]:
-        """Trials that have a value of the objective, best first."""
-        scored = [t for t in self.trials.values() if t.attempt.best is not None]
+        """Trials that have a value of the objective and have not failed, best first."""
+        scored = [t for t in self.trials.values() if t.attempt.best is not None and t.state != "failed"]
         sign = -1 if self.mode == "max" else 1
         return sorted(scored, key=lambda t: (sign * (t.attempt.best or 0.0), t.index))
 

@@ -104,12 +104,21 @@ def _frame(rows: list[dict[str, Any]], columns: list[str], whole: list[str], rea
         frame[name] = frame[name].astype("float64")
     for name in whole:
         frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
-    for name in frame.columns.difference([*whole, *real]):
-        if frame[name].map(lambda value: isinstance(value, (list, dict))).any():
-            frame[name] = frame[name].map(json.dumps)  # [64, 32] beside 128, say
-        elif len({type(value) for value in frame[name] if value is not None} - {int, float}) > 1:
-            frame[name] = frame[name].map(lambda value: None if value is None else str(value))
+    for name in set(columns) - {*whole, *real}:
+        values = [row[name] for row in rows]
+        kinds = {_kind(value) for value in values if value is not None}
+        if list in kinds:
+            frame[name] = [json.dumps(value) for value in values]  # [64, 32] beside 128, say
+        elif len(kinds) > 1:
+            frame[name] = [None if value is None else str(value) for value in values]
     return frame
+
+
+def _kind(value: Any) -> type:
+    """Its type, where numbers are all of one and so are collections."""
+    if isinstance(value, (list, dict)):
+        return list
+    return float if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value)
 
 
 def _metrics(attempts: Any) -> list[str]:

@@ -1,0 +1,70 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).parent.parent
+REQUIRED = "HPC_TESTS_REQUIRE"
+"""Names what must not be missing, by commas: CI sets it, so that a skip becomes a failure."""
+
+
+def missing(what: str, message: str) -> None:
+    """Skip a test for want of something, or fail where it must be there."""
+    if what in os.environ.get(REQUIRED, "").split(","):
+        pytest.fail(f"{message} ({REQUIRED} names {what})")
+    pytest.skip(message)
+
+
+@pytest.fixture
+def mnist_folder() -> Path:
+    """The folder that holds mnist.npz."""
+    folder = Path(os.environ.get("HPC_DATA", "/nonexistent"))
+    if not (folder / "mnist.npz").is_file():
+        missing("mnist", "MNIST is missing: HPC_DATA names no folder with mnist.npz")
+    return folder
+
+
+@pytest.fixture
+def mpirun() -> list[str]:
+    """The command that starts two ranks by MPI."""
+    found = Path(sys.executable).with_name("mpirun")
+    command = str(found) if found.exists() else shutil.which("mpirun")
+    if command is None:
+        missing("mpi", "mpirun is missing")
+    return [str(command), "-np", "2", "--oversubscribe"]
+
+
+Hpc = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def hpc(tmp_path: Path) -> Hpc:
+    """Runs the command as a user does, in an empty folder."""
+
+    def run(*arguments: str | Path, prefix: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+        command = [*(prefix or []), str(Path(sys.executable).with_name("hpc")), *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
+        )
+
+    return run
+
+
+def environment() -> dict[str, str]:
+    """For commands that a test starts: wide lines, and MPI as root, as CI is."""
+    return {
+        **os.environ,
+        "COLUMNS": "200",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    }

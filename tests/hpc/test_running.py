@@ -1,0 +1,283 @@
+"""Whole sweeps on this machine, by the command, with everything that can go wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+
+import results
+from results import Run
+from sweeps.document import write
+from tests.conftest import Hpc, environment
+
+FAULTS = Path(__file__).with_name("faults.py")
+
+
+def sweep(folder: Path, faults: list[str], name: str = "faults", **fixed: Any) -> Path:
+    """A sweep file over faults; what each trial does is logged in ``built``."""
+    path = folder / f"{name}.yaml"
+    entries = {
+        "name": name,
+        "model": f"{FAULTS}:build",
+        "data": {"name": "digits", "train": 256, "validation": 64},
+        "space": {"fault": faults},
+        "fixed": {"log": str(folder / "built"), "epochs": 2, "batch_size": 64, **fixed},
+        "objective": "val_accuracy",
+    }
+    path.write_text(write(entries))
+    return path
+
+
+def states(folder: Path) -> dict[str, str]:
+    """How the trial of each fault stands: its state, and the reason if it failed."""
+    trials = Run(folder).trials.values()
+    return {t.params["fault"]: t.attempt.reason or t.state for t in trials}
+
+
+def epochs_of(folder: Path, fault: str) -> int:
+    """How many epochs of a trial are done."""
+    return next(t.attempt.epochs for t in Run(folder).trials.values() if t.params["fault"] == fault)
+
+
+def built(folder: Path) -> list[str]:
+    return (folder / "built").read_text().splitlines()
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of living processes that have to do with a folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(folder) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(line)
+    return found
+
+
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+    """The command in a process group of its own, as in a terminal."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("hpc")), *map(str, arguments)],
+        cwd=folder, env=environment(), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def has_run(folder: Path) -> bool:
+    return (folder / "sweep.yaml").exists()
+
+
+def test_every_way_to_fail_is_told_and_the_sweep_goes_on(tmp_path: Path, hpc: Hpc) -> None:
+    path = sweep(tmp_path, ["none", "raises", "nan", "killed", "memory", "slow"])
+    done = hpc("run", path, "--workers", "1", "--dir", "r")
+    assert done.returncode == 1, done.stdout + done.stderr
+    run = tmp_path / "r"
+    assert states(run) == {
+        "none": "finished", "raises": "error", "nan": "diverged", "killed": "error",
+        "memory": "out-of-memory", "slow": "finished",
+    }  # fmt: skip
+    table = results.table(run).set_index("fault")
+    assert table.error["raises"].startswith("RuntimeError: this model can't be built\nTraceback")
+    assert "loss is nan after epoch 1" in table.error["nan"]
+    assert "was killed" in table.error["killed"]
+    assert "MemoryError" in table.error["memory"]
+    assert "RuntimeError: this model can't be built" in done.stderr
+    assert "2 finished, 4 failed" in done.stdout
+    assert f"hpc resume {'r'}" in done.stdout
+    assert not processes_of(tmp_path)
+
+    again = hpc("resume", "r", "--workers", "1")
+    assert again.returncode == 1
+    # neither the finished ones nor the one that would diverge again
+    assert sorted(built(tmp_path)[6:]) == ["killed", "memory", "raises"]
+    assert len(results.table(run)) == 6
+
+    FAULTS_THEN = FAULTS.read_text()  # noqa: N806  # with other code, a diverged trial has a chance
+    mended = tmp_path / "faults.py"
+    mended.write_text(FAULTS_THEN.replace('float("nan")', "1.0"))
+    stored = (run / "sweep.yaml").read_text()
+    (run / "sweep.yaml").write_text(stored.replace(str(FAULTS), str(mended)))
+    assert "has changed" in hpc("resume", "r", "--workers", "1").stdout
+    assert states(run)["nan"] == "finished"
+
+
+def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc: Hpc) -> None:
+    path = sweep(tmp_path, ["none", "slow"])
+    first = hpc("run", path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    run = tmp_path / "runs" / "faults"
+    assert states(run) == {"none": "finished", "slow": "finished"}
+    assert "2 trials: 2 finished" in first.stdout
+    assert "best_val_accuracy" in first.stdout
+
+    again = hpc("run", path)
+    assert (again.returncode, len(built(tmp_path))) == (0, 2)
+    assert "Nothing to do" in again.stdout
+
+    other = hpc("run", path, "--set", "fixed.epochs=3")
+    assert other.returncode == 2
+    assert "holds another sweep: here fixed.epochs is 3, there 2" in other.stderr
+    assert len(other.stderr.splitlines()) == 1
+
+    csv = hpc("table", run, "--format", "csv")
+    table = pd.read_csv(io.StringIO(csv.stdout))
+    assert table.columns[:4].tolist() == ["trial_id", "state", "reason", "fault"]
+    assert table.columns[-5:].tolist() == ["seconds", "ranks", "job_id", "node", "error"]
+    assert [table[name].dtype.kind for name in ("seed", "epochs", "ranks", "val_loss")] == list("iiif")
+    epochs = pd.read_csv(io.StringIO(hpc("table", run, "--epochs", "--format", "csv").stdout))
+    assert epochs.groupby("trial_id").epoch.apply(list).tolist() == [[1, 2], [1, 2]]
+    last = epochs[epochs.epoch == 2].set_index("trial_id").val_loss
+    assert last.to_dict() == table.set_index("trial_id").val_loss.to_dict()
+    assert (run / "table.parquet").is_file()
+
+    status = json.loads(hpc("status", run, "--json").stdout)
+    assert status["trials"] == {
+        "waiting": 0, "running": 0, "finished": 2, "pruned": 0, "failed": 0, "total": 2,
+    }  # fmt: skip
+    assert status["best"]["value"] == table.best_val_accuracy.max()
+    assert {job["state"] for job in status["jobs"]} == {"done"}
+    facts = json.loads((run / "provenance.json").read_text())
+    assert facts["packages"]["tensorflow"].startswith("2.18")
+    assert len(list((run / "records").iterdir())) == 3  # one per job, and the plan
+
+
+def test_a_killed_worker_costs_one_trial_which_is_trained_when_run_again(tmp_path: Path, hpc: Hpc) -> None:
+    path = sweep(tmp_path, ["none", "slow", "nan"], epochs=4)
+    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
+    until(lambda: has_run(tmp_path / "r") and epochs_of(tmp_path / "r", "slow") > 0)
+    for job in psutil.Process(process.pid).children(recursive=True):
+        if "submitit.core._submit" in " ".join(job.cmdline()):
+            job.kill()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, output
+    assert states(tmp_path / "r") == {"none": "finished", "slow": "error", "nan": "diverged"}
+    assert "died while training" in output
+
+    again = hpc("run", path, "--workers", "1", "--dir", "r")
+    assert states(tmp_path / "r") == {"none": "finished", "slow": "finished", "nan": "diverged"}
+    assert built(tmp_path) == ["none", "slow", "nan", "slow"]
+    assert len(results.table(tmp_path / "r")) == 3
+    assert again.returncode == 1  # one trial of the run has diverged, and stays so
+
+
+def test_ctrl_c_stops_the_workers_and_says_how_to_go_on(tmp_path: Path, hpc: Hpc) -> None:
+    path = sweep(tmp_path, ["slow", "none"], epochs=8)
+    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
+    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
+    second = hpc("run", path, "--dir", "r")
+    assert second.returncode == 2
+    assert f"is being carried out by process {process.pid}" in second.stderr
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Stopped; go on with: hpc resume r" in output
+    assert "Traceback" not in output
+    assert not processes_of(tmp_path)
+    assert states(tmp_path / "r") == {"slow": "cancelled", "none": "waiting"}
+    assert "nobody is at it" in hpc("status", "r").stdout
+
+    assert hpc("resume", "r").returncode == 0
+    assert set(states(tmp_path / "r").values()) == {"finished"}
+
+
+def test_a_run_is_cancelled_from_another_terminal(tmp_path: Path, hpc: Hpc) -> None:
+    path = sweep(tmp_path, ["slow", "none"], epochs=50)
+    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
+    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
+    status = json.loads(hpc("status", "r", "--json").stdout)
+    assert status["runner"]["pid"] == process.pid
+    assert [job["state"] for job in status["jobs"]] == ["running"]
+    cancelled = hpc("cancel", "r")
+    assert (cancelled.returncode, cancelled.stderr) == (0, "")
+    assert "hpc resume r" in cancelled.stdout
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert not processes_of(tmp_path)
+    assert states(tmp_path / "r")["slow"] == "cancelled"
+    assert "nothing of r is running; 2 trials are not finished" in hpc("cancel", "r").stdout
+
+
+def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_clear(tmp_path: Path, hpc: Hpc) -> None:
+    path = sweep(tmp_path, ["slow", "none"], epochs=6)
+    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
+    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
+    process.kill()
+    process.communicate(timeout=60)
+    assert processes_of(tmp_path)  # the worker, which nobody watches
+    done = hpc("resume", "r", "--workers", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(states(tmp_path / "r").values()) == {"finished"}
+    assert not processes_of(tmp_path)
+
+
+def test_a_worker_whose_command_is_gone_stops_by_itself(tmp_path: Path, hpc: Hpc) -> None:
+    path = sweep(tmp_path, ["slow", "none"], epochs=20)
+    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
+    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
+    process.kill()
+    process.communicate(timeout=60)
+    until(lambda: not processes_of(tmp_path), 30)
+    assert json.loads(hpc("status", "r", "--json").stdout)["lost"] == 1
+    assert "lost: 1" in hpc("status", "r").stdout
+
+
+def test_data_that_do_not_load_stop_the_run_with_the_reason(tmp_path: Path, hpc: Hpc) -> None:
+    (tmp_path / "data.py").write_text("def load():\n    return [[1, 2], [3]], [[1], [2]]\n")
+    path = sweep(tmp_path, ["none", "slow"])
+    done = hpc("run", path, "--dir", "r", "--set", f"data={{name: '{tmp_path}/data.py:load'}}")
+    assert done.returncode == 1
+    assert "could not start" in done.stderr
+    assert "training part: x has 2 samples, y has 1" in done.stderr
+    assert set(states(tmp_path / "r").values()) == {"waiting"}
+
+
+def test_two_ranks_train_what_one_trains_and_faults_of_one_rank_are_told(tmp_path: Path, hpc: Hpc) -> None:
+    faults = ["none", "raises on rank 1", "raises in training on rank 1", "killed on rank 1", "memory", "slow"]
+    path = sweep(tmp_path, faults)
+    done = hpc("run", path, "--ranks", "2", "--workers", "1", "--dir", "two")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert states(tmp_path / "two") == {
+        "none": "finished", "raises on rank 1": "error", "raises in training on rank 1": "error",
+        "killed on rank 1": "error", "memory": "out-of-memory", "slow": "finished",
+    }  # fmt: skip
+    two = results.table(tmp_path / "two").set_index("fault")
+    assert two.ranks.tolist() == [2] * 6
+    assert two.error["raises on rank 1"].startswith("rank 1: RuntimeError: only here")
+    assert "in the middle of a step" in two.error["raises in training on rank 1"]
+    assert two.error["raises in training on rank 1"].startswith("rank 1: ")
+    assert not processes_of(tmp_path)
+
+    hpc("run", sweep(tmp_path, ["none", "slow"], "one"), "--on", "debug", "--dir", "one")
+    one = results.table(tmp_path / "one").set_index("fault")
+    for fault in ("none", "slow"):
+        assert two.val_loss[fault] == pytest.approx(one.val_loss[fault], abs=1e-4)
+        assert two.trial_id[fault] == one.trial_id[fault]
+
+
+def test_ranks_that_mpirun_has_started_are_one_worker(tmp_path: Path, hpc: Hpc, mpirun: list[str]) -> None:
+    path = sweep(tmp_path, ["none", "raises on rank 1", "raises"])
+    done = hpc("run", path, "--dir", "r", prefix=mpirun)
+    assert done.returncode == 1
+    assert states(tmp_path / "r") == {"none": "finished", "raises on rank 1": "finished", "raises": "error"}
+    assert results.table(tmp_path / "r").ranks.tolist() == [2, 2, 2]
+    refused = hpc("run", path, "--dir", "r", "--ranks", "3", prefix=mpirun)
+    assert "mpirun has started 2 ranks" in refused.stderr
+    assert refused.returncode == 2

@@ -1,0 +1,201 @@
+"""Reading sweep files, right ones and wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sweeps
+from sweeps import Choices, Range, SweepError
+
+GOOD = """\
+name: digits-mlp
+model: mlp
+data: digits
+space:
+  learning_rate: [0.001, 1e-2]
+  dropout: {low: 0.0, high: 0.5}
+  width: {low: 16, high: 256, log: true}
+fixed: {epochs: 20}
+search: {method: random, trials: 5}
+seeds: 3
+objective: {metric: val_accuracy, mode: max}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "my sweep.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_sweep_file_is_read_as_written(tmp_path: Path) -> None:
+    sweep = sweeps.load(write(tmp_path, GOOD))
+    assert sweep.space == {
+        "learning_rate": Choices((0.001, 0.01)),
+        "dropout": Range(0.0, 0.5),
+        "width": Range(16, 256, log=True),
+    }
+    assert sweep.data == {"name": "digits"}
+    assert sweep.seeds == [0, 1, 2]
+    assert (sweep.search.method, sweep.search.trials) == ("random", 5)
+    assert len(sweep.trials) == 15
+    assert sweep.trials[0].params.keys() == {"epochs", "learning_rate", "dropout", "width"}
+
+
+def test_a_stored_sweep_has_the_same_trials(tmp_path: Path) -> None:
+    sweep = sweeps.load(write(tmp_path, GOOD))
+    (tmp_path / "sweep.yaml").write_text(sweep.as_yaml())
+    stored = sweeps.load_stored(tmp_path / "sweep.yaml")
+    assert stored.trials == sweep.trials
+    assert stored.differences(sweep) == []
+    assert stored.as_yaml() == sweep.as_yaml()
+
+
+def test_a_model_file_is_stored_by_its_whole_path_and_keeps_the_names_of_trials(tmp_path: Path) -> None:
+    sweep = sweeps.load(write(tmp_path, GOOD.replace("model: mlp", "model: lib/net.py:build")))
+    entries = sweep.entries()
+    assert entries["model"] == f"{tmp_path}/lib/net.py:build"
+    elsewhere = sweeps.parse(entries, tmp_path / "other")
+    assert [t.trial_id for t in elsewhere.trials] == [t.trial_id for t in sweep.trials]
+    assert elsewhere.differences(sweep) == []
+
+
+def test_differences_name_the_entries(tmp_path: Path) -> None:
+    sweep = sweeps.load(write(tmp_path, GOOD))
+    other = sweeps.load(write(tmp_path, GOOD), ["fixed.epochs=5", "space.dropout.high=0.4", "name=other"])
+    assert other.differences(sweep) == [
+        "space.dropout.high is 0.4, there 0.5",
+        "fixed.epochs is 5, there 20",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "metric", "mode"),
+    [
+        ("val_accuracy", "val_accuracy", "max"),
+        ("{metric: val_loss}", "val_loss", "min"),
+        ("{metric: val_mean_absolute_error}", "val_mean_absolute_error", "min"),
+        ("{metric: val_loss, mode: max}", "val_loss", "max"),
+    ],
+)
+def test_the_mode_of_an_objective_is_guessed(tmp_path: Path, written: str, metric: str, mode: str) -> None:
+    objective = sweeps.load(write(tmp_path, GOOD), [f"objective={written}"]).objective
+    assert (objective.metric, objective.mode) == (metric, mode)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("fixed.epochs=5", "fixed", {"epochs": 5}),
+        ("data.train=100", "data", {"name": "digits", "train": 100}),
+        ("seeds=[4, 7]", "seeds", [4, 7]),
+        ("space.width=[8]", "space", None),
+    ],
+)
+def test_set_overrides_any_entry(tmp_path: Path, override: str, key: str, value: Any) -> None:
+    sweep = sweeps.load(write(tmp_path, GOOD), [override])
+    if value is None:
+        assert sweep.space["width"] == Choices((8,))
+    else:
+        assert getattr(sweep, key) == value
+
+
+WRONG = [
+    # what is changed, and what the message must say
+    (("space:", "spcae:"), ["line 4: spcae: is not known here", 'did you mean "space"?']),
+    (("[0.001, 1e-2]", "[]"), ["line 5: space.learning_rate: [] is an empty list", "at least one"]),
+    (("[0.001, 1e-2]", "[0.1, 0.1]"), ["line 5: space.learning_rate: 0.1 stands twice"]),
+    (("[0.001, 1e-2]", "0.1"), ["space.learning_rate: 0.1 is a single value", "fixed"]),
+    (("[0.001, 1e-2]", "[.nan]"), ["space.learning_rate: nan can't be a choice"]),
+    (("low: 0.0, high: 0.5", "low: 0.5, high: 0.1"), ["line 6: space.dropout: low <= high must hold, "
+                                                       "but got low=0.5, high=0.1"]),
+    (("low: 16,", "low: 0,"), ["line 7: space.width: a log range must start above 0, but got low=0"]),
+    (("low: 16,", "lwo: 16,"), ["space.width: a range has low, high, log and step, not 'lwo'",
+                                'did you mean "low"?']),
+    (("low: 16, ", ""), ["space.width: a range needs low"]),
+    (("low: 16,", "low: few,"), ["space.width: low must be a number, but got low='few'"]),
+    (("log: true", "log: 10"), ["space.width: log must be true or false, but got log=10"]),
+    (("log: true", "log: true, step: 2"), ["space.width: a range has log or step, not both"]),
+    (("log: true", "step: 0"), ["space.width: step must be above 0, but got step=0"]),
+    (("{method: random, trials: 5}", "grid"), ["line 6: space.dropout: a grid needs a list of choices, "
+                                               "but got a range from 0.0 to 0.5"]),
+    (("method: random", "method: gird"), ["line 9: search: there is no search 'gird'",
+                                          'did you mean "grid"?']),
+    (("trials: 5", "trials: 0"), ["line 9: search.trials: 0 is not a number of at least 1"]),
+    (("trials: 5", "trils: 5"), ["search.trils: is not known here", 'did you mean "trials"?']),
+    ((", trials: 5", ""), ["search: says not how many trials"]),
+    (("seeds: 3", "seeds: 0"), ["line 10: seeds: 0 is not a number of seeds"]),
+    (("seeds: 3", "seeds: [1, 1]"), ["seeds: [1, 1] holds a seed twice"]),
+    (("mode: max", "mode: best"), ["objective.mode: 'best' is not 'min' or 'max'"]),
+    (("digits-mlp", "a/b"), ["line 1: name: 'a/b' can't be the name of a folder"]),
+    (("digits-mlp", ".."), ["name: '..' can't be the name of a folder"]),
+    (("digits-mlp", "3"), ["name: 3 is not a word"]),
+    (("name: digits-mlp\n", ""), ["name: is missing, for example `name: digits-mlp`"]),
+    (("data: digits", "data: [digits]"), ["data: ['digits'] names no dataset"]),
+    (("{epochs: 20}", "{epochs: 20, dropout: 0.1}"), ["fixed.dropout: stands under space and under fixed"]),
+    (("{epochs: 20}", "{seed: 1}"), ["fixed.seed: is a column of every table; write seeds: 3"]),
+    (("{epochs: 20}", "{epochs: {low: 1, high: 2}}"), ["fixed.epochs:", "looks like a range"]),
+    (("  dropout:", "  learning_rate:"), ["line 6: learning_rate: is given twice"]),
+    (("{epochs: 20}", "{epochs: 20"), ["is not YAML"]),
+    ((GOOD, ""), ["is empty"]),
+    ((GOOD, "- a\n"), ["not key: value lines"]),
+    (("seeds: 3", "defaults: {}"), ["defaults: is written by hpc"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "said"), WRONG, ids=[str(change) for change, _ in WRONG])
+def test_a_wrong_file_is_answered_with_place_value_and_remedy(
+    tmp_path: Path, change: tuple[str, str], said: list[str]
+) -> None:
+    path = write(tmp_path, GOOD.replace(*change))
+    with pytest.raises(SweepError) as error:
+        sweeps.load(path)
+    assert str(error.value).startswith(str(path))
+    for words in said:
+        assert words in str(error.value)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("seeds: 3", "seeds: 0").replace("low: 16", "low: 0")
+    with pytest.raises(SweepError) as error:
+        sweeps.load(write(tmp_path, text))
+    assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("fixed.epochs", "must be KEY=VALUE"),
+        ("fixed.epochs=[1", "'[1' is not a YAML value"),
+        ("name.x=1", "name is 'digits-mlp', which has no entry 'x'"),
+        ("seeds=0", "--set seeds=0: seeds: 0 is not a number of seeds"),
+    ],
+)
+def test_a_wrong_override_is_answered(tmp_path: Path, override: str, said: str) -> None:
+    with pytest.raises(SweepError) as error:
+        sweeps.load(write(tmp_path, GOOD), [override])
+    assert said in str(error.value)
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    with pytest.raises(SweepError, match=r"there is no such file \(did you mean \"my sweep.yaml\""):
+        sweeps.load(tmp_path / "my sweeep.yaml")
+
+
+def test_more_different_points_than_the_space_has_are_refused() -> None:
+    entries = {"name": "x", "model": "mlp", "data": "digits", "space": {"depth": {"low": 1, "high": 3}}}
+    with pytest.raises(SweepError, match="4 different points are asked for, but the space has only 3"):
+        sweeps.parse({**entries, "search": {"method": "random", "trials": 4}})
+    assert len(sweeps.parse({**entries, "search": {"method": "random", "trials": 3}}).trials) == 3
+
+
+def test_every_ready_made_sweep_can_be_read() -> None:
+    paths = list(Path(sweeps.__file__).parent.glob("*.yaml"))
+    assert {path.stem for path in paths} >= {"digits", "mnist_mlp"}
+    for path in paths:
+        assert sweeps.load(path).name == path.stem.replace("_", "-")
+        assert path.read_text().startswith("# ")  # what `hpc list sweeps` shows
