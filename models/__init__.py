@@ -46,6 +46,7 @@ __all__ = [
     "Split",
     "dataset",
     "dataset_reference",
+    "mlp",
     "model_reference",
     "signature_of",
 ]

@@ -15,7 +15,19 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).parent.parent
 REQUIRED = "HPC_TESTS_REQUIRE"
-"""Names what must not be missing, by commas: CI sets it, so that a skip becomes a failure."""
+"""Names what must not be missing, by commas, so that a skip becomes a failure; CI sets it to
+``mpi,mnist,slow``, where ``slow`` are the tests that take minutes."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests to CI, to ``-m slow`` and to those who ask for one by name."""
+    required = os.environ.get(REQUIRED, "").split(",")
+    if "slow" in required or config.option.markexpr or any("::" in name for name in config.args):
+        return
+    skip = pytest.mark.skip(reason=f"slow: run by `uv run pytest -m slow`, or where {REQUIRED} names slow")
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(skip)
 
 
 def missing(what: str, message: str) -> None:

@@ -42,7 +42,7 @@ def _layer(fault: str, rank: int) -> Any:
         if fault == "nan":
             return x * float("nan")
         if fault == "slow":
-            time.sleep(0.5)
+            time.sleep(0.2)
         elif rank == 1:
             raise RuntimeError("in the middle of a step")
         return x

@@ -104,15 +104,22 @@ def test_every_way_to_fail_is_told_and_the_sweep_goes_on(tmp_path: Path, hpc: Hp
     assert f"hpc resume {'r'}" in done.stdout
     assert not processes_of(tmp_path)
 
+
+@pytest.mark.slow
+def test_failed_trials_are_tried_again_and_diverged_ones_only_with_other_code(
+    tmp_path: Path, hpc: Hpc
+) -> None:
+    path = sweep(tmp_path, ["none", "raises", "nan", "memory"])
+    hpc("run", path, "--workers", "1", "--dir", "r")
+    run = tmp_path / "r"
     again = hpc("resume", "r", "--workers", "1")
     assert again.returncode == 1
     # neither the finished ones nor the one that would diverge again
-    assert sorted(built(tmp_path)[6:]) == ["killed", "memory", "raises"]
-    assert len(results.table(run)) == 6
+    assert sorted(built(tmp_path)[4:]) == ["memory", "raises"]
+    assert len(results.table(run)) == 4
 
-    FAULTS_THEN = FAULTS.read_text()  # noqa: N806  # with other code, a diverged trial has a chance
     mended = tmp_path / "faults.py"
-    mended.write_text(FAULTS_THEN.replace('float("nan")', "1.0"))
+    mended.write_text(FAULTS.read_text().replace('float("nan")', "1.0"))
     stored = (run / "sweep.yaml").read_text()
     (run / "sweep.yaml").write_text(stored.replace(str(FAULTS), str(mended)))
     assert "has changed" in hpc("resume", "r", "--workers", "1").stdout
@@ -178,6 +185,7 @@ def test_a_killed_worker_costs_one_trial_which_is_trained_when_run_again(tmp_pat
     assert again.returncode == 1  # one trial of the run has diverged, and stays so
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_says_how_to_go_on(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["slow", "none"], epochs=8)
     process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
@@ -215,6 +223,7 @@ def test_a_run_is_cancelled_from_another_terminal(tmp_path: Path, hpc: Hpc) -> N
     assert "nothing of r is running; 2 trials are not finished" in hpc("cancel", "r").stdout
 
 
+@pytest.mark.slow
 def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_clear(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["slow", "none"], epochs=6)
     process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
@@ -228,6 +237,7 @@ def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_clear(tmp_pa
     assert not processes_of(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_command_is_gone_stops_by_itself(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["slow", "none"], epochs=20)
     process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
@@ -249,8 +259,16 @@ def test_data_that_do_not_load_stop_the_run_with_the_reason(tmp_path: Path, hpc:
     assert set(states(tmp_path / "r").values()) == {"waiting"}
 
 
+@pytest.mark.slow
 def test_two_ranks_train_what_one_trains_and_faults_of_one_rank_are_told(tmp_path: Path, hpc: Hpc) -> None:
-    faults = ["none", "raises on rank 1", "raises in training on rank 1", "killed on rank 1", "memory", "slow"]
+    faults = [
+        "none",
+        "raises on rank 1",
+        "raises in training on rank 1",
+        "killed on rank 1",
+        "memory",
+        "slow",
+    ]
     path = sweep(tmp_path, faults)
     done = hpc("run", path, "--ranks", "2", "--workers", "1", "--dir", "two")
     assert done.returncode == 1, done.stdout + done.stderr

@@ -118,9 +118,7 @@ def test_three_ranks_take_the_steps_of_one_where_nothing_divides(tmp_path: Path,
 
 def test_two_ranks_under_mpirun_take_the_steps_of_one(tmp_path: Path, alone: Any, mpirun: list[str]) -> None:
     command = [*mpirun, sys.executable, "-m", "tests.jobs.rank", str(tmp_path), json.dumps(CASES)]
-    done = subprocess.run(
-        command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_same(tmp_path, 2, alone, "mpi")
 

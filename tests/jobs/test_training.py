@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -85,7 +85,8 @@ def test_an_epoch_has_an_order_of_its_own_and_takes_every_sample_once() -> None:
 
 def test_a_loss_that_is_no_number_ends_the_trial_after_its_epoch_is_told() -> None:
     data = made_up(64, 16)
-    model, epochs = network(data, optimizer="sgd", learning_rate=1e30), []
+    model = network(data, optimizer="sgd", learning_rate=1e30)
+    epochs: list[Epoch] = []
     with pytest.raises(DivergedError, match=r"loss is (nan|inf) after epoch 1"):
         train(model, data, ALONE, epochs=3, batch_size=16, seed=0, on_epoch=epochs.append)
     assert len(epochs) == 1
@@ -114,16 +115,16 @@ def test_a_batch_smaller_than_the_world_is_refused() -> None:
 def test_every_optimizer_loss_and_metric_that_we_name_is_one_of_keras() -> None:
     import keras
 
-    for name in Optimizer.__args__:
+    for name in get_args(Optimizer):
         chosen = options({"optimizer": name, "learning_rate": 0.5, "weight_decay": 0.1, "clip_norm": 1.0})
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         compile_model(model, chosen, classes=False)
         assert type(model.optimizer).__name__.lower() == name
         assert float(model.optimizer.learning_rate) == 0.5
         assert model.optimizer.global_clipnorm == 1.0
-    for name in Loss.__args__[1:]:
+    for name in get_args(Loss)[1:]:
         assert callable(keras.losses.get(name))
-    for name in Metric.__args__:
+    for name in get_args(Metric):
         assert METRICS.get(name) is None or hasattr(keras.metrics, METRICS[name])
 
 

@@ -87,7 +87,7 @@ def test_a_world_of_one_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(Place(), Path("/nonexistent"), "")
     assert world.gather({"a": 1}) == [{"a": 1}]
     assert world.agree(3) == 3
-    assert world.sum([1, 2], "x") == [1, 2]  # type: ignore[list-item]
+    assert world.sum([1, 2], "x") == [1, 2]
     world.rejoin()
     world.leave()
     assert world.backend == "none"
@@ -95,7 +95,9 @@ def test_a_world_of_one_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_horovod_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "horovod" else name)
-    with pytest.raises(RanksUnavailableError, match=r"needs horovod, which is not installed.*uv sync.*One rank"):
+    with pytest.raises(
+        RanksUnavailableError, match=r"needs horovod, which is not installed.*uv sync.*One rank"
+    ):
         horovod.check()
 
 

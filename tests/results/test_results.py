@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
     worker = Worker(folder)
     worker.finish("t00", [0.5, 0.9, 0.8])
     worker.start("t01")
-    worker.fail("t01", "error", "ValueError: no\nTraceback, with \"quotes\", commas\nValueError: no")
+    worker.fail("t01", "error", 'ValueError: no\nTraceback, with "quotes", commas\nValueError: no')
     worker.start("t02")
     worker.epoch("t02", 1, float("nan"))
     worker.fail("t02", "diverged", "loss is nan after epoch 1")
@@ -99,7 +99,7 @@ def test_a_csv_is_read_back_with_the_right_types(folder: Path) -> None:
     assert [kinds[name] for name in ("width", "seed", "epochs")] == ["i", "i", "i"]
     assert [kinds[name] for name in ("rate", "loss", "seconds", "best_val_accuracy")] == ["f"] * 4
     for name in ("trial_id", "state", "job_id", "error"):
-        assert back[name].dropna().map(type).eq(str).all()
+        assert all(isinstance(value, str) for value in back[name].dropna())
     assert back.error[1] == table.error[1]
     assert back.trial_id.tolist() == table.trial_id.tolist()
 

@@ -21,9 +21,9 @@ def test_trials_have_the_names_they_have_always_had() -> None:
     """If this fails, tables of earlier versions no longer match: mend the code, not the file."""
     for stored in json.loads(STORED.read_text()):
         trials = sweeps.parse(stored["sweep"]).trials
-        assert [
-            {"trial_id": t.trial_id, "params": t.params, "seed": t.seed} for t in trials
-        ] == stored["trials"]
+        assert [{"trial_id": t.trial_id, "params": t.params, "seed": t.seed} for t in trials] == stored[
+            "trials"
+        ]
 
 
 def test_a_name_starts_with_a_letter_and_depends_on_all_that_decides_the_outcome() -> None:
@@ -73,7 +73,7 @@ def test_one_parameter_more_leaves_random_draws_of_the_others_as_they_were() -> 
 
 
 def test_random_points_are_all_different() -> None:
-    space = {"a": Choices((1, 2, 3)), "b": Range(1, 4)}
+    space: dict[str, Choices | Range] = {"a": Choices((1, 2, 3)), "b": Range(1, 4)}
     points = list(Random().points(space, 12, seed=0))
     assert len({tuple(p.values()) for p in points}) == 12
 

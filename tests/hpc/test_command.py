@@ -1,0 +1,173 @@
+"""The command: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.reading import make_run
+from hpc import lock as locks
+from hpc.local import deal
+from hpc.lock import Holder, holder, lock
+from hpc.profile import BUILTIN, Resources, find, resources
+from jobs.processes import identity
+from jobs.worker import Task
+from results import RunError
+from sweeps import SweepError
+from tests.conftest import ROOT, Hpc
+
+DIGITS = ROOT / "sweeps" / "digits.yaml"
+
+
+def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
+    overview = hpc("--help").stdout
+    for name in ("run", "resume", "status", "cancel", "table", "list"):
+        assert name in overview
+        shown = hpc(name, "--help")
+        assert shown.returncode == 0
+        assert f"Example: hpc {name}" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu"], "No such command 'rnu'"),
+        (["run", "nowhere.yaml"], "nowhere.yaml: there is no such file"),
+        (["run", DIGITS, "--on", "locla"], "there is no profile 'locla' (did you mean \"local\"?)"),
+        (["run", DIGITS, "--workers", "0"], "--workers 0: must be at least 1"),
+        (["run", DIGITS, "--on", "debug", "--ranks", "2"], "--on debug: runs in one process"),
+        (["run", DIGITS, "--set", "fixed.epochs=0"], "--set fixed.epochs=0: fixed.epochs: 0 is not a whole"),
+        (["run", DIGITS, "--set", "fixed.batch_size=1", "--ranks", "2"], "1 samples can't be shared by 2"),
+        (["status", "nowhere"], "nowhere is not the folder of a run: it does not exist"),
+        (["resume", "nowhere"], "nowhere is not the folder of a run"),
+        (["cancel", "nowhere"], "nowhere is not the folder of a run"),
+        (["table", "nowhere"], "nowhere is not the folder of a run"),
+        (["table", "nowhere", "--format", "xls"], "'xls' is not a format"),
+        (["list", "model"], "'model' can't be listed; there are models, data"),
+    ],
+)
+def test_wrong_use_is_answered_on_stderr_and_ends_with_2(
+    hpc: Hpc, tmp_path: Path, arguments: list[str | Path], said: str
+) -> None:
+    done = hpc(*arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_shows_the_trials_and_leaves_nothing(hpc: Hpc, tmp_path: Path) -> None:
+    done = hpc("run", DIGITS, "--dry-run", "--workers", "1", "--ranks", "2")
+    assert done.returncode == 0
+    assert done.stdout.count("\nt") >= 27
+    assert "27 trials; 1 worker (local), 2 ranks each" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("models", ["mlp", "hidden_size: a whole number", "learning_rate: a number above 0"]),
+        ("data", ["digits", "mnist", "train: a number of samples"]),
+        ("searches", ["grid", "random"]),
+        ("sweeps", ["digits", "mnist_mlp", "about a minute"]),
+        ("profiles", ["local", "debug"]),
+    ],
+)
+def test_what_a_sweep_may_name_is_listed(hpc: Hpc, what: str, names: list[str]) -> None:
+    done = hpc("list", what)
+    assert done.returncode == 0
+    for name in names:
+        assert name in done.stdout
+
+
+def test_tables_are_written_in_every_format(hpc: Hpc, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", trials=4, epochs=2)
+    assert pd.read_csv(out(hpc, run, "csv")).shape[0] == 4
+    assert len(pd.read_json(out(hpc, run, "json"))) == 4
+    assert len(pd.read_parquet(out(hpc, run, "parquet"))) == 4
+    assert out(hpc, run, "markdown").read_text().startswith("| trial_id")
+    assert out(hpc, run, "latex").read_text().startswith(r"\begin{tabular}")
+    assert out(hpc, run, "table").read_text().startswith("trial_id")
+    assert hpc("table", run, "--format", "parquet").returncode == 2
+    both = hpc("table", run, run, "--format", "csv").stdout.splitlines()
+    assert both[0].startswith("run,trial_id,")
+    assert len(both) == 9
+
+
+def out(hpc: Hpc, run: Path, form: str) -> Path:
+    path = run.parent / f"table.{form}"
+    done = hpc("table", run, "--format", form, "--out", path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("asked", "cpus", "gpus", "expected"),
+    [
+        ({}, 8, [], Resources("local", 8, 1, 1)),
+        ({"workers": 2}, 8, [], Resources("local", 2, 1, 4)),
+        ({"ranks": 2}, 8, [], Resources("local", 4, 2, 1)),
+        ({"ranks": 2, "workers": 1}, 8, [], Resources("local", 1, 2, 4)),
+        ({"ranks": 4}, 2, [], Resources("local", 1, 4, 1)),
+        ({}, 8, [0, 1], Resources("local", 2, 1, 4, (0, 1))),
+        ({"ranks": 2}, 8, [0, 1], Resources("local", 1, 2, 4, (0, 1))),
+    ],
+)
+def test_a_machine_is_shared_among_workers_and_ranks(
+    asked: dict[str, int], cpus: int, gpus: list[int], expected: Resources
+) -> None:
+    assert resources(BUILTIN["local"], cpus=cpus, gpus=gpus, **asked) == expected
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(SweepError, match="there are local, debug"):
+        find("a100")
+
+
+def test_tasks_are_dealt_in_turn_and_no_worker_is_without() -> None:
+    tasks = [Task(index, 1) for index in range(5)]
+    assert [[t.index for t in hand] for hand in deal(tasks, 2)] == [[0, 2, 4], [1, 3]]
+    assert len(deal(tasks, 8)) == 5
+
+
+def test_a_run_has_one_runner_at_a_time(tmp_path: Path) -> None:
+    with lock(tmp_path):
+        assert holder(tmp_path) == Holder(socket.gethostname(), *identity(os.getpid()))
+        with (
+            pytest.raises(RunError, match=f"being carried out by process {os.getpid()}"),
+            lock(tmp_path),
+        ):
+            pass
+        assert holder(tmp_path) is not None
+    assert holder(tmp_path) is None
+    assert not list((tmp_path / "jobs").iterdir())
+
+
+def leave_behind(folder: Path, who: Holder) -> None:
+    (folder / "jobs").mkdir()
+    path = folder / "jobs" / "runner.json"
+    path.write_text(f'{{"host": "{who.host}", "pid": {who.pid}, "started": {who.started}}}')
+
+
+def test_a_lock_that_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
+    pid, started = identity(os.getpid())
+    leave_behind(tmp_path, Holder(socket.gethostname(), pid, started - 1000))  # the number is ours by now
+    with lock(tmp_path):
+        assert holder(tmp_path) == Holder(socket.gethostname(), pid, started)
+
+
+def test_a_lock_of_another_host_is_respected(tmp_path: Path) -> None:
+    leave_behind(tmp_path, Holder("elsewhere", 1, 0.0))
+    with (
+        pytest.raises(RunError, match=r"process 1 on elsewhere.*If that is no longer so, delete"),
+        lock(tmp_path),
+    ):
+        pass
+    assert holder(tmp_path) == Holder("elsewhere", 1, 0.0)
+    assert locks.holder(tmp_path / "nowhere") is None

@@ -1,0 +1,90 @@
+"""The house holds together: imports go one way, and light commands stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ALLOWED = {
+    "hpc": {"jobs", "sweeps", "results"},
+    "jobs": {"models", "sweeps", "results"},
+    "models": set(),
+    "sweeps": set(),
+    "results": set(),
+}
+HEAVY = {"tensorflow", "keras", "horovod", "matplotlib", "mpi4py"}
+
+
+def imported(statement: ast.AST) -> set[str]:
+    if isinstance(statement, ast.Import):
+        return {alias.name.partition(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.ImportFrom) and statement.level == 0:
+        return {(statement.module or "").partition(".")[0]}
+    return set()
+
+
+def modules() -> list[Path]:
+    found = [path for room in ALLOWED for path in (ROOT / room).rglob("*.py")]
+    assert len(found) > 25
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path: Path) -> None:
+    room = path.relative_to(ROOT).parts[0]
+    tree = ast.parse(path.read_text())
+    names = {name for node in ast.walk(tree) for name in imported(node)}
+    assert names & ALLOWED.keys() <= ALLOWED[room] | {room}
+    at_the_top = {name for node in tree.body for name in imported(node)}
+    assert not at_the_top & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "also_not"),
+    [
+        (["status", "RUN"], {"pandas", "jobs.worker", "models"}),
+        (["table", "RUN", "--format", "csv"], {"jobs.worker", "models", "submitit"}),
+        (["table", "RUN", "--epochs", "--format", "csv"], {"jobs.worker", "models"}),
+        (["list", "models"], set()),
+        (["run", "SWEEP", "--dry-run"], set()),
+    ],
+)
+def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str], also_not: set[str]) -> None:
+    from benchmarks.reading import make_run
+
+    run = make_run(tmp_path / "run", trials=3, epochs=2)
+    places = {"RUN": str(run), "SWEEP": str(ROOT / "sweeps" / "digits.yaml")}
+    code = (
+        "import sys\nfrom hpc.command import app\n"
+        "try:\n    app([*sys.argv[1:]])\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "sys.stderr.write('\\n' + ' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *(places.get(a, a) for a in arguments)],
+        capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60,
+    )  # fmt: skip
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "hpc.command" in loaded
+    assert not loaded & (HEAVY | also_not)
+    assert done.stdout
+
+
+def test_the_rooms_export_what_they_promise() -> None:
+    import hpc
+    import models
+    import results
+    import sweeps
+
+    assert {"run", "resume", "status", "cancel"} <= set(hpc.__all__)
+    for room in (hpc, models, results, sweeps):
+        for name in room.__all__:
+            assert getattr(room, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'submti'"):
+        _ = hpc.submti
