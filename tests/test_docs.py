@@ -1,0 +1,79 @@
+"""The documents: links lead somewhere, and their programs run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+import results
+import sweeps
+from tests.conftest import ROOT, Hpc, environment
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def anchor(title: str) -> str:
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("http"):
+            continue
+        name, _, section = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), target
+        if section:
+            titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert section in map(anchor, titles), target
+
+
+def test_the_sweep_of_the_readme_is_the_ready_made_one() -> None:
+    entries = YAML(typ="safe").load(blocks(ROOT / "README.md", "yaml")[0])
+    assert sweeps.parse(entries).trials == sweeps.load(ROOT / "sweeps" / "digits.yaml").trials
+
+
+def test_the_space_of_the_docs_can_be_read() -> None:
+    entries = YAML(typ="safe").load(blocks(ROOT / "docs" / "sweep-file.md", "yaml")[0])
+    search = {"method": "random", "trials": 5}
+    assert (
+        len(sweeps.parse({"name": "x", "model": "mlp", "data": "digits", "search": search, **entries}).trials)
+        == 5
+    )
+
+
+def test_ones_own_model_and_data_run_as_the_page_shows_them(tmp_path: Path, hpc: Hpc) -> None:
+    page = ROOT / "docs" / "own-model.md"
+    data, model = blocks(page, "python")
+    (tmp_path / "rings.py").write_text(data)
+    (tmp_path / "net.py").write_text(model)
+    (tmp_path / "rings.yaml").write_text(blocks(page, "yaml")[0])
+    done = hpc("run", "rings.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = results.table(tmp_path / "runs" / "rings")
+    assert table.state.tolist() == ["finished"] * 8
+    assert table.best_val_accuracy.max() >= 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/runs.md"])
+def test_programs_run(page: str, tmp_path: Path) -> None:
+    (tmp_path / "sweeps").mkdir()
+    text = (ROOT / "sweeps" / "digits.yaml").read_text()
+    (tmp_path / "sweeps" / "digits.yaml").write_text(text)
+    for code in blocks(ROOT / page, "python"):
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
