@@ -188,7 +188,7 @@ def _carry_out(start: Callable[[Any], Outcome]) -> None:
     if len(frame):
         console.print(f"\n{run.name}: the best of {counts['total']} trials", style="bold", highlight=False)
         if console.is_terminal:
-            console.print(leaderboard_table(frame))
+            console.print(leaderboard_table(frame, console.width))
         else:
             print(render(frame, "table"), flush=True)
     failed = [trial for trial in run.trials.values() if trial.state == "failed"]

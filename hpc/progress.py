@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -163,14 +164,17 @@ class LiveDisplay(Display):
         first = Text("best so far: ")
         first.append(best(run), style="bold green" if top else "")
         first.append(f"  {point(run, top[0])}" if top else "", style="bright_black")
-        workers = Table.grid(padding=(0, 2))
+        workers = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(3):
+            workers.add_column(no_wrap=True)
+        workers.add_column(no_wrap=True, overflow="ellipsis")
         running = [t for t in run.trials.values() if t.state == "running"]
         for trial in sorted(running, key=lambda t: t.attempt.job_id):
             attempt = trial.attempt
             epochs = f"epoch {attempt.epochs}" + (f"/{total}" if (total := run_epochs(trial)) else "")
             value = cell(attempt.metrics.get(run.metric))
             workers.add_row(attempt.job_id, epochs, f"{run.metric}={value}" if value else "",
-                            Text(point(run, trial), style="bright_black", overflow="ellipsis"))  # fmt: skip
+                            Text(point(run, trial), style="bright_black"))  # fmt: skip
         if not running and not ended:
             workers.add_row("workers are starting (importing TensorFlow)")
         return Group(head, first, workers)
@@ -212,16 +216,31 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def leaderboard_table(frame: pd.DataFrame) -> Table:
-    """The leaderboard as a table of rich; long names of columns are folded in narrow windows."""
+def leaderboard_table(frame: pd.DataFrame, width: int) -> Table:
+    """The leaderboard as a table of rich.
+
+    Args:
+        frame: as ``results.leaderboard`` gives it.
+        width: of the window; in a narrow one, names of columns are folded at their underscores.
+    """
+    texts = {name: [cell(value) for value in frame[name]] for name in frame.columns}
+    least = {name: max(map(len, column), default=0) for name, column in texts.items()}
+    whole = sum(max(least[name], len(name)) + 2 for name in texts) <= width
     table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in frame.columns:
-        number = frame[name].dtype.kind in "if"
-        least = max([len(cell(value)) for value in frame[name]], default=1)
-        table.add_column(
-            name.replace("_", "_\u200b"), justify="right" if number else "left", overflow="fold",
-            min_width=least,
-        )  # fmt: skip
-    for position, row in enumerate(frame.itertuples(index=False)):
-        table.add_row(*map(cell, row), style="bold green" if position == 0 else "")
+    for name in texts:
+        right = frame[name].dtype.kind in "if"
+        header = name if whole else fold(name, least[name])
+        table.add_column(header, justify="right" if right else "left", no_wrap=True)
+    for position, row in enumerate(zip(*texts.values(), strict=True)):
+        table.add_row(*row, style="bold green" if position == 0 else "")
     return table
+
+
+def fold(name: str, width: int) -> str:
+    """A name broken after underscores into lines of ``width``, where it can be."""
+    lines = [""]
+    for part in re.findall(r"[^_]*_|[^_]+", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)

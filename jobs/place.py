@@ -16,7 +16,7 @@ class Place:
         local_rank: from 0, on this node.
         local_size: how many there are on this node.
         node: number of the node, from 0.
-        launcher: ``submitit``, ``mpirun`` or empty for a process on its own.
+        launcher: ``submitit``, ``mpirun`` (or srun, with PMI) or empty for a process on its own.
         mpi: whether an MPI launcher or SLURM's PMI has started the process.
     """
 
@@ -55,4 +55,23 @@ def find_place(env: Mapping[str, str]) -> Place:
         return Place(
             int(env["PMI_RANK"]), int(env["PMI_SIZE"]), local_rank, local_size, 0, "mpirun", mpi=True
         )
+    if "SUBMITIT_EXECUTOR" not in env and "PMIX_RANK" in env and "SLURM_STEP_NUM_TASKS" in env:
+        return Place(
+            int(env["SLURM_PROCID"]),
+            int(env["SLURM_STEP_NUM_TASKS"]),
+            int(env["SLURM_LOCALID"]),
+            _tasks_of_node(env["SLURM_STEP_TASKS_PER_NODE"], int(env["SLURM_NODEID"])),
+            int(env["SLURM_NODEID"]),
+            "mpirun",
+            mpi=True,
+        )
     return Place()
+
+
+def _tasks_of_node(text: str, node: int) -> int:
+    """Tasks of one node by SLURM's words: ``2(x3),1`` is 2, 2, 2, 1."""
+    counts: list[int] = []
+    for part in text.split(","):
+        count, _, times = part.partition("(x")
+        counts += [int(count)] * int(times.rstrip(")") or 1)
+    return counts[node]

@@ -98,7 +98,7 @@ def train(
             "give it an ordinary call(), a loss and metrics instead"
         )
     model.optimizer = distribute(model.optimizer, world)
-    _draw_apart(model, world.rank)
+    draw_apart(model, world.rank)
     _start_equal(model, world)
     loop = _Loop(model, world, batch_size)
     x, y = _tensors(data.train)
@@ -264,7 +264,7 @@ def _start_equal(model: keras.Model, world: World) -> None:
     world.broadcast([variable.value for variable in _weights(model)])
 
 
-def _draw_apart(model: keras.Model, rank: int) -> None:
+def draw_apart(model: keras.Model, rank: int) -> None:
     """Give each rank random numbers of its own, or all would drop the same units."""
     known = {id(v) for v in [*model.weights, *model.metrics_variables]}
     for variable in model.variables:

@@ -26,7 +26,8 @@ CASES: dict[str, dict[str, Any]] = {
     "apart": {"samples": 64, "validation": 2, "batch_size": 16, "same_start": False},
 }
 RANDOM: dict[str, dict[str, Any]] = {
-    "random": {"samples": 96, "validation": 32, "batch_size": 32, "dropout": 0.5, "normalise": True}
+    "random": {"samples": 96, "validation": 32, "batch_size": 32, "dropout": 0.5, "normalise": True},
+    "spoiled": {"samples": 32, "validation": 32, "batch_size": 32, "spoil": True},
 }
 
 
@@ -109,6 +110,12 @@ def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     for mine, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(mine, other)
     assert np.isfinite(told["loss"])
+
+
+def test_ranks_that_end_apart_are_found_out(two: Path) -> None:
+    for rank in (0, 1):  # all ranks hear of it
+        said = (two / f"spoiled-{rank}.txt").read_text()
+        assert said.startswith("ranks [1] ended with other weights than rank 0")
 
 
 def test_three_ranks_take_the_steps_of_one_where_nothing_divides(tmp_path: Path, alone: Any) -> None:

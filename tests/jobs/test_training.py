@@ -10,7 +10,7 @@ import pytest
 
 from jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options
 from jobs.place import Place
-from jobs.training import DivergedError, Epoch, order, train
+from jobs.training import DivergedError, Epoch, draw_apart, order, train
 from jobs.world import World
 from models import Dataset, Split, mlp
 from tests.jobs.rank import made_up
@@ -81,6 +81,21 @@ def test_an_epoch_has_an_order_of_its_own_and_takes_every_sample_once() -> None:
     assert not np.array_equal(first, order(50, seed=3, epoch=2))
     assert not np.array_equal(first, order(50, seed=4, epoch=1))
     assert np.array_equal(order(5, seed=3, epoch=1, shuffle=False), np.arange(5))
+
+
+def test_each_rank_drops_units_of_its_own() -> None:
+    import keras
+
+    def dropped(rank: int) -> Any:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((1000,)), keras.layers.Dropout(0.5)])
+        compile_model(model, options({}), classes=False)
+        draw_apart(model, rank)
+        return np.asarray(model(np.ones((1, 1000), np.float32), training=True)) == 0
+
+    alike = [(dropped(0) == dropped(rank)).mean() for rank in (0, 1, 2)]
+    assert alike[0] == 1
+    assert max(alike[1:]) < 0.6
 
 
 def test_a_loss_that_is_no_number_ends_the_trial_after_its_epoch_is_told() -> None:

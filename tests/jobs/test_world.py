@@ -30,6 +30,14 @@ OPEN_MPI = {
     "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
     "OMPI_COMM_WORLD_NODE_RANK": "1",
 }
+SRUN_PMIX = {
+    "PMIX_RANK": "3",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+    "SLURM_STEP_NUM_TASKS": "5",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
+}
 MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"}
 
 
@@ -40,6 +48,11 @@ MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRA
         (SUBMITIT, Place(1, 2, 1, 2, 0, "submitit", mpi=False)),
         (OPEN_MPI, Place(3, 4, 1, 2, 1, "mpirun", mpi=True)),
         (MPICH, Place(1, 2, 1, 2, 0, "mpirun", mpi=True)),
+        (SRUN_PMIX, Place(3, 5, 1, 2, 1, "mpirun", mpi=True)),
+        (
+            {**SRUN_PMIX, "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_NODEID": "2"},
+            Place(4, 5, 0, 1, 2, "mpirun", mpi=True),
+        ),
         ({**OPEN_MPI, **SUBMITIT}, Place(1, 2, 1, 2, 0, "submitit", mpi=False)),
     ],
 )

@@ -1,0 +1,116 @@
+"""What a person sees of a run."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import results
+from hpc.profile import Resources
+from hpc.progress import Lines, LiveDisplay, duration, fold, leaderboard_table, view
+from results import Run
+from tests.results.test_results import Worker, plan
+
+RESOURCES = Resources("local", 2, 1, 1)
+
+
+def console(width: int = 80, *, terminal: bool = False) -> Console:
+    return Console(file=StringIO(), width=width, force_terminal=terminal, color_system=None)
+
+
+def text(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    params = [{"learning_rate": rate, "hidden_size": 64, "epochs": 3} for rate in (0.1, 0.01, 0.001)]
+    results.create(tmp_path / "r", plan(params))
+    return tmp_path / "r"
+
+
+def test_a_terminal_gets_the_live_display_and_a_file_gets_lines() -> None:
+    assert isinstance(view(console(terminal=True)), LiveDisplay)
+    assert isinstance(view(console()), Lines)
+
+
+def test_every_trial_that_ends_is_one_line(folder: Path) -> None:
+    run, out = Run(folder), console()
+    lines = Lines(out)
+    lines.begin(run, RESOURCES, 3)
+    worker = Worker(folder)
+    worker.start("t00")
+    run.refresh()
+    lines.update(run)
+    worker.finish("t00", [0.5, 0.9])
+    worker.start("t01")
+    worker.fail("t01", "diverged", "loss is nan after epoch 1\nand more")
+    run.refresh()
+    lines.update(run)
+    lines.update(run)  # nothing new
+    first, *rest = text(out).splitlines()
+    assert first.startswith("x: 3 trials; 2 workers (local), 1 rank each, 1 thread a rank")
+    assert len(rest) == 2
+    assert rest[0].startswith("[1/3] t00 finished in 2.0 s: learning_rate=0.1: val_accuracy=0.9, best so far")
+    assert rest[1].startswith(
+        "[2/3] t01 failed in 3.0 s: learning_rate=0.01: diverged: loss is nan after epoch 1"
+    )
+
+
+def test_a_trial_that_failed_before_counts_when_it_ends_again(folder: Path) -> None:
+    worker = Worker(folder)
+    worker.finish("t00", [0.5])
+    worker.start("t01")
+    worker.fail("t01", "error", "no")
+    run, out = Run(folder), console()
+    lines = Lines(out)
+    lines.begin(run, RESOURCES, 2)
+    worker.start("t01", attempt=2)
+    worker.fail("t01", "error", "no", attempt=2)
+    run.refresh()
+    lines.update(run)
+    assert "1 done before" in text(out)
+    assert "[2/3] t01 failed" in text(out)
+
+
+def test_the_picture_fits_80_columns_and_says_what_every_worker_is_at(folder: Path) -> None:
+    worker = Worker(folder)
+    worker.finish("t00", [0.5])
+    worker.start("t01")
+    worker.epoch("t01", 2, 0.75)
+    run, out = Run(folder), console()
+    display = LiveDisplay(console(terminal=True))
+    display.begin(Run(folder), RESOURCES, 3)
+    display.end()
+    out.print(display.picture(run))
+    shown = text(out)
+    assert "1/3 trials" in shown
+    assert "best so far: val_accuracy=0.75  learning_rate=0.01" in shown
+    assert "local-1-0  epoch 2/3  val_accuracy=0.75  learning_rate=0.01" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("width", "folded"), [(120, False), (56, True)])
+def test_the_leaderboard_folds_names_where_the_window_is_narrow(
+    folder: Path, width: int, folded: bool
+) -> None:
+    worker = Worker(folder)
+    for trial in ("t00", "t01", "t02"):
+        worker.finish(trial, [0.5])
+    out = console(width)
+    out.print(leaderboard_table(results.leaderboard(Run(folder)), width))
+    assert ("best_val_accuracy" in text(out)) is not folded
+    assert "accuracy" in text(out)
+    assert "…" not in text(out)
+    assert fold("best_val_accuracy", 9) == "best_val_\naccuracy"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")]
+)
+def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
