@@ -5,6 +5,7 @@ What a subcommand needs is imported when it runs, so that ``hpc status`` answers
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -94,6 +95,8 @@ def status(
     with _errors():
         from hpc.watching import status as status_of
 
+        if watch:
+            gc.enable()
         console = _console()
         while True:
             facts = status_of(folder)
@@ -179,6 +182,7 @@ def _carry_out(start: Callable[[Any], Outcome]) -> None:
     from hpc.progress import first_line, leaderboard_table, point, view
     from results import leaderboard, render
 
+    gc.enable()
     console = _console()
     outcome = start(view(console))
     run, counts = outcome.run, outcome.run.counts()
@@ -288,4 +292,5 @@ def _mistakes() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point of the command."""
+    gc.disable()  # a short command is mostly imports, which make no garbage: a tenth faster
     app()

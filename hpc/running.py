@@ -23,7 +23,7 @@ from jobs.check import check, code_digest
 from jobs.place import Place, find_place
 from jobs.processes import identity, is_running, stop
 from jobs.worker import Task, Worker
-from results import Plan, Records, Run, RunError, TrialState, create
+from results import Plan, Records, Run, RunError, TrialState, claim, create, write_text
 from sweeps import Sweep, SweepError, load_stored
 
 POLL_SECONDS = 0.25
@@ -163,8 +163,14 @@ class _Runner:
         self._code = code_digest(sweep)
 
     def carry_out(self) -> Outcome:
-        self._prepare()
+        """Do what is left to do, with the folder to oneself."""
+        if not (self._folder / "sweep.yaml").is_file():
+            claim(self._folder)
         with lock(self._folder):
+            if (self._folder / "sweep.yaml").is_file():
+                self._go_on()
+            else:
+                self._begin()
             self._run = Run(self._folder)
             self._records = Records(self._run.records / "run.jsonl")
             try:
@@ -172,19 +178,8 @@ class _Runner:
             finally:
                 self._records.close()
 
-    def _prepare(self) -> None:
-        """Make the folder of the run, or make sure that it is of this sweep."""
-        if (self._folder / "sweep.yaml").is_file():
-            stored = load_stored(self._folder / "sweep.yaml")
-            differences = self._sweep.differences(stored)
-            if differences:
-                more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
-                raise RunError(
-                    f"{self._folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
-                    "Two sweeps never share a folder; choose another with --dir."
-                )
-            self._sweep = stored
-            return
+    def _begin(self) -> None:
+        """Make the folder of the run."""
         facts = provenance(self._sweep.folder, self._resources, self._code)
         trials = [
             {"trial": t.trial_id, "index": t.index, "params": t.params, "seed": t.seed}
@@ -196,6 +191,26 @@ class _Runner:
             Plan(self._sweep.name, objective.metric, objective.mode, list(self._sweep.space), trials,
                  self._sweep.as_yaml(), as_json(facts)),
         )  # fmt: skip
+
+    def _go_on(self) -> None:
+        """Make sure that the folder is of this sweep, and keep the defaults it began with.
+
+        Raises:
+            RunError: it is of another one.
+        """
+        path = self._folder / "sweep.yaml"
+        stored = load_stored(path)
+        differences = self._sweep.differences(stored)
+        if differences:
+            more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+            raise RunError(
+                f"{self._folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
+                "Two sweeps never share a folder; choose another with --dir."
+            )
+        kept = {"name": stored.name, "defaults": stored.defaults}
+        self._sweep = self._sweep.model_copy(update=kept)
+        if self._sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
+            write_text(path, self._sweep.as_yaml())
 
     def _carry_out(self) -> Outcome:
         self._stop_leftovers()
@@ -238,14 +253,14 @@ class _Runner:
         return ""
 
     def _watch(self, todo: Sequence[Task]) -> str:
-        """Run local jobs until every task is dealt with; what stopped them, if anything did."""
+        """Run local jobs until every task is dealt with; what stopped some of them, if anything."""
         launch = self._next_launch()
-        jobs = [
-            self._submit(self._worker(tasks, f"local-{launch}-{number}", number), launch)
-            for number, tasks in enumerate(deal(todo, self._resources.workers))
-        ]
-        self._view.begin(self._run, self._resources, len(todo))
+        jobs: list[LocalJob] = []
+        errors: dict[str, None] = {}
         try:
+            for number, tasks in enumerate(deal(todo, self._resources.workers)):
+                jobs.append(self._submit(self._worker(tasks, f"local-{launch}-{number}", number), launch))
+            self._view.begin(self._run, self._resources, len(todo))
             while jobs:
                 time.sleep(POLL_SECONDS)
                 done = [job for job in jobs if job.is_done()]
@@ -254,21 +269,18 @@ class _Runner:
                 for job in done:
                     jobs.remove(job)
                     launch += 1
-                    successor = self._settle(job, launch)
-                    if successor is not None:
-                        jobs.append(successor)
-        except _WorkerError as error:
-            for job in jobs:
-                job.stop(1.0)
-            self._cancel_running("stopped, because another worker could not start")
-            return str(error)
-        except KeyboardInterrupt:
+                    try:
+                        jobs.extend(self._settle(job, launch))
+                    except _WorkerError as error:
+                        errors[str(error)] = None
+        except BaseException:
             with _deaf():
                 for job in jobs:
                     job.stop(2.0)
+                    self._records.append("ended", job=job.job_id, how="stopped")
                 self._cancel_running("stopped from outside (Ctrl-C, hpc cancel or a closed terminal)")
             raise
-        return ""
+        return "\n".join(errors)
 
     def _worker(self, tasks: tuple[Task, ...], job_id: str, number: int) -> Worker:
         parent = identity(os.getpid()) if self._resources.cluster == "local" else None
@@ -283,11 +295,11 @@ class _Runner:
         )  # fmt: skip
         return job
 
-    def _settle(self, job: LocalJob, launch: int) -> LocalJob | None:
+    def _settle(self, job: LocalJob, launch: int) -> list[LocalJob]:
         """Deal with a job that has ended; its successor, if there is work left.
 
         Raises:
-            _WorkerError: it ended before it took up a trial.
+            _WorkerError: it ended before it took up a trial, and so would its successor.
         """
         self._run.refresh()
         by_index = {trial.index: trial for trial in self._run.trials.values()}
@@ -298,23 +310,23 @@ class _Runner:
                 undone.append(task)
             elif attempt.state == "running":
                 lost = task
-        how = "done" if not undone and lost is None else "died"
-        self._records.append("ended", job=job.job_id, how=how)
-        if how == "done":
-            return None
-        if lost is None and len(undone) == len(job.worker.tasks):
-            why = job.failure() or f"its process ended without a word:\n{job.tail()}"
-            raise _WorkerError(f"Worker {job.job_id} could not start: {why}")
+        if not undone and lost is None:
+            self._records.append("ended", job=job.job_id, how="done")
+            return []
+        self._records.append("ended", job=job.job_id, how="died")
         why = job.failure()
+        if lost is None and len(undone) == len(job.worker.tasks):
+            why = why or f"its process ended without a word:\n{job.tail()}"
+            raise _WorkerError(f"A worker could not start: {why}\nIts log: {job.log()}")
         if lost is not None:
             trial = by_index[lost.index]
-            first = why or "the worker's process was killed, or crashed, in the middle of this trial"
-            self._fail(trial, lost.attempt, "error", f"{first}\n{job.tail()}")
-            self._view.note(f"Worker {job.job_id} died while training {trial.trial_id}: {first}")
+            why = why or "the worker's process was killed, or crashed, in the middle of this trial"
+            self._fail(trial, lost.attempt, "error", f"{why}\n{job.tail()}")
+            self._view.note(f"Worker {job.job_id} died while training {trial.trial_id}: {why}")
         if not undone:
-            return None
+            return []
         worker = renamed(job.worker, tuple(undone), f"local-{launch}-{job.worker.number}")
-        return self._submit(worker, launch)
+        return [self._submit(worker, launch)]
 
     def _work_here(self, todo: Sequence[Task]) -> str:
         """Be the worker, in this process; another thread shows the progress."""
@@ -384,7 +396,7 @@ class _Runner:
 
 
 class _WorkerError(RuntimeError):
-    """A worker that can't work: the others won't either."""
+    """A worker that can't work."""
 
 
 class _Followers:

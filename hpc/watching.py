@@ -22,8 +22,8 @@ def status(folder: str | Path) -> dict[str, Any]:
         their records, but whose worker is gone; ``best``: None, or ``trial_id``, ``metric``,
         ``value``, ``params`` and ``seed``; ``failures``: a count per reason; ``runner``: None, or
         the process that carries the run out; ``jobs``: those submitted, each with ``job_id``,
-        ``state`` (``running``, ``done``, ``died`` or ``lost``), ``host``, ``pid``, ``log`` and the
-        ``trial`` it is at.
+        ``state`` (``running``, ``done``, ``died``, ``stopped`` or ``lost``), ``host``, ``pid``, ``log``
+        and the ``trial`` it is at.
 
     Raises:
         RunError: there is no such run.

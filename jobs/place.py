@@ -30,11 +30,16 @@ class Place:
 
 
 def find_place(env: Mapping[str, str]) -> Place:
-    """Read the place of a process from its environment.
+    """Read the place of a process from its environment; one that is alone has no launcher.
 
     Args:
         env: ``os.environ``.
     """
+    place = _launched(env)
+    return place if place.size > 1 else Place()
+
+
+def _launched(env: Mapping[str, str]) -> Place:
     if env.get("SUBMITIT_EXECUTOR") == "local":
         rank, size = int(env["SUBMITIT_LOCAL_GLOBALID"]), int(env["SUBMITIT_LOCAL_NTASKS"])
         local_rank = int(env["SUBMITIT_LOCAL_LOCALID"])

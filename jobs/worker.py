@@ -8,7 +8,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,12 +79,12 @@ class Worker:
         world = World(place, folder / "jobs", self.job_id)
         try:
             world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu})
-            data = _load_data(sweep)
+            build, data = model_of(sweep).resolve(), _load_data(sweep)
             records = None
             if world.rank == 0:
                 records = Records(folder / "records" / f"{self.job_id}.jsonl")
                 records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu)
-            work = _Work(self, sweep, data, world, records, code)
+            work = _Work(self, sweep, build, data, world, records, code)
             return sum(work.train(task) for task in self.tasks)
         finally:
             world.leave()
@@ -96,6 +96,7 @@ class _Work:
 
     worker: Worker
     sweep: Sweep
+    build: Callable[..., Any]
     data: Dataset
     world: World
     records: Records | None
@@ -115,8 +116,7 @@ class _Work:
             self._train(trial, who, start, seen)
         except Exception as error:
             failure = {"rank": self.world.rank, **_failure(error)}
-            self.world.rejoin()  # frees the ranks that wait for this one
-        failures = [other for other in self.world.gather(failure) if other]
+        failures = self._failures(failure)
         seconds = round(time.perf_counter() - start, 3)
         if not failures:
             self._record(
@@ -127,6 +127,17 @@ class _Work:
         words = cause["error"] if self.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
         self._record("failed", **who, reason=cause["reason"], error=words, seconds=seconds)
         return False
+
+    def _failures(self, mine: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """The failures of all ranks, in their order; empty if the trial has ended well."""
+        if mine is None:
+            try:
+                return [other for other in self.world.gather(None) if other]
+            except Exception:  # a rank that failed has left: meet it again below
+                if self.world.size == 1:
+                    raise
+        self.world.rejoin()  # frees the ranks that wait for this one
+        return [other for other in self.world.gather(mine) if other]
 
     def _train(self, trial: Trial, who: Mapping[str, Any], start: float, seen: _Seen) -> None:
         import keras
@@ -162,11 +173,10 @@ class _Work:
     def _build(self, params: Mapping[str, Any]) -> keras.Model:
         import keras
 
-        build = model_of(self.sweep).resolve()
         facts = {name: getattr(self.data, name) for name in FROM_DATA}
-        signature = signature_of(build)
+        signature = signature_of(self.build)
         wanted = {name: facts[name] for name in facts if name in signature.parameters}
-        model = build(**arguments(signature, params), **wanted)
+        model = self.build(**arguments(signature, params), **wanted)
         if not isinstance(model, keras.Model):
             raise TypeError(f"{self.sweep.model} returned {type(model).__name__}, not a keras.Model")
         if model.compiled:

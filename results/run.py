@@ -249,8 +249,8 @@ class Plan:
     provenance: str
 
 
-def create(folder: Path, plan: Plan) -> None:
-    """Make the folder of a run; ``sweep.yaml`` comes last and makes it one.
+def claim(folder: Path) -> None:
+    """Make a folder for a run, or make sure that nothing of anybody's is in it.
 
     Raises:
         RunError: the folder holds something else, or can't be written.
@@ -258,14 +258,25 @@ def create(folder: Path, plan: Plan) -> None:
     ours = {"provenance.json", "records", "jobs", "checkpoints"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(
-            p.name for p in folder.iterdir() if p.name not in ours and not p.name.startswith(".tmp-")
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise RunError(f"{folder} can't be used: {error}.") from None
+    foreign = [name for name in names if name not in ours and not name.startswith(".tmp-")]
+    if foreign:
+        raise RunError(
+            f"{folder} is neither empty nor the folder of a run: it holds {foreign[0]!r}. "
+            "Choose another folder with --dir."
         )
-        if foreign:
-            raise RunError(
-                f"{folder} is neither empty nor the folder of a run: it holds {foreign[0]!r}. "
-                "Choose another folder with --dir."
-            )
+
+
+def create(folder: Path, plan: Plan) -> None:
+    """Fill the folder of a run; ``sweep.yaml`` comes last and makes it one.
+
+    Raises:
+        RunError: the folder holds something else, or can't be written.
+    """
+    claim(folder)
+    try:
         (folder / "jobs").mkdir(exist_ok=True)
         (folder / "records").mkdir(exist_ok=True)
         write_text(folder / "provenance.json", plan.provenance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,11 +188,11 @@ def _first_line(text: object) -> str | None:
 
 def cell(value: Any) -> str:
     """A value as a person reads it: four significant digits, nothing where nothing is known."""
-    import pandas as pd
-
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+    if value is None or type(value).__name__ == "NAType":  # pandas' NA, without importing pandas
         return ""
     if isinstance(value, float):
+        if math.isnan(value):
+            return ""
         return f"{value:.4g}" if value else "0"
     return str(value)
 

@@ -52,6 +52,7 @@ def test_the_space_of_the_docs_can_be_read() -> None:
     )
 
 
+@pytest.mark.slow
 def test_ones_own_model_and_data_run_as_the_page_shows_them(tmp_path: Path, hpc: Hpc) -> None:
     page = ROOT / "docs" / "own-model.md"
     data, model = blocks(page, "python")

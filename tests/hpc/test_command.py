@@ -100,6 +100,12 @@ def test_tables_are_written_in_every_format(hpc: Hpc, tmp_path: Path) -> None:
     assert len(both) == 9
 
 
+def test_watching_ends_with_the_run(hpc: Hpc, tmp_path: Path) -> None:
+    done = hpc("status", make_run(tmp_path / "run", trials=4, epochs=2), "--watch")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("made-up: 4 trials: 4 finished\nbest so far: val_accuracy=0.7")
+
+
 def out(hpc: Hpc, run: Path, form: str) -> Path:
     path = run.parent / f"table.{form}"
     done = hpc("table", run, "--format", form, "--out", path)

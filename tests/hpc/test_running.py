@@ -139,6 +139,13 @@ def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc
     assert (again.returncode, len(built(tmp_path))) == (0, 2)
     assert "Nothing to do" in again.stdout
 
+    elsewhere = tmp_path / "a user's folder"
+    elsewhere.mkdir()
+    (elsewhere / "faults.py").write_text(FAULTS.read_text())
+    moved = hpc("run", path, "--set", f"model={elsewhere}/faults.py:build")
+    assert (moved.returncode, len(built(tmp_path))) == (0, 2)
+    assert f"{elsewhere}/faults.py:build" in (run / "sweep.yaml").read_text()
+
     other = hpc("run", path, "--set", "fixed.epochs=3")
     assert other.returncode == 2
     assert "holds another sweep: here fixed.epochs is 3, there 2" in other.stderr
@@ -166,6 +173,7 @@ def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc
     assert len(list((run / "records").iterdir())) == 3  # one per job, and the plan
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_one_trial_which_is_trained_when_run_again(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["none", "slow", "nan"], epochs=4)
     process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
@@ -206,6 +214,7 @@ def test_ctrl_c_stops_the_workers_and_says_how_to_go_on(tmp_path: Path, hpc: Hpc
     assert set(states(tmp_path / "r").values()) == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_from_another_terminal(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["slow", "none"], epochs=50)
     process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
@@ -252,10 +261,20 @@ def test_a_worker_whose_command_is_gone_stops_by_itself(tmp_path: Path, hpc: Hpc
 def test_data_that_do_not_load_stop_the_run_with_the_reason(tmp_path: Path, hpc: Hpc) -> None:
     (tmp_path / "data.py").write_text("def load():\n    return [[1, 2], [3]], [[1], [2]]\n")
     path = sweep(tmp_path, ["none", "slow"])
-    done = hpc("run", path, "--dir", "r", "--set", f"data={{name: '{tmp_path}/data.py:load'}}")
+    done = hpc("run", path, "--dir", "it's a run", "--set", f"data={{name: '{tmp_path}/data.py:load'}}")
     assert done.returncode == 1
     assert "could not start" in done.stderr
     assert "training part: x has 2 samples, y has 1" in done.stderr
+    assert "Its log: " in done.stderr
+    assert set(states(tmp_path / "it's a run").values()) == {"waiting"}
+
+
+def test_a_model_file_that_does_not_import_stops_the_run_once(tmp_path: Path, hpc: Hpc) -> None:
+    (tmp_path / "net.py").write_text("import no_such_thing\n\ndef build(fault, log): ...\n")
+    path = sweep(tmp_path, ["none", "slow"])
+    done = hpc("run", path, "--dir", "r", "--workers", "1", "--set", "model=net.py:build")
+    assert done.returncode == 1
+    assert done.stderr.count("ModuleNotFoundError: No module named 'no_such_thing'") == 1
     assert set(states(tmp_path / "r").values()) == {"waiting"}
 
 
@@ -290,6 +309,7 @@ def test_two_ranks_train_what_one_trains_and_faults_of_one_rank_are_told(tmp_pat
         assert two.trial_id[fault] == one.trial_id[fault]
 
 
+@pytest.mark.slow
 def test_ranks_that_mpirun_has_started_are_one_worker(tmp_path: Path, hpc: Hpc, mpirun: list[str]) -> None:
     path = sweep(tmp_path, ["none", "raises on rank 1", "raises"])
     done = hpc("run", path, "--dir", "r", prefix=mpirun)

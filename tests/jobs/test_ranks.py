@@ -118,6 +118,7 @@ def test_ranks_that_end_apart_are_found_out(two: Path) -> None:
         assert said.startswith("ranks [1] ended with other weights than rank 0")
 
 
+@pytest.mark.slow
 def test_three_ranks_take_the_steps_of_one_where_nothing_divides(tmp_path: Path, alone: Any) -> None:
     by_gloo(tmp_path, 3, CASES)
     assert_same(tmp_path, 3, alone, "gloo")

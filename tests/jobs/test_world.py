@@ -53,6 +53,7 @@ MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRA
             {**SRUN_PMIX, "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_NODEID": "2"},
             Place(4, 5, 0, 1, 2, "mpirun", mpi=True),
         ),
+        ({**SRUN_PMIX, "SLURM_STEP_NUM_TASKS": "1"}, Place()),  # a shell of srun's, say
         ({**OPEN_MPI, **SUBMITIT}, Place(1, 2, 1, 2, 0, "submitit", mpi=False)),
     ],
 )
