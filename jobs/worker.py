@@ -193,7 +193,7 @@ class _Work:
         else:
             compile_model(model, options(params), classes=self.data.num_classes is not None)
         if not model.built:
-            model.build((None, *self.data.input_shape))
+            model(self.data.train.x[:1])  # a subclassed model has its weights after a first call
         return model
 
     def _record(self, record: str, **entries: Any) -> None:
