@@ -9,7 +9,7 @@ from types import ModuleType
 from jobs.place import find_place
 
 INSTALL = (
-    "uv builds it with `uv sync` (5 to 8 minutes, needs a C++ compiler); see docs/install.md. "
+    "uv builds it with `uv sync` (3 to 8 minutes, needs a C++ compiler); see docs/install.md. "
     "One rank per trial works without it: leave --ranks out"
 )
 

@@ -66,7 +66,7 @@ def hpc(tmp_path: Path) -> Hpc:
     def run(*arguments: str | Path, prefix: list[str] | None = None) -> subprocess.CompletedProcess[str]:
         command = [*(prefix or []), str(Path(sys.executable).with_name("hpc")), *map(str, arguments)]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=900
         )
 
     return run
