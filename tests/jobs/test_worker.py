@@ -26,7 +26,8 @@ def plain(input_shape, num_classes):
 
 def compiled(input_shape, num_classes, learning_rate=0.1):
     model = keras.Sequential(layers(input_shape, num_classes))
-    model.compile(keras.optimizers.SGD(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    optimizer = keras.optimizers.SGD(learning_rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 def subclassed(num_classes):
