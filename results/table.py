@@ -57,62 +57,67 @@ def _one(folder: str | Path | Run, epochs: bool) -> pd.DataFrame:
 
 
 def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
-    metrics = _metrics(attempt for trial in trials for attempt in [trial.attempt])
+    attempts = [trial.attempt for trial in trials]
+    metrics = list(dict.fromkeys(name for attempt in attempts for name in attempt.metrics))
     best = f"best_{run.metric}"
     after = ["seed", "epochs", *metrics, best, "seconds", "ranks", "job_id", "node", "error"]
     names = _columns(run, {"trial_id", "state", "reason", *after})
-    rows: list[dict[str, Any]] = []
-    for trial in trials:
-        attempt = trial.attempt
-        row: dict[str, Any] = {
-            "trial_id": trial.trial_id,
-            "state": attempt.state,
-            "reason": attempt.reason or None,
-        }
-        row |= {names[name]: trial.params.get(name) for name in names}
-        row |= {"seed": trial.seed, "epochs": attempt.epochs}
-        row |= {metric: attempt.metrics.get(metric) for metric in metrics}
-        row |= {best: attempt.best, "seconds": attempt.seconds, "ranks": attempt.ranks}
-        row |= {"job_id": attempt.job_id or None, "node": attempt.node or None}
-        row |= {"error": attempt.error or None}
-        rows.append(row)
-    columns = ["trial_id", "state", "reason", *names.values(), *after]
-    return _frame(rows, columns, whole=["seed", "epochs", "ranks"], real=[*metrics, best, "seconds"])
+    columns: dict[str, list[Any]] = {
+        "trial_id": [trial.trial_id for trial in trials],
+        "state": [attempt.state for attempt in attempts],
+        "reason": [attempt.reason or None for attempt in attempts],
+        **{names[name]: [trial.params.get(name) for trial in trials] for name in names},
+        "seed": [trial.seed for trial in trials],
+        "epochs": [attempt.epochs for attempt in attempts],
+        **{name: [attempt.metrics.get(name) for attempt in attempts] for name in metrics},
+        best: [attempt.best for attempt in attempts],
+        "seconds": [attempt.seconds for attempt in attempts],
+        "ranks": [attempt.ranks for attempt in attempts],
+        "job_id": [attempt.job_id or None for attempt in attempts],
+        "node": [attempt.node or None for attempt in attempts],
+        "error": [attempt.error or None for attempt in attempts],
+    }
+    return _frame(columns, whole=["seed", "epochs", "ranks"], real=[*metrics, best, "seconds"])
 
 
 def _by_epoch(run: Run, trials: list[TrialState]) -> pd.DataFrame:
-    history = [(trial, record) for trial in trials for record in trial.attempt.history]
-    metrics = list(dict.fromkeys(name for _, record in history for name in record["metrics"]))
-    after = ["seed", "epoch", *metrics, "seconds"]
-    names = _columns(run, {"trial_id", *after})
-    rows = []
-    for trial, record in history:
-        row: dict[str, Any] = {"trial_id": trial.trial_id}
-        row |= {names[name]: trial.params.get(name) for name in names}
-        row |= {"seed": trial.seed, "epoch": record["epoch"]}
-        row |= {metric: record["metrics"].get(metric) for metric in metrics}
-        row["seconds"] = record["seconds"]
-        rows.append(row)
-    columns = ["trial_id", *names.values(), *after]
-    return _frame(rows, columns, whole=["seed", "epoch"], real=[*metrics, "seconds"])
+    owners = [trial for trial in trials for _ in trial.attempt.history]
+    records = [record for trial in trials for record in trial.attempt.history]
+    metrics = list(dict.fromkeys(name for record in records for name in record["metrics"]))
+    names = _columns(run, {"trial_id", "seed", "epoch", *metrics, "seconds"})
+    columns: dict[str, list[Any]] = {
+        "trial_id": [trial.trial_id for trial in owners],
+        **{names[name]: [trial.params.get(name) for trial in owners] for name in names},
+        "seed": [trial.seed for trial in owners],
+        "epoch": [record["epoch"] for record in records],
+        **{name: [record["metrics"].get(name) for record in records] for name in metrics},
+        "seconds": [record["seconds"] for record in records],
+    }
+    return _frame(columns, whole=["seed", "epoch"], real=[*metrics, "seconds"])
 
 
-def _frame(rows: list[dict[str, Any]], columns: list[str], whole: list[str], real: list[str]) -> pd.DataFrame:
+def _frame(columns: dict[str, list[Any]], whole: list[str], real: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=columns)
-    for name in real:
-        frame[name] = frame[name].astype("float64")
-    for name in whole:
-        frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
-    for name in set(columns) - {*whole, *real}:
-        values = [row[name] for row in rows]
-        kinds = {_kind(value) for value in values if value is not None}
-        if list in kinds:
-            frame[name] = [json.dumps(value) for value in values]  # [64, 32] beside 128, say
-        elif len(kinds) > 1:
-            frame[name] = [None if value is None else str(value) for value in values]
-    return frame
+    series: dict[str, Any] = {}
+    for name, values in columns.items():
+        if name in real:
+            series[name] = pd.array(values, dtype="float64")
+        elif name in whole:
+            series[name] = pd.array(values, dtype="Int64" if None in values else "int64")
+        else:
+            series[name] = _of_one_kind(values)
+    return pd.DataFrame(series)
+
+
+def _of_one_kind(values: list[Any]) -> list[Any]:
+    """Values that CSV and Parquet can hold in one column; lists become JSON."""
+    kinds = {_kind(value) for value in values if value is not None}
+    if list in kinds:
+        return [None if value is None else json.dumps(value) for value in values]  # [64, 32] beside 128
+    if len(kinds) > 1:
+        return [None if value is None else str(value) for value in values]
+    return values
 
 
 def _kind(value: Any) -> type:
@@ -120,10 +125,6 @@ def _kind(value: Any) -> type:
     if isinstance(value, (list, dict)):
         return list
     return float if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value)
-
-
-def _metrics(attempts: Any) -> list[str]:
-    return list(dict.fromkeys(name for attempt in attempts for name in attempt.metrics))
 
 
 def _columns(run: Run, taken: set[str]) -> dict[str, str]:
