@@ -31,11 +31,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Sweep = Annotated[Path, typer.Argument(help="The sweep file, YAML.", show_default=False)]
-Run = Annotated[Path, typer.Argument(help="The folder of the run.", show_default=False)]
+Sweep = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file, YAML.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the run.")]
 On = Annotated[str, typer.Option("--on", metavar="PROFILE", help="Where: local, or debug (in this process).")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", help="Jobs at once [default: one per core or GPU].")
+    int | None, typer.Option("--workers", metavar="N", help="Jobs at once (default: one per core or GPU).")
 ]
 Ranks = Annotated[
     int | None, typer.Option("--ranks", metavar="N", help="Processes that train one trial together.")
@@ -47,7 +47,7 @@ def run(
     sweep: Sweep,
     on: On = "local",
     folder: Annotated[
-        Path | None, typer.Option("--dir", metavar="RUN", help="Folder of the run [default: runs/NAME].")
+        Path | None, typer.Option("--dir", metavar="RUN", help="Folder of the run (default: runs/NAME).")
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -123,7 +123,7 @@ def cancel(folder: Run) -> None:
 
 @app.command(epilog="Example: hpc table runs/digits --format csv --out digits.csv")
 def table(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.")],
     epochs: Annotated[bool, typer.Option("--epochs", help="One row per trial and epoch.")] = False,
     form: Annotated[
         str,
@@ -161,7 +161,7 @@ def table(
 
 @app.command("list", epilog="Example: hpc list models")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="[models|data|searches|sweeps|profiles]")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="models, data, searches, sweeps or profiles.")],
 ) -> None:
     """List what a sweep may name: models, data, searches, ready-made sweeps, profiles."""
     with _errors():

@@ -30,6 +30,8 @@ def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
         shown = hpc(name, "--help")
         assert shown.returncode == 0
         assert f"Example: hpc {name}" in shown.stdout
+    assert "Usage: hpc run [OPTIONS] {SWEEP}" in hpc("run", "--help").stdout
+    assert "(default: runs/NAME)" in hpc("run", "--help").stdout  # brackets would be taken for markup
 
 
 @pytest.mark.parametrize(
