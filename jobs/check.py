@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jobs.horovod import RanksUnavailableError
-from jobs.horovod import check as check_horovod
+from jobs import horovod
 from jobs.options import PARAMETERS, TAKES_MOMENTUM, Options, metric_names
 from models import (
     FROM_DATA,
@@ -30,6 +29,11 @@ def model_of(sweep: Sweep) -> Reference:
 def data_of(sweep: Sweep) -> Reference:
     """The dataset that a sweep names."""
     return dataset_reference(sweep.data["name"], sweep.folder)
+
+
+def data_options(sweep: Sweep) -> dict[str, Any]:
+    """The options of the dataset."""
+    return {name: value for name, value in sweep.data.items() if name != "name"}
 
 
 def check(sweep: Sweep, ranks: int) -> Sweep:
@@ -63,7 +67,7 @@ def check(sweep: Sweep, ranks: int) -> Sweep:
     if problems:
         raise SweepError(problems)
     if ranks > 1:
-        check_horovod()
+        horovod.check()
     if sweep.defaults:
         return sweep
     return sweep.model_copy(update={"defaults": _defaults(sweep, model)})
@@ -92,8 +96,7 @@ def _defaults(sweep: Sweep, model: Signature) -> dict[str, Any]:
 
 
 def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:
-    options = {name: value for name, value in sweep.data.items() if name != "name"}
-    name = sweep.data["name"]
+    options, name = data_options(sweep), sweep.data["name"]
     for option, value in options.items():
         key = ("data", option)
         parameter = data.parameters.get(option)
@@ -223,13 +226,15 @@ def _values(sweep: Sweep, name: str) -> list[Any]:
     return [sweep.fixed.get(name, default)]
 
 
-def arguments(signature: Signature, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters that a model takes, as it takes them."""
-    if signature.open:
-        return {name: value for name, value in params.items() if name not in PARAMETERS} | {
-            name: params[name] for name in signature.parameters if name in params
-        }
-    return {name: params[name] for name in signature.parameters if name in params}
+def arguments(signature: Signature, sweep: Sweep, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters that a model takes, as it takes them.
 
-
-__all__ = ["RanksUnavailableError", "arguments", "check", "code_digest", "data_of", "digest", "model_of"]
+    A default of the training is not one of the model's: a model that has an argument
+    ``optimizer`` of its own keeps its own default, unless the sweep gives one.
+    """
+    own = {name: value for name, value in sweep.defaults.items() if name not in PARAMETERS}
+    return {
+        name: value
+        for name, value in {**own, **params}.items()
+        if name in signature.parameters or (signature.open and name not in PARAMETERS)
+    }

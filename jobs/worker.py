@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs import device
-from jobs.check import arguments, code_digest, data_of, digest, model_of
-from jobs.options import COMPILED, compile_model, options
+from jobs.check import arguments, code_digest, data_of, data_options, digest, model_of
+from jobs.options import COMPILED, Options, compile_model, options
 from jobs.place import find_place
 from jobs.processes import is_running
 from jobs.training import DivergedError, Epoch, train
@@ -144,9 +144,8 @@ class _Work:
 
         keras.utils.clear_session()
         keras.utils.set_random_seed(trial.seed)
-        params = {**self.sweep.defaults, **trial.params}
-        chosen = options(params)
-        model = self._build(params)
+        chosen = options({**self.sweep.defaults, **trial.params})
+        model = self._build(trial.params, chosen)
         metric = self.sweep.objective.metric
 
         def on_epoch(epoch: Epoch) -> None:
@@ -170,28 +169,24 @@ class _Work:
             on_epoch=on_epoch,
         )
 
-    def _build(self, params: Mapping[str, Any]) -> keras.Model:
+    def _build(self, params: Mapping[str, Any], chosen: Options) -> keras.Model:
         import keras
 
         facts = {name: getattr(self.data, name) for name in FROM_DATA}
         signature = signature_of(self.build)
         wanted = {name: facts[name] for name in facts if name in signature.parameters}
-        model = self.build(**arguments(signature, params), **wanted)
+        model = self.build(**arguments(signature, self.sweep, params), **wanted)
         if not isinstance(model, keras.Model):
             raise TypeError(f"{self.sweep.model} returned {type(model).__name__}, not a keras.Model")
         if model.compiled:
-            unused = [
-                name
-                for name in (*self.sweep.space, *self.sweep.fixed)
-                if name in COMPILED and name not in signature.parameters
-            ]
+            unused = [name for name in params if name in COMPILED and name not in signature.parameters]
             if unused:
                 raise ValueError(
                     f"{self.sweep.model} returned a compiled model, so the sweep's {', '.join(unused)} "
                     "would be of no effect; return the model uncompiled, or take them as arguments"
                 )
         else:
-            compile_model(model, options(params), classes=self.data.num_classes is not None)
+            compile_model(model, chosen, classes=self.data.num_classes is not None)
         if not model.built:
             model(self.data.train.x[:1])  # a subclassed model has its weights after a first call
         return model
@@ -229,8 +224,8 @@ class _Seen:
 
 
 def _load_data(sweep: Sweep) -> Dataset:
-    options = {name: value for name, value in sweep.data.items() if name != "name"}
-    return dataset(data_of(sweep).resolve()(**options), name=f"the dataset {sweep.data['name']}")
+    value = data_of(sweep).resolve()(**data_options(sweep))
+    return dataset(value, name=f"the dataset {sweep.data['name']}")
 
 
 def _failure(error: Exception) -> dict[str, Any]:

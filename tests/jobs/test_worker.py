@@ -30,6 +30,12 @@ def compiled(input_shape, num_classes, learning_rate=0.1):
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
+def chooses(input_shape, num_classes, optimizer="sgd", loss="sparse_categorical_crossentropy"):
+    assert optimizer == "sgd", optimizer  # its own default, not that of the training
+    model = keras.Sequential(layers(input_shape, num_classes))
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
+
 def subclassed(num_classes):
     class Net(keras.Model):
         def __init__(self):
@@ -73,6 +79,7 @@ def work(folder: Path, changes: dict[str, Any], parent: tuple[int, float] | None
         {},
         {"model": "net.py:subclassed"},
         {"model": "net.py:compiled"},
+        {"model": "net.py:chooses"},
         {"model": "net.py:compiled", "fixed": {"epochs": 2, "learning_rate": 0.5}},
         {"model": "mlp", "fixed": {"epochs": 2, "hidden_size": [8, 4], "dropout": 0.1}},
     ],
