@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from hpc.profile import Resources
-from jobs.processes import identity, stop
+from jobs.processes import identity, is_running, stop
 from jobs.worker import Task, Worker
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class LocalJob:
             self.stop(0.0)
             return True
         self._remember()
-        alive = [p for p in self._family.values() if p.is_running() and p.status() != "zombie"]
+        alive = [p for p in self._family.values() if is_running(p.pid, p.create_time())]
         if len(self._family) < self._ranks or len(alive) >= self._ranks:
             self._short_since = None
         elif self._short_since is None:
@@ -130,11 +129,6 @@ def deal(tasks: Sequence[Task], workers: int) -> list[tuple[Task, ...]]:
     """Worker *w* of *W* takes tasks *w*, *w* + *W*, *w* + 2 *W*, …; no worker is without."""
     workers = min(workers, len(tasks))
     return [tuple(tasks[w::workers]) for w in range(workers)]
-
-
-def renamed(worker: Worker, tasks: tuple[Task, ...], job_id: str) -> Worker:
-    """The worker that goes on where another one ended."""
-    return replace(worker, tasks=tasks, job_id=job_id)
 
 
 @contextmanager

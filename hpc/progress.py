@@ -34,13 +34,11 @@ class Display(View):
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._seen: dict[str, str] = {}
+        self._seen: dict[str, tuple[str, int]] = {}
         self._began = time.monotonic()
         self._first: float | None = None
         self._before = 0
         self._ended = 0
-        self._seen_attempts: dict[str, int] = {}
-        self._workers = 1
 
     def begin(self, run: Run, resources: Resources, todo: int) -> None:
         """Say what is about to happen.
@@ -53,9 +51,7 @@ class Display(View):
         counts = run.counts()
         again = f", {counts['total'] - todo} done before" if counts["total"] > todo else ""
         self._before = counts["total"] - todo
-        self._workers = resources.workers
-        self._seen = {name: trial.state for name, trial in run.trials.items()}
-        self._seen_attempts = {name: len(trial.attempts) for name, trial in run.trials.items()}
+        self._seen = {name: (trial.state, len(trial.attempts)) for name, trial in run.trials.items()}
         self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
 
     def update(self, run: Run) -> None:
@@ -63,11 +59,10 @@ class Display(View):
         if self._first is None and any(t.state == "running" for t in run.trials.values()):
             self._first = time.monotonic()
         for name, trial in run.trials.items():
-            state = trial.state
-            known = self._seen.get(name) == state and self._seen_attempts[name] == len(trial.attempts)
-            if not known:
-                self._seen[name], self._seen_attempts[name] = state, len(trial.attempts)
-                if state in ("finished", "pruned", "failed"):
+            now = (trial.state, len(trial.attempts))
+            if self._seen.get(name) != now:
+                self._seen[name] = now
+                if trial.state in ("finished", "pruned", "failed"):
                     self.ended(run, trial)
 
     def ended(self, run: Run, trial: TrialState) -> None:
@@ -84,18 +79,13 @@ class Display(View):
         """Write a line as it is."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def done(self, run: Run) -> int:
-        """Trials that have ended this time."""
-        counts = run.counts()
-        ended = counts["finished"] + counts["pruned"] + counts["failed"]
-        return max(0, ended - self._before)
-
     def seconds_left(self, run: Run) -> float | None:
         """An estimate from the trials that have ended this time; None before the first."""
-        done, total = self.done(run), run.counts()["total"]
-        if not done or self._first is None:
+        done = ended_trials(run) - self._before
+        if done < 1 or self._first is None:
             return None
-        return (time.monotonic() - self._first) / done * max(0, total - self._before - done)
+        left = len(run.trials) - self._before - done
+        return (time.monotonic() - self._first) / done * left
 
 
 class Lines(Display):
@@ -151,7 +141,7 @@ class LiveDisplay(Display):
     def picture(self, run: Run) -> Group:
         """Everything at a glance, for a width of 80 columns and up."""
         counts, left = run.counts(), self.seconds_left(run)
-        ended = counts["finished"] + counts["pruned"] + counts["failed"]
+        ended = ended_trials(run)
         filled = round(30 * ended / max(1, counts["total"]))
         head = Text()
         head.append("━" * filled, style="green").append("━" * (30 - filled), style="bright_black")
@@ -180,6 +170,12 @@ class LiveDisplay(Display):
         return Group(head, first, workers)
 
 
+def ended_trials(run: Run) -> int:
+    """How many trials are finished, pruned or failed."""
+    counts = run.counts()
+    return counts["finished"] + counts["pruned"] + counts["failed"]
+
+
 def run_epochs(trial: TrialState) -> int | None:
     """Epochs that the trial asks for, if its sweep says."""
     value = trial.params.get("epochs")
@@ -194,9 +190,8 @@ def best(run: Run) -> str:
 
 def point(run: Run, trial: TrialState) -> str:
     """What is special about a trial: the hyperparameters that vary."""
-    seeds = len({t.seed for t in run.trials.values()}) > 1
-    parts: list[tuple[str, Any]] = [(name, trial.params.get(name)) for name in run.varying()]
-    if seeds:
+    parts: list[tuple[str, Any]] = [(name, trial.params.get(name)) for name in run.varying]
+    if run.has_seeds:
         parts.append(("seed", trial.seed))
     return " ".join(f"{name}={cell(value)}" for name, value in parts) or f"seed={trial.seed}"
 

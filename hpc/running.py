@@ -9,24 +9,26 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hpc import leftovers
 from hpc import profile as profiles
-from hpc.local import LocalJob, deal, renamed
+from hpc.local import LocalJob, deal
 from hpc.lock import lock
 from hpc.profile import Resources
 from hpc.provenance import as_json, provenance
 from jobs import device
 from jobs.check import check, code_digest
 from jobs.place import Place, find_place
-from jobs.processes import identity, is_running, stop
+from jobs.processes import identity
 from jobs.worker import Task, Worker
 from results import Plan, Records, Run, RunError, TrialState, claim, create, write_text
 from sweeps import Sweep, SweepError, load_stored
 
 POLL_SECONDS = 0.25
+STOPPED = "stopped from outside (Ctrl-C, hpc cancel or a closed terminal)"
 
 
 class View:
@@ -213,7 +215,10 @@ class _Runner:
             write_text(path, self._sweep.as_yaml())
 
     def _carry_out(self) -> Outcome:
-        self._stop_leftovers()
+        workers = leftovers.living_workers(self._run)
+        if workers:
+            self._view.note(f"Stopping {len(workers)} workers that an earlier command left behind.")
+        leftovers.clear(self._run, self._records, "the command that watched its worker was killed")
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := self._left_alone(t))}
         todo = [
@@ -278,7 +283,7 @@ class _Runner:
                 for job in jobs:
                     job.stop(2.0)
                     self._records.append("ended", job=job.job_id, how="stopped")
-                self._cancel_running("stopped from outside (Ctrl-C, hpc cancel or a closed terminal)")
+                leftovers.cancel_running(self._run, self._records, STOPPED)
             raise
         return "\n".join(errors)
 
@@ -321,11 +326,16 @@ class _Runner:
         if lost is not None:
             trial = by_index[lost.index]
             why = why or "the worker's process was killed, or crashed, in the middle of this trial"
-            self._fail(trial, lost.attempt, "error", f"{why}\n{job.tail()}")
+            seconds = trial.attempts[lost.attempt].seconds
+            self._records.append(
+                "failed", trial=trial.trial_id, attempt=lost.attempt, reason="error",
+                error=f"{why}\n{job.tail()}", seconds=seconds,
+            )  # fmt: skip
             self._view.note(f"Worker {job.job_id} died while training {trial.trial_id}: {why}")
         if not undone:
             return []
-        worker = renamed(job.worker, tuple(undone), f"local-{launch}-{job.worker.number}")
+        name = f"local-{launch}-{job.worker.number}"
+        worker = replace(job.worker, tasks=tuple(undone), job_id=name)
         return [self._submit(worker, launch)]
 
     def _work_here(self, todo: Sequence[Task]) -> str:
@@ -343,7 +353,7 @@ class _Runner:
             executor = submitit.DebugExecutor(self._run.jobs_folder / str(launch))
             error = executor.submit(worker).exception()
         except KeyboardInterrupt:
-            self._cancel_running("stopped from outside")
+            leftovers.cancel_running(self._run, self._records, STOPPED)
             raise
         finally:
             over.set()
@@ -356,39 +366,6 @@ class _Runner:
             self._view.update(self._run)
         self._run.refresh()
         self._view.update(self._run)
-
-    def _cancel_running(self, why: str) -> None:
-        self._run.refresh()
-        for trial in self._run.trials.values():
-            for number, attempt in trial.attempts.items():
-                if attempt.state == "running":
-                    self._fail(trial, number, "cancelled", why)
-
-    def _fail(self, trial: TrialState, attempt: int, reason: str, error: str) -> None:
-        seconds = trial.attempts[attempt].seconds
-        self._records.append(
-            "failed", trial=trial.trial_id, attempt=attempt, reason=reason, error=error, seconds=seconds
-        )
-
-    def _stop_leftovers(self) -> None:
-        """End local workers whose command was killed: this one takes over their trials."""
-        import psutil
-
-        leftovers = [
-            psutil.Process(job["pid"])
-            for job in self._run.jobs.values()
-            if "ended" not in job and job.get("host") == socket.gethostname()
-            and is_running(job["pid"], job["started"])
-        ]  # fmt: skip
-        if leftovers:
-            self._view.note(f"Stopping {len(leftovers)} workers that an earlier command left behind.")
-            stop(leftovers, 2.0)
-            self._run.refresh()
-        self._cancel_running("the command that watched its worker was killed")
-        for name, job in self._run.jobs.items():
-            if "ended" not in job:
-                self._records.append("ended", job=name, how="lost")
-        self._run.refresh()
 
     def _next_launch(self) -> int:
         names = [p.name for p in self._run.jobs_folder.iterdir() if p.name.isdigit()]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpc.lock import Holder, holder
+from hpc.lock import Holder, holder, lock
 from jobs.processes import is_running
 from results import Records, Run, RunError
 
@@ -95,30 +95,17 @@ def cancel(folder: str | Path, wait_seconds: float = 30) -> str:
 
 
 def _stop_workers(run: Run) -> str:
-    """End local workers whose command is gone."""
-    import psutil
+    """End local workers whose command is gone; what was done, in words."""
+    from hpc import leftovers
 
-    from jobs.processes import stop
-
-    left = {
-        name: job for name, job in run.jobs.items()
-        if "ended" not in job and job.get("host") == socket.gethostname() and _alive(job)
-    }  # fmt: skip
-    if not left:
+    workers = leftovers.living_workers(run)
+    if not workers:
         return ""
-    stop([psutil.Process(job["pid"]) for job in left.values()], 2.0)
-    records = Records(run.records / "run.jsonl")
-    run.refresh()
-    for trial in run.trials.values():
-        if trial.state == "running" and trial.attempt.job_id in left:
-            records.append(
-                "failed", trial=trial.trial_id, attempt=max(trial.attempts), reason="cancelled",
-                error="stopped by hpc cancel", seconds=trial.attempt.seconds,
-            )  # fmt: skip
-    for name in left:
-        records.append("ended", job=name, how="lost")
-    records.close()
-    return f"{len(left)} workers that their command had left behind are stopped."
+    with lock(run.folder):
+        records = Records(run.records / "run.jsonl")
+        leftovers.clear(run, records, "stopped by hpc cancel")
+        records.close()
+    return f"{len(workers)} workers that their command had left behind are stopped."
 
 
 def _runner(folder: Path) -> Holder | None:

@@ -10,13 +10,19 @@ def identity(pid: int) -> tuple[int, float]:
     return pid, psutil.Process(pid).create_time()
 
 
-def is_running(pid: int, started: float) -> bool:
-    """Whether that very process still runs; a number may have been given to another."""
+def find(pid: int, started: float) -> psutil.Process | None:
+    """That very process, if it still runs; its number may have been given to another."""
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return False
+        return None
+    return process if same else None
+
+
+def is_running(pid: int, started: float) -> bool:
+    """Whether that very process still runs."""
+    return find(pid, started) is not None
 
 
 def stop(processes: list[psutil.Process], grace_seconds: float) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from models.reference import ModelError
 
 Array = NDArray[Any]
+Samples = Annotated[int, Field(ge=1, description="a number of samples, at least 1")]
 
 
 @dataclass(frozen=True)

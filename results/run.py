@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,7 @@ class Run:
         sign = -1 if self.mode == "max" else 1
         return sorted(scored, key=lambda t: (sign * (t.attempt.best or 0.0), t.index))
 
+    @cached_property
     def varying(self) -> list[str]:
         """Hyperparameters that differ between trials, in the order of the sweep."""
         found = []
@@ -159,6 +161,11 @@ class Run:
             if len(values) > 1:
                 found.append(name)
         return found
+
+    @cached_property
+    def has_seeds(self) -> bool:
+        """Whether there are trials with different seeds."""
+        return len({trial.seed for trial in self.trials.values()}) > 1
 
     def parameters(self) -> list[str]:
         """All hyperparameters, those of the space first."""
@@ -177,6 +184,8 @@ class Run:
         self.space = list(record["space"])
 
     def _on_planned(self, record: Mapping[str, Any]) -> None:
+        for name in ("varying", "has_seeds"):
+            self.__dict__.pop(name, None)  # computed from the trials that were known before
         self._trial(record)
 
     def _on_submitted(self, record: Mapping[str, Any]) -> None:

@@ -215,7 +215,7 @@ def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
     """
     import pandas as pd
 
-    best, varying = f"best_{run.metric}", run.varying()
+    best, varying = f"best_{run.metric}", run.varying
     groups: dict[str, list[TrialState]] = {}
     for trial in run.ranked():
         if trial.state in ("finished", "pruned"):

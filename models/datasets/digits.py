@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
-from pydantic import Field
 
-from models.dataset import Dataset, Split
-
-Samples = Annotated[int, Field(ge=1, description="a number of samples, at least 1")]
+from models.dataset import Dataset, Samples, Split
 
 
 def digits(*, train: Samples | None = None, validation: Samples | None = None) -> Dataset:

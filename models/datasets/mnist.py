@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from models.dataset import Dataset, Split
-from models.datasets.digits import Samples
+from models.dataset import Dataset, Samples, Split
 from models.reference import ModelError
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"

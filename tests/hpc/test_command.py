@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,11 +16,12 @@ from hpc import lock as locks
 from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
-from jobs.processes import identity
+from jobs.processes import identity, is_running
 from jobs.worker import Task
 from results import RunError
 from sweeps import SweepError
 from tests.conftest import ROOT, Hpc
+from tests.hpc.test_running import until
 
 DIGITS = ROOT / "sweeps" / "digits.yaml"
 
@@ -155,6 +158,17 @@ def test_a_run_has_one_runner_at_a_time(tmp_path: Path) -> None:
         assert holder(tmp_path) is not None
     assert holder(tmp_path) is None
     assert not list((tmp_path / "jobs").iterdir())
+
+
+def test_a_process_is_told_from_a_later_one_of_the_same_number() -> None:
+    pid, started = identity(os.getpid())
+    assert is_running(pid, started)
+    assert not is_running(pid, started - 1000)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    found = identity(process.pid)
+    until(lambda: not is_running(*found), 30)  # a zombie first, since nobody has waited for it
+    process.wait()
+    assert not is_running(*found)
 
 
 def leave_behind(folder: Path, who: Holder) -> None:

@@ -85,6 +85,19 @@ def has_run(folder: Path) -> bool:
     return (folder / "sweep.yaml").exists()
 
 
+def start_sweep(folder: Path, faults: list[str], epochs: int) -> subprocess.Popen[str]:
+    """A sweep over faults by one worker, into ``r``, once its first trial is running."""
+    process = start(folder, "run", sweep(folder, faults, epochs=epochs), "--workers", "1", "--dir", "r")
+    until(lambda: has_run(folder / "r") and "running" in states(folder / "r").values())
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a process by SIGKILL, which it can't do anything about."""
+    process.kill()
+    process.communicate(timeout=60)
+
+
 def test_every_way_to_fail_is_told_and_the_sweep_goes_on(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["none", "raises", "nan", "killed", "memory", "slow"])
     done = hpc("run", path, "--workers", "1", "--dir", "r")
@@ -128,6 +141,9 @@ def test_failed_trials_are_tried_again_and_diverged_ones_only_with_other_code(
 
 def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["none", "slow"])
+    for name in ("models", "jobs"):  # packages of the user's that are called as ours
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong package')")
     first = hpc("run", path)
     assert first.returncode == 0, first.stdout + first.stderr
     run = tmp_path / "runs" / "faults"
@@ -195,10 +211,8 @@ def test_a_killed_worker_costs_one_trial_which_is_trained_when_run_again(tmp_pat
 
 @pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_says_how_to_go_on(tmp_path: Path, hpc: Hpc) -> None:
-    path = sweep(tmp_path, ["slow", "none"], epochs=8)
-    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
-    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
-    second = hpc("run", path, "--dir", "r")
+    process = start_sweep(tmp_path, ["slow", "none"], epochs=8)
+    second = hpc("run", "faults.yaml", "--dir", "r")
     assert second.returncode == 2
     assert f"is being carried out by process {process.pid}" in second.stderr
     os.killpg(process.pid, signal.SIGINT)
@@ -216,9 +230,7 @@ def test_ctrl_c_stops_the_workers_and_says_how_to_go_on(tmp_path: Path, hpc: Hpc
 
 @pytest.mark.slow
 def test_a_run_is_cancelled_from_another_terminal(tmp_path: Path, hpc: Hpc) -> None:
-    path = sweep(tmp_path, ["slow", "none"], epochs=50)
-    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
-    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
+    process = start_sweep(tmp_path, ["slow", "none"], epochs=50)
     status = json.loads(hpc("status", "r", "--json").stdout)
     assert status["runner"]["pid"] == process.pid
     assert [job["state"] for job in status["jobs"]] == ["running"]
@@ -234,11 +246,8 @@ def test_a_run_is_cancelled_from_another_terminal(tmp_path: Path, hpc: Hpc) -> N
 
 @pytest.mark.slow
 def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_clear(tmp_path: Path, hpc: Hpc) -> None:
-    path = sweep(tmp_path, ["slow", "none"], epochs=6)
-    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
-    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
-    process.kill()
-    process.communicate(timeout=60)
+    process = start_sweep(tmp_path, ["slow", "none"], epochs=6)
+    kill(process)
     assert processes_of(tmp_path)  # the worker, which nobody watches
     done = hpc("resume", "r", "--workers", "1")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -248,11 +257,8 @@ def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_clear(tmp_pa
 
 @pytest.mark.slow
 def test_a_worker_whose_command_is_gone_stops_by_itself(tmp_path: Path, hpc: Hpc) -> None:
-    path = sweep(tmp_path, ["slow", "none"], epochs=20)
-    process = start(tmp_path, "run", path, "--workers", "1", "--dir", "r")
-    until(lambda: has_run(tmp_path / "r") and "running" in states(tmp_path / "r").values())
-    process.kill()
-    process.communicate(timeout=60)
+    process = start_sweep(tmp_path, ["slow", "none"], epochs=20)
+    kill(process)
     until(lambda: not processes_of(tmp_path), 30)
     assert json.loads(hpc("status", "r", "--json").stdout)["lost"] == 1
     assert "lost: 1" in hpc("status", "r").stdout

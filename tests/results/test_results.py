@@ -207,7 +207,7 @@ def test_counts_and_ranks(folder: Path) -> None:
         "waiting": 1, "running": 1, "finished": 1, "pruned": 0, "failed": 2, "total": 5,
     }  # fmt: skip
     assert [t.trial_id for t in run.ranked()] == ["t00", "t03"]
-    assert run.varying() == ["width", "rate"]
+    assert run.varying == ["width", "rate"]
 
 
 def test_a_leaderboard_takes_seeds_together(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""What a killed command has left behind in a run: workers of this machine, trials without one."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import psutil
+
+from jobs import processes
+from results import Records, Run
+
+
+def living_workers(run: Run) -> list[psutil.Process]:
+    """Processes of this machine that were submitted for the run and have not ended."""
+    found = (
+        processes.find(job["pid"], job["started"])
+        for job in run.jobs.values()
+        if "ended" not in job and job.get("host") == socket.gethostname()
+    )
+    return [process for process in found if process is not None]
+
+
+def clear(run: Run, records: Records, why: str) -> None:
+    """End living workers, and record that their trials are cancelled and their jobs lost.
+
+    Args:
+        run: of which one holds the lock.
+        records: of ``run.jsonl``.
+        why: the trials are cancelled.
+    """
+    processes.stop(living_workers(run), 2.0)
+    cancel_running(run, records, why)
+    for name, job in run.jobs.items():
+        if "ended" not in job:
+            records.append("ended", job=name, how="lost")
+    run.refresh()
+
+
+def cancel_running(run: Run, records: Records, why: str) -> None:
+    """Record of every running trial that it is cancelled."""
+    run.refresh()
+    for trial in run.trials.values():
+        for number, attempt in trial.attempts.items():
+            if attempt.state == "running":
+                verdict: dict[str, Any] = {"reason": "cancelled", "error": why}
+                records.append(
+                    "failed", trial=trial.trial_id, attempt=number, **verdict, seconds=attempt.seconds
+                )
