@@ -224,6 +224,7 @@ class Run:
     def _on_finished(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)
         attempt.state, attempt.seconds = "finished", record["seconds"]
+        attempt.reason = attempt.error = ""  # a verdict of the watching command may have come first
         attempt.epochs, attempt.best = record["epochs"], record["best"]
         attempt.metrics = record["metrics"]
 

@@ -201,6 +201,17 @@ def test_a_verdict_that_is_read_before_the_start_still_counts(folder: Path) -> N
     assert (attempt.state, attempt.reason, attempt.job_id) == ("failed", "cancelled", "local-1-0")
 
 
+def test_a_verdict_that_comes_too_late_changes_nothing(folder: Path) -> None:
+    """The worker finished while the command was deciding that it had died."""
+    run = Run(folder)
+    records = Records(folder / "records" / "run.jsonl")
+    records.append("failed", trial="t00", attempt=1, reason="cancelled", error="stopped", seconds=1.0)
+    run.refresh()
+    for reading in (run, Run(folder)):  # after the end of the trial, and before it
+        attempt = reading.trials["t00"].attempt
+        assert (attempt.state, attempt.reason, attempt.error, attempt.seconds) == ("finished", "", "", 3.0)
+
+
 def test_counts_and_ranks(folder: Path) -> None:
     run = Run(folder)
     assert run.counts() == {
