@@ -1,7 +1,7 @@
 """Where jobs run: profiles, submitting, watching, cancelling, and the ``hpc`` command.
 
-From Python: ``hpc.run(sweep)``, ``hpc.resume(folder)``, ``hpc.status(folder)``,
-``hpc.cancel(folder)``, beside ``sweeps.load(path)`` and ``results.table(folder)``.
+From Python: ``hpc.run(sweep)``, ``hpc.submit(sweep)``, ``hpc.resume(folder)``,
+``hpc.status(folder)``, ``hpc.cancel(folder)``, beside ``sweeps.load(path)`` and ``results.table(folder)``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpc.running import Outcome, resume, run
+    from hpc.submitting import Submission, submit
     from hpc.watching import cancel, status
 
-__all__ = ["Outcome", "cancel", "resume", "run", "status"]
+__all__ = ["Outcome", "Submission", "cancel", "resume", "run", "status", "submit"]
+PLACES = {
+    "cancel": "hpc.watching",
+    "status": "hpc.watching",
+    "submit": "hpc.submitting",
+    "Submission": "hpc.submitting",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -21,5 +28,4 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module 'hpc' has no attribute {name!r}")
-    place = "hpc.watching" if name in ("cancel", "status") else "hpc.running"
-    return getattr(import_module(place), name)
+    return getattr(import_module(PLACES.get(name, "hpc.running")), name)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jobs.catalog
 import sweeps
-from hpc.profile import BUILTIN
+from hpc import profile
 
 
 def _searches() -> dict[str, list[str]]:
@@ -22,22 +22,31 @@ def _sweeps() -> dict[str, list[str]]:
     return found
 
 
-def _profiles() -> dict[str, list[str]]:
+def _profiles(given: Path | None) -> dict[str, list[str]]:
     described = {
         "local": "one worker per core (or GPU) of this machine, one rank each",
         "debug": "one worker in this very process, for debuggers",
+        "slurm": "jobs of SLURM of one rank each, an hour long, with the site's defaults for the rest",
     }
-    return {name: [described[name]] for name in BUILTIN}
+    found = {}
+    for name, named in profile.available(given=given).items():
+        if not named.source:
+            found[name] = [described[name]]
+            continue
+        said = named.profile.model_dump(mode="json", exclude_unset=True)
+        found[name] = [*(f"{key}: {value}" for key, value in said.items()), f"from {named.source}"]
+    return found
 
 
 def _first(text: str | None) -> str:
     return (text or "").strip().splitlines()[0]
 
 
-LISTS: Mapping[str, Callable[[], Mapping[str, list[str]]]] = {
-    "models": jobs.catalog.models,
-    "data": jobs.catalog.data,
-    "searches": _searches,
-    "sweeps": _sweeps,
+LISTS: Mapping[str, Callable[[Path | None], Mapping[str, list[str]]]] = {
+    "models": lambda given: jobs.catalog.models(),
+    "data": lambda given: jobs.catalog.data(),
+    "searches": lambda given: _searches(),
+    "sweeps": lambda given: _sweeps(),
     "profiles": _profiles,
 }
+"""By what can be listed: the names and a few lines about each, with a file of profiles if given."""

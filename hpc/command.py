@@ -33,7 +33,21 @@ app = typer.Typer(
 
 Sweep = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file, YAML.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of the run.")]
-On = Annotated[str, typer.Option("--on", metavar="PROFILE", help="Where: local, or debug (in this process).")]
+On = Annotated[
+    str,
+    typer.Option("--on", metavar="PROFILE", help="Where: local, debug (in this process), slurm, or yours."),
+]
+Profiles = Annotated[
+    Path | None,
+    typer.Option("--profiles", metavar="FILE", help="A file of profiles that counts before all others."),
+]
+Folder = Annotated[
+    Path | None, typer.Option("--dir", metavar="RUN", help="Folder of the run (default: runs/NAME).")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override an entry of the sweep; repeatable."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", metavar="N", help="Jobs at once (default: one per core or GPU).")
 ]
@@ -46,15 +60,11 @@ Ranks = Annotated[
 def run(
     sweep: Sweep,
     on: On = "local",
-    folder: Annotated[
-        Path | None, typer.Option("--dir", metavar="RUN", help="Folder of the run (default: runs/NAME).")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override an entry of the sweep; repeatable."),
-    ] = None,
+    folder: Folder = None,
+    overrides: Overrides = None,
     workers: Workers = None,
     ranks: Ranks = None,
+    profiles: Profiles = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and show the trials; run nothing.")
     ] = False,
@@ -66,23 +76,89 @@ def run(
     with _errors():
         import sweeps
         from hpc import running
+        from hpc.profile import find
 
         loaded = sweeps.load(sweep, overrides or [])
         if dry_run:
-            _show_plan(*running.plan(loaded, on=on, workers=workers, ranks=ranks), folder)
+            named = find(on, [loaded.folder], profiles)
+            if named.profile.cluster == "slurm":
+                _show_submission(loaded, named, folder, workers, ranks)
+            else:
+                _show_plan(*running.plan(loaded, named, workers=workers, ranks=ranks), folder)
             return
         _carry_out(
-            lambda view: running.run(loaded, on=on, folder=folder, workers=workers, ranks=ranks, view=view)
+            lambda view: running.run(
+                loaded, on=on, folder=folder, workers=workers, ranks=ranks, view=view, profiles_file=profiles
+            )
         )
 
 
-@app.command(epilog="Example: hpc resume runs/digits")
-def resume(folder: Run, on: On = "local", workers: Workers = None, ranks: Ranks = None) -> None:
-    """Train whatever is not finished: waiting, lost, cancelled, failed."""
-    with _errors():
-        from hpc import running
+@app.command(epilog="Example: hpc submit sweeps/digits.yaml --on slurm --workers 4 --ranks 2")
+def submit(
+    sweep: Sweep,
+    on: On = "slurm",
+    folder: Folder = None,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    ranks: Ranks = None,
+    profiles: Profiles = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, and show what would be submitted; submit nothing.")
+    ] = False,
+) -> None:
+    """Submit a sweep to SLURM and return as soon as it has answered.
 
-        _carry_out(lambda view: running.resume(folder, on=on, workers=workers, ranks=ranks, view=view))
+    The same command again submits only what is neither finished nor with a job already.
+    """
+    with _errors():
+        import sweeps
+        from hpc import submitting
+        from hpc.profile import find
+
+        loaded = sweeps.load(sweep, overrides or [])
+        if dry_run:
+            _show_submission(loaded, find(on, [loaded.folder], profiles), folder, workers, ranks)
+            return
+        _tell_submission(
+            submitting.submit(
+                loaded, on=on, folder=folder, workers=workers, ranks=ranks, profiles_file=profiles,
+                note=_complain,
+            )
+        )  # fmt: skip
+
+
+@app.command(epilog="Example: hpc resume runs/digits")
+def resume(
+    folder: Run,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="PROFILE", help="Where (default: where it was run the last time)."),
+    ] = None,
+    workers: Workers = None,
+    ranks: Ranks = None,
+    profiles: Profiles = None,
+) -> None:
+    """Train whatever is not finished: waiting, lost, cancelled, failed.
+
+    On SLURM it is submitted, and the command returns at once.
+    """
+    with _errors():
+        import results
+        from hpc import running, submitting
+
+        named = submitting.profile_of(results.Run(folder), on, profiles)
+        if named.profile.cluster == "slurm":
+            _tell_submission(
+                submitting.resubmit(
+                    folder, on=on, workers=workers, ranks=ranks, profiles_file=profiles, note=_complain
+                )
+            )
+            return
+        _carry_out(
+            lambda view: running.resume(
+                folder, on=on, workers=workers, ranks=ranks, view=view, profiles_file=profiles
+            )
+        )
 
 
 @app.command(epilog="Example: hpc status runs/digits --json")
@@ -93,32 +169,65 @@ def status(
 ) -> None:
     """Show how a run stands."""
     with _errors():
+        from hpc.watching import Pause, Scheduler
         from hpc.watching import status as status_of
 
         if watch:
             gc.enable()
-        console = _console()
+        console, scheduler, pause = _console(), Scheduler(), Pause()
         while True:
-            facts = status_of(folder)
+            facts = status_of(folder, scheduler)
             if as_json:
                 print(json.dumps(facts, indent=None if watch else 2), flush=True)
             else:
                 if watch and console.is_terminal:
                     console.clear()
                 _show_status(console, facts)
-            busy = facts["runner"] or any(job["state"] == "running" for job in facts["jobs"])
-            if not watch or not busy:
+            if not watch or not is_busy(facts):
                 return
-            time.sleep(2)
+            time.sleep(pause.after(facts["scheduler"] or [job["state"] for job in facts["jobs"]]))
+
+
+def is_busy(facts: dict[str, Any]) -> bool:
+    """Whether anything may yet change in a run, by what ``status`` says of it."""
+    over = ("done", "died", "stopped", "lost")
+    jobs = any(not job["over"] and job["state"] not in over for job in facts["jobs"])
+    return bool(facts["runner"] or jobs)
 
 
 @app.command(epilog="Example: hpc cancel runs/digits")
 def cancel(folder: Run) -> None:
-    """Stop a run that is being carried out elsewhere on this machine."""
+    """Stop a run: its jobs of SLURM, or the command that carries it out on this machine."""
     with _errors():
         from hpc.watching import cancel as cancel_run
 
         print(cancel_run(folder))
+
+
+@app.command(epilog="Example: hpc logs runs/digits tkjvvrahfo5")
+def logs(
+    folder: Run,
+    trial: Annotated[
+        str | None, typer.Argument(metavar="TRIAL", help="The trial's id, or how it begins.")
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", help="The last lines of each log; 0 for all.")
+    ] = 40,
+) -> None:
+    """Print the logs of a trial's job, or of all jobs; and its error, if it has failed."""
+    with _errors():
+        import results
+        from hpc.watching import logs as logs_of
+
+        for path in logs_of(folder, trial):
+            text = path.read_text(errors="replace").splitlines()
+            print(f"==> {path} <==")
+            print("\n".join(text[-lines:] if lines else text))
+        if trial:
+            run = results.Run(folder)
+            for one in run.trials.values():
+                if one.trial_id.startswith(trial) and one.attempt.error:
+                    print(f"==> {one.trial_id} failed: {one.attempt.reason} <==\n{one.attempt.error}")
 
 
 @app.command(epilog="Example: hpc table runs/digits --format csv --out digits.csv")
@@ -145,6 +254,8 @@ def table(
             )
         if form == "parquet" and out is None:
             raise typer.BadParameter("parquet is no text; name a file by --out.", param_hint="--format")
+        for folder in runs:
+            _settle(folder)
         opened = [results.Run(folder, keep_epochs=epochs) for folder in runs]
         frame = results.table(opened[0] if len(opened) == 1 else opened, epochs=epochs)
         if not epochs:
@@ -162,6 +273,7 @@ def table(
 @app.command("list", epilog="Example: hpc list models")
 def list_(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="models, data, searches, sweeps or profiles.")],
+    profiles: Profiles = None,
 ) -> None:
     """List what a sweep may name: models, data, searches, ready-made sweeps, profiles."""
     with _errors():
@@ -172,7 +284,7 @@ def list_(
                 f"{what!r} can't be listed; there are {', '.join(catalog.LISTS)}.", param_hint="WHAT"
             )
         console = _console()
-        for name, lines in catalog.LISTS[what]().items():
+        for name, lines in catalog.LISTS[what](profiles).items():
             console.print(name, style="bold", markup=False, highlight=False)
             for line in lines:
                 console.print(f"    {line}", markup=False, highlight=False)
@@ -226,7 +338,64 @@ def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:
     fixed = {**sweep.defaults, **sweep.fixed}
     print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
     target = folder or Path("runs") / sweep.name
-    print(f"{len(trials)} trials; {resources.describe()}; into {target}. Nothing was run (--dry-run).")
+    what = f"; {resources.describe()}" if resources is not None else ""
+    done = ". Nothing was run (--dry-run)." if resources is not None else ""
+    print(f"{len(trials)} trials{what}; into {target}{done}")
+
+
+def _show_submission(
+    sweep: Any, named: Any, folder: Path | None, workers: int | None, ranks: int | None
+) -> None:
+    from hpc import submitting
+    from jobs.supervisor import srun
+
+    checked, planned = submitting.plan(sweep, named, workers=workers, ranks=ranks)
+    target = (folder or Path("runs") / checked.name) / "jobs" / "1"
+    print(planned.script(planned.arrays[0], target).rstrip())
+    launch = planned.launch(1)
+    if launch.ranks > 1:
+        chosen = launch.mpi if launch.mpi != "auto" else "none" if launch.backend == "gloo" else "…"
+        print(f"# it starts the ranks by: {' '.join(srun(launch, 'JOB', chosen, 'STEP'))}")
+    print()
+    _show_plan(checked, None, folder)
+    for line in planned.describe():
+        print(line)
+    print("Nothing was submitted (--dry-run).")
+
+
+def _tell_submission(submission: Any) -> None:
+    run = submission.run
+    for text in submission.said:
+        print(text)
+    if submission.job_ids:
+        from hpc.profile import count
+
+        more = f"; {submission.covered} more are with jobs already" if submission.covered else ""
+        print(
+            f"{run.name}: {count(submission.trials, 'trial')} submitted in {count(submission.jobs, 'job')}, "
+            f"SLURM {count(len(submission.job_ids), 'array')} {', '.join(submission.job_ids)}{more}."
+        )
+    elif submission.covered:
+        print(f"Nothing to submit: {submission.covered} trials are with jobs already.")
+    else:
+        why = f"; {len(submission.left)} {next(iter(submission.left.values()))}" if submission.left else ""
+        print(f"Nothing to submit: no trial of {run.folder} is left to train{why}.")
+    print(f"How it stands:  hpc status {run.folder} --watch")
+    print(f"The results:    hpc table {run.folder}")
+    print(f"Stop, go on:    hpc cancel {run.folder};  hpc resume {run.folder}")
+
+
+def _settle(folder: Path) -> None:
+    """Bring what SLURM says of a run's jobs into its records, where there are any of SLURM."""
+    import results
+
+    if results.Run(folder).arrays:
+        from hpc.watching import Scheduler
+
+        scheduler = Scheduler()
+        scheduler.look(results.Run(folder))
+        if scheduler.news.problem:
+            _complain(f"SLURM could not be asked, so jobs may have ended otherwise: {scheduler.news.problem}")
 
 
 def _show_status(console: Console, facts: dict[str, Any]) -> None:
@@ -237,21 +406,51 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"lost: {facts['lost']} of the running ones have no worker any more")
     if facts["failures"]:
         lines.append("failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items()))
+        for one in facts["failed"][:5]:
+            log = f"; log: {facts['run']}/{one['log']}" if one["log"] else ""
+            lines.append(f"    {one['trial_id']} ({one['reason']}): {one['error']}{log}")
     best = facts["best"]
     if best:
         params = " ".join(f"{name}={value}" for name, value in best["params"].items())
         lines.append(f"best so far: {best['metric']}={best['value']:.4g}  {best['trial_id']}  {params}")
-    for job in facts["jobs"]:
-        if job["state"] == "running":
-            at = f"{job['trial']}, epoch {job['epoch']}" if job["trial"] else "starting"
-            lines.append(f"{job['job_id']}: running (process {job['pid']} on {job['host']}): {at}")
-        elif job["state"] in ("died", "lost"):
-            lines.append(f"{job['job_id']}: {job['state']}; its log: {facts['run']}/{job['log']}")
+    lines += [f"note: {text}" for text in facts["notes"]]
+    lines += _job_lines(facts)
+    if facts["seconds_left"]:
+        from hpc.progress import duration
+
+        lines.append(f"about {duration(facts['seconds_left'])} left")
     finished = counts["finished"] + counts["pruned"] == counts["total"]
-    if not facts["runner"] and not finished:
+    if facts["scheduler"]:
+        lines.append(f"SLURM does not answer, so jobs are shown as last known: {facts['scheduler']}")
+    elif not finished and not is_busy(facts):
         lines.append(f"nobody is at it; go on with: hpc resume {facts['run']}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:
+    """A line for each job that is at work or has come to grief, and a sum of all of SLURM's."""
+    lines, slurm = [], [job for job in facts["jobs"] if job["pid"] is None]
+    if slurm:
+        from collections import Counter
+
+        states = Counter(job["state"] for job in slurm)
+        waits = Counter(job["why"] for job in slurm if job["state"] == "PENDING")
+        why = f" ({', '.join(reason for reason in waits if reason)})" if any(waits) else ""
+        lines.append(
+            "jobs: "
+            + ", ".join(f"{n} {state}{why if state == 'PENDING' else ''}" for state, n in states.items())
+        )
+    for job in facts["jobs"]:
+        at = f"{job['trial']}, epoch {job['epoch']}" if job["trial"] else "starting, or between trials"
+        where = f"process {job['pid']} on {job['host']}" if job["pid"] else f"on {job['host']}"
+        left = f", {job['left']} to its time limit" if job["left"] else ""
+        if job["state"] in ("running", "RUNNING"):
+            lines.append(f"{job['job_id']}: {job['state']} ({where}{left}): {at}")
+        elif job["state"] not in ("done", "stopped", "COMPLETED", "PENDING", "CANCELLED"):
+            why = f": {job['why']}" if job["why"] else ""
+            lines.append(f"{job['job_id']}: {job['state']}{why}; its log: {facts['run']}/{job['log']}")
+    return lines if len(lines) <= most else [*lines[:most], f"… and {len(lines) - most} more jobs"]
 
 
 def _console() -> Console:
@@ -278,7 +477,7 @@ def _errors() -> Iterator[None]:
         if isinstance(error, _mistakes()):
             _complain(f"hpc: {error}")
             raise typer.Exit(2) from None
-        if isinstance(error, OSError):
+        if isinstance(error, (OSError, *_troubles())):
             _complain(f"hpc: {error}")
             raise typer.Exit(1) from None
         raise
@@ -288,6 +487,12 @@ def _mistakes() -> tuple[type[Exception], ...]:
     """Errors that are the user's to mend, as far as their modules are loaded at all."""
     kinds = (("results", "RunError"), ("sweeps", "SweepError"), ("jobs.horovod", "RanksUnavailableError"))
     return tuple(getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules)
+
+
+def _troubles() -> tuple[type[Exception], ...]:
+    """Errors that are nobody's mistake: SLURM does not answer, or refuses."""
+    module = sys.modules.get("hpc.scheduler")
+    return (module.SchedulerError,) if module else ()
 
 
 def main() -> None:

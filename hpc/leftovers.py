@@ -16,7 +16,7 @@ def living_workers(run: Run) -> list[psutil.Process]:
     found = (
         processes.find(job["pid"], job["started"])
         for job in run.jobs.values()
-        if "ended" not in job and job.get("host") == socket.gethostname()
+        if "ended" not in job and "pid" in job and job.get("host") == socket.gethostname()
     )
     return [process for process in found if process is not None]
 
@@ -32,17 +32,17 @@ def clear(run: Run, records: Records, why: str) -> None:
     processes.stop(living_workers(run), 2.0)
     cancel_running(run, records, why)
     for name, job in run.jobs.items():
-        if "ended" not in job:
+        if "ended" not in job and "pid" in job:
             records.append("ended", job=name, how="lost")
     run.refresh()
 
 
 def cancel_running(run: Run, records: Records, why: str) -> None:
-    """Record of every running trial that it is cancelled."""
+    """Record of every running trial that it is cancelled; SLURM's jobs don't end with a command."""
     run.refresh()
     for trial in run.trials.values():
         for number, attempt in trial.attempts.items():
-            if attempt.state == "running":
+            if attempt.state == "running" and "array" not in run.jobs.get(attempt.job_id, {}):
                 verdict: dict[str, Any] = {"reason": "cancelled", "error": why}
                 records.append(
                     "failed", trial=trial.trial_id, attempt=number, **verdict, seconds=attempt.seconds

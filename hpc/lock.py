@@ -23,11 +23,13 @@ class Holder:
         host: it runs on.
         pid: its number there.
         started: when, in seconds since 1970.
+        until: when it is done at the latest, likewise; 0 if that can't be said.
     """
 
     host: str
     pid: int
     started: float
+    until: float = 0.0
 
     @property
     def is_here(self) -> bool:
@@ -35,8 +37,10 @@ class Holder:
         return self.host == socket.gethostname()
 
     def is_alive(self) -> bool:
-        """Whether it still runs; a process of another host is taken to."""
-        return not self.is_here or is_running(self.pid, self.started)
+        """Whether it still runs; a process of another host is taken to, until its time is up."""
+        if self.is_here:
+            return is_running(self.pid, self.started)
+        return not self.until or time.time() < self.until
 
 
 def _path(folder: Path) -> Path:
@@ -52,8 +56,14 @@ def holder(folder: Path) -> Holder | None:
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, *, lease_seconds: float = 0.0, wait_seconds: float = 0.0) -> Iterator[None]:
     """Be the only one who carries out a run, for the length of the block.
+
+    Args:
+        folder: of the run.
+        lease_seconds: after which it is taken from a process of another host, which may have
+            been killed there; never unless given.
+        wait_seconds: for another that holds it with a lease.
 
     A lock is a hard link made in one step, which works on NFS, where ``fcntl`` may not. One that
     a killed process left behind on this host is taken over.
@@ -63,11 +73,21 @@ def lock(folder: Path) -> Iterator[None]:
     """
     path = _path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    me = Holder(socket.gethostname(), *identity(os.getpid()))
+    until = time.time() + lease_seconds if lease_seconds else 0.0
+    me = Holder(socket.gethostname(), *identity(os.getpid()), until)
     mine = path.with_name(f".tmp-runner-{me.host}-{me.pid}")
     mine.write_text(json.dumps(asdict(me)))
     try:
-        _acquire(path, mine, folder)
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            try:
+                _acquire(path, mine, folder)
+                break
+            except RunError:
+                other = holder(folder)
+                if time.monotonic() > deadline or other is None or not other.until:
+                    raise
+            time.sleep(0.2)
         try:
             yield
         finally:

@@ -1,39 +1,290 @@
-"""Where and with what resources jobs run."""
+"""Where and with what resources jobs run: profiles, and the files that hold them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from jobs import device
-from sweeps import SweepError, did_you_mean
+from sweeps import Document, SweepError, did_you_mean, read
+
+FILE = "profiles.yaml"
+Count = Annotated[int, Field(ge=1)]
+Reason = Literal["error", "out-of-memory", "timeout", "node-failure", "cancelled"]
+OURS = {
+    "array": "hpc decides how many jobs there are; workers says how many run at once",
+    "job-name": "hpc finds its jobs again by their names",
+    "output": "hpc puts logs into the run's folder",
+    "error": "hpc puts logs into the run's folder",
+    "open-mode": "a job that is requeued appends to its log",
+    "signal": "write signal_seconds: 120, the seconds before a time limit",
+    "chdir": "jobs work in the folder where you typed the command",
+    "wrap": "hpc runs its own script",
+    "parsable": "hpc reads the answer of sbatch",
+    "nodes": "write nodes: 2 outside sbatch",
+    "ntasks": "write nodes and ranks_per_node outside sbatch",
+    "ntasks-per-node": "write ranks_per_node: 4 outside sbatch",
+    "cpus-per-task": "write cpus_per_rank: 4 outside sbatch",
+    "gpus-per-node": "write gpus_per_node: 4 outside sbatch",
+    "gpus-per-task": "it hides each rank's GPU from the others; write gpus_per_node outside sbatch",
+    "time": "write time_min: 240 outside sbatch",
+    "mem": "write mem_gb: 16 outside sbatch",
+    "partition": "write partition: gpu outside sbatch",
+    "account": "write account: myproject outside sbatch",
+    "qos": "write qos: long outside sbatch",
+    "constraint": "write constraint: a100 outside sbatch",
+    "no-requeue": "write requeues: 0 outside sbatch",
+    "requeue": "write requeues: 20 outside sbatch",
+}
+"""Options of sbatch that have a place of their own, or that would get in the way."""
+SLURM_ONLY = (
+    "nodes", "ranks_per_node", "gpus_per_node", "cpus_per_rank", "mem_gb", "time_min", "partition",
+    "account", "qos", "constraint", "sbatch", "srun", "setup", "python", "trials_per_job", "groups",
+    "backend", "mpi", "interface", "allow_cpu", "signal_seconds", "requeues", "retry", "more_memory",
+)  # fmt: skip
 
 
 class Profile(BaseModel):
     """A named place to run jobs.
 
     Attributes:
-        cluster: ``local`` is processes of this machine, ``debug`` this very process.
-        workers: jobs that run at once; as many as the machine has room for unless given.
-        ranks: processes that train one trial together.
+        cluster: ``local`` is processes of this machine, ``debug`` this very process, ``slurm`` jobs
+            of SLURM.
+        workers: jobs that run at once; as many as the machine has room for unless given, 4 on
+            SLURM.
+        ranks: processes that train one trial together; SLURM has nodes and ranks_per_node.
+        checkpoint_min: minutes between two checkpoints of a trial.
+
+        nodes: of each job.
+        ranks_per_node: one per GPU unless given.
+        gpus_per_node: that each job gets.
+        cpus_per_rank: that each rank gets; the site's default unless given.
+        mem_gb: memory per node; the site's default unless given.
+        time_min: time limit of a job; when it is near, the job is requeued and goes on later.
+        partition: as sbatch takes it, like account, qos and constraint.
+        account: that pays.
+        qos: quality of service.
+        constraint: features of nodes.
+        sbatch: any other option of sbatch, by its long name; ``true`` for one without a value.
+        srun: further arguments of srun.
+        setup: lines of shell before the job starts, ``module load cuda`` for one.
+        python: the command that starts Python on a node; this very Python unless given.
+        trials_per_job: how many trials a job takes; all are dealt over the workers unless given.
+        groups: into which the ranks of a job are split, each training its own trials.
+        backend: how several ranks meet: mpi, gloo, or auto for what works.
+        mpi: the value of ``srun --mpi``; auto for what the site offers.
+        interface: of the network for Gloo, ``ib0`` for one; found unless given.
+        allow_cpu: whether ranks may train on a CPU where a GPU was asked for.
+        signal_seconds: before the time limit at which a job writes its checkpoint.
+        requeues: how many times a job may be requeued.
+        retry: how many times a trial is tried again within a run, by the reason of its failure;
+            one that diverged never is.
+        more_memory: the factor for mem_gb when a trial is tried again after out-of-memory.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    cluster: Literal["local", "debug"]
-    workers: Annotated[int, Field(ge=1)] | None = None
-    ranks: Annotated[int, Field(ge=1)] = 1
+    cluster: Literal["local", "debug", "slurm"]
+    workers: Count | None = None
+    ranks: Count = 1
+    checkpoint_min: Annotated[float, Field(ge=0)] = 5.0
+
+    nodes: Count = 1
+    ranks_per_node: Count | None = None
+    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    cpus_per_rank: Count | None = None
+    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    time_min: Count = 60
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    sbatch: dict[str, str | int | float | bool] = {}
+    srun: list[str] = []
+    setup: list[str] = []
+    python: str | None = None
+    trials_per_job: Count | None = None
+    groups: Count = 1
+    backend: Literal["auto", "mpi", "gloo"] = "auto"
+    mpi: str = "auto"
+    interface: str = ""
+    allow_cpu: bool = False
+    signal_seconds: Annotated[int, Field(ge=1)] = 90
+    requeues: Annotated[int, Field(ge=0)] = 20
+    retry: dict[Reason, Annotated[int, Field(ge=0)]] = {"node-failure": 2, "out-of-memory": 1}
+    more_memory: Annotated[float, Field(ge=1)] = 2.0
+
+    @field_validator("sbatch")
+    @classmethod
+    def _not_ours(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in options:
+            plain = name.replace("_", "-").lstrip("-")
+            if plain in OURS:
+                raise ValueError(f"{name} is not for here: {OURS[plain]}")
+            if name != plain and name != plain.replace("-", "_"):
+                raise ValueError(f"{name} is written without dashes before it: {plain}")
+        return options
+
+    @property
+    def ranks_of_node(self) -> int:
+        """Ranks on each node of a job of SLURM."""
+        return self.ranks_per_node or self.gpus_per_node or 1
 
 
 BUILTIN: Mapping[str, Profile] = {
     "local": Profile(cluster="local"),
     "debug": Profile(cluster="debug"),
+    "slurm": Profile(cluster="slurm"),
 }
-"""Profiles that need no file. Profiles of one's own, for SLURM, are to come."""
+"""Profiles that need no file; a file may say otherwise of slurm."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A profile and where it comes from.
+
+    Attributes:
+        name: of it.
+        profile: what it says.
+        source: the file that it stands in; empty for a built-in one.
+    """
+
+    name: str
+    profile: Profile
+    source: str = ""
+
+
+def files(folders: Iterable[Path] = (), given: Path | None = None) -> list[Path]:
+    """The files of profiles that there are, the one that counts most first.
+
+    They are the one given, those in ``folders`` (that of the sweep, say), that in the current
+    folder, and that in the user's own ``~/.config/hpc-sweeps``.
+    """
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "hpc-sweeps"
+    paths = [folder / FILE for folder in (*folders, Path.cwd(), config)]
+    found = [path.resolve() for path in paths if path.is_file()]
+    return list(dict.fromkeys([given, *found] if given else found))
+
+
+def available(folders: Iterable[Path] = (), given: Path | None = None) -> dict[str, Named]:
+    """All profiles by name.
+
+    Raises:
+        SweepError: a file can't be read, or says what it can't; with every problem found.
+    """
+    profiles = {name: Named(name, profile) for name, profile in BUILTIN.items()}
+    problems: list[str] = []
+    for path in reversed(files(folders, given)):
+        document = read(path, what="a file of profiles", begins="the name of a profile")
+        for name, entries in document.entries.items():
+            if name in ("local", "debug"):
+                problems.append(document.problem((name,), "is built in; give yours another name."))
+                continue
+            try:
+                profile = _validated(document, name, entries)
+            except SweepError as error:
+                problems += error.problems
+            else:
+                profiles[name] = Named(name, profile, str(path))
+    if problems:
+        raise SweepError(problems)
+    return profiles
+
+
+def find(name: str, folders: Iterable[Path] = (), given: Path | None = None) -> Named:
+    """The profile of that name.
+
+    Raises:
+        SweepError: there is none, or a file of profiles has mistakes.
+    """
+    profiles = available(folders, given)
+    if name not in profiles:
+        places = ", ".join(str(path) for path in files(folders, given))
+        looked = f" (from {places})" if places else f"; yours go into {FILE} beside the sweep"
+        raise SweepError(
+            f"--on {name}: there is no profile {name!r}{did_you_mean(name, profiles)}; "
+            f"there are {', '.join(profiles)}{looked}."
+        )
+    return profiles[name]
+
+
+def _validated(document: Document, name: str, entries: Any) -> Profile:
+    if not isinstance(entries, Mapping):
+        raise SweepError(document.problem((name,), f"{entries!r} is not a group of `name: value` lines."))
+    try:
+        profile = Profile.model_validate(entries)
+    except ValidationError as error:
+        raise SweepError([_sentence(document, name, dict(e)) for e in error.errors()]) from None
+    problems = []
+    if profile.cluster != "slurm":
+        for key in SLURM_ONLY:
+            if key in entries:
+                problems.append(document.problem((name, key), "is for cluster: slurm only."))
+    elif profile.ranks != 1:
+        problems.append(
+            document.problem((name, "ranks"), "is not for SLURM: write nodes and ranks_per_node.")
+        )
+    total = profile.nodes * profile.ranks_of_node
+    if profile.groups > 1 and total % profile.groups:
+        problems.append(
+            document.problem(
+                (name, "groups"),
+                f"{profile.nodes} nodes of {profile.ranks_of_node} ranks can't be split into "
+                f"{profile.groups} equal groups.",
+            )
+        )
+    if profile.gpus_per_node and profile.ranks_of_node > profile.gpus_per_node and not profile.allow_cpu:
+        problems.append(
+            document.problem(
+                (name, "ranks_per_node"),
+                f"{profile.ranks_of_node} ranks can't share {profile.gpus_per_node} GPUs; "
+                "each rank needs one of its own.",
+            )
+        )
+    if profile.mpi != "auto" and profile.backend == "gloo":
+        problems.append(document.problem((name, "mpi"), "is of no effect with backend: gloo."))
+    if problems:
+        raise SweepError(problems)
+    return profile
+
+
+def _sentence(document: Document, name: str, error: dict[str, Any]) -> str:
+    """One of pydantic's errors in our words."""
+    key = (name, *error["loc"])
+    kind, value = error["type"], error["input"]
+    if kind == "missing":
+        return document.problem(key, "is missing; write `cluster: slurm`.")
+    if kind == "extra_forbidden":
+        option = str(key[1])
+        if option.replace("-", "_") in Profile.model_fields:
+            hint = f" (did you mean {option.replace('-', '_')!r}?)"
+        else:
+            hint = did_you_mean(option, Profile.model_fields)
+        return document.problem(
+            key,
+            f"is not known here{hint}; known are {', '.join(Profile.model_fields)}. Any other option of "
+            f"sbatch goes under sbatch: {{{option.replace('_', '-')}: …}}.",
+        )
+    if kind == "value_error":
+        return document.problem(key[:2], str(error["ctx"]["error"]) + ".")
+    context = error.get("ctx", {})
+    wanted = {
+        "string_type": "a word",
+        "int_type": "a whole number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "list_type": "a list, [one, two]",
+        "dict_type": "a group of `name: value` lines",
+        "greater_than_equal": f"a number of at least {context.get('ge')}",
+        "greater_than": f"a number above {context.get('gt')}",
+        "literal_error": str(context.get("expected")),
+    }.get(kind)
+    return document.problem(key, f"{value!r} is not {wanted or error['msg']}.")
 
 
 @dataclass(frozen=True)
@@ -44,8 +295,9 @@ class Resources:
         cluster: as in the profile.
         workers: jobs that run at once.
         ranks: of each job.
-        threads: of each rank.
+        threads: of each rank; 0 for as many as the scheduler gives it.
         gpus: numbers of this machine's GPUs.
+        checkpoint_min: minutes between two checkpoints of a trial.
     """
 
     cluster: str
@@ -53,32 +305,43 @@ class Resources:
     ranks: int
     threads: int
     gpus: tuple[int, ...] = ()
+    checkpoint_min: float = 5.0
 
     def describe(self) -> str:
         """In words: ``2 workers (local), 1 rank each, 1 thread a rank``."""
-
-        def count(n: int, noun: str) -> str:
-            return f"{n} {noun}{'' if n == 1 else 's'}"
-
         gpus = f", {count(len(self.gpus), 'GPU')}" if self.gpus else ""
+        threads = f", {count(self.threads, 'thread')} a rank" if self.threads else ""
         return (
-            f"{count(self.workers, 'worker')} ({self.cluster}), {count(self.ranks, 'rank')} each, "
-            f"{count(self.threads, 'thread')} a rank{gpus}"
+            f"{count(self.workers, 'worker')} ({self.cluster}), {count(self.ranks, 'rank')} each"
+            f"{threads}{gpus}"
         )
 
 
-def find(name: str) -> Profile:
-    """The profile of that name.
+def count(n: int, noun: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def with_options(profile: Profile, *, workers: int | None = None, ranks: int | None = None) -> Profile:
+    """A profile of SLURM with what the command line says instead.
 
     Raises:
-        SweepError: there is none.
+        SweepError: fewer than one worker or rank, or ranks that can't be spread over the nodes.
     """
-    if name not in BUILTIN:
-        raise SweepError(
-            f"--on {name}: there is no profile {name!r}{did_you_mean(name, BUILTIN)}; "
-            f"there are {', '.join(BUILTIN)}."
-        )
-    return BUILTIN[name]
+    _at_least_one(workers, ranks)
+    changes: dict[str, Any] = {"workers": workers} if workers else {}
+    if ranks:
+        if ranks % profile.nodes:
+            raise SweepError(
+                f"--ranks {ranks}: can't be spread evenly over {profile.nodes} nodes; take a multiple of "
+                f"{profile.nodes}."
+            )
+        if ranks % profile.groups:
+            raise SweepError(f"--ranks {ranks}: can't be split into {profile.groups} equal groups.")
+        changes["ranks_per_node"] = ranks // profile.nodes
+        if profile.gpus_per_node and profile.ranks_per_node is None:
+            changes["gpus_per_node"] = ranks // profile.nodes
+    return profile.model_copy(update=changes)
 
 
 def resources(
@@ -89,7 +352,7 @@ def resources(
     cpus: int | None = None,
     gpus: Sequence[int] | None = None,
 ) -> Resources:
-    """What to take of this machine: one worker per core (or GPU), divided by the ranks of each.
+    """What to take: on this machine one worker per core (or GPU), divided by the ranks of each.
 
     Args:
         profile: as found.
@@ -101,9 +364,14 @@ def resources(
     Raises:
         SweepError: fewer than one worker or rank, or several where the profile allows one.
     """
-    for name, number in (("--workers", workers), ("--ranks", ranks)):
-        if number is not None and number < 1:
-            raise SweepError(f"{name} {number}: must be at least 1.")
+    _at_least_one(workers, ranks)
+    if profile.cluster == "slurm":
+        profile = with_options(profile, workers=workers, ranks=ranks)
+        total = profile.nodes * profile.ranks_of_node
+        return Resources(
+            "slurm", profile.workers or 4, total, profile.cpus_per_rank or 0,
+            checkpoint_min=profile.checkpoint_min,
+        )  # fmt: skip
     cpus = device.available_cpus() if cpus is None else cpus
     gpus = device.local_gpus(os.environ) if gpus is None else gpus
     ranks = ranks or profile.ranks
@@ -117,4 +385,10 @@ def resources(
         workers = 1
     workers = workers or max(1, (len(gpus) or cpus) // ranks)
     threads = max(1, cpus // (workers * ranks))
-    return Resources(profile.cluster, workers, ranks, threads, tuple(gpus))
+    return Resources(profile.cluster, workers, ranks, threads, tuple(gpus), profile.checkpoint_min)
+
+
+def _at_least_one(workers: int | None, ranks: int | None) -> None:
+    for name, number in (("--workers", workers), ("--ranks", ranks)):
+        if number is not None and number < 1:
+            raise SweepError(f"{name} {number}: must be at least 1.")

@@ -17,14 +17,14 @@ from hpc import leftovers
 from hpc import profile as profiles
 from hpc.local import LocalJob, deal
 from hpc.lock import lock
-from hpc.profile import Resources
-from hpc.provenance import as_json, provenance
+from hpc.opening import claim_unless_run, left_alone, open_run
+from hpc.profile import Named, Resources
 from jobs import device
 from jobs.check import check, code_digest
 from jobs.place import Place, find_place
 from jobs.processes import identity
 from jobs.worker import Task, Worker
-from results import Plan, Records, Run, RunError, TrialState, claim, create, write_text
+from results import Records, Run
 from sweeps import Sweep, SweepError, load_stored
 
 POLL_SECONDS = 0.25
@@ -73,9 +73,9 @@ class Outcome:
 
 
 def plan(
-    sweep: Sweep, *, on: str = "local", workers: int | None = None, ranks: int | None = None
+    sweep: Sweep, named: Named, *, workers: int | None = None, ranks: int | None = None
 ) -> tuple[Sweep, Resources]:
-    """Check everything that can be checked before a run starts.
+    """Check everything that can be checked before a run starts on this machine.
 
     Returns:
         The sweep with its defaults filled in, and what the run will take of the machine.
@@ -85,7 +85,7 @@ def plan(
         RanksUnavailableError: more than one rank, and what that needs is not installed.
     """
     place = find_place(os.environ)
-    profile = profiles.find(on)
+    profile = named.profile
     if place.launcher == "mpirun":
         if workers not in (None, 1) or ranks not in (None, place.size):
             raise SweepError(
@@ -107,6 +107,8 @@ def run(
     workers: int | None = None,
     ranks: int | None = None,
     view: View | None = None,
+    profiles_file: Path | None = None,
+    rehearse: str = "",
 ) -> Outcome:
     """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
 
@@ -117,102 +119,99 @@ def run(
         workers: jobs at once, instead of the profile's.
         ranks: per job, instead of the profile's.
         view: what shows progress; nothing unless given.
+        profiles_file: a file of profiles that counts before all others.
+        rehearse: as ``Worker.rehearse``.
 
     Raises:
         SweepError: the sweep can't be carried out as written.
         RunError: the folder holds another sweep or something else, or somebody is at it.
         RanksUnavailableError: more than one rank, and what that needs is not installed.
+        SchedulerError: SLURM refuses, or does not answer.
     """
-    place = find_place(os.environ)
-    if place.launcher == "mpirun" and place.rank:
-        return _follow(place)
-    with _led(place) as followers:
-        sweep, resources = plan(sweep, on=on, workers=workers, ranks=ranks)
-        path = Path(folder) if folder is not None else Path("runs") / sweep.name
-        runner = _Runner(path, sweep, resources, view or View(), followers)
-        return runner.carry_out()
+    named = profiles.find(on, [sweep.folder], profiles_file)
+    path = Path(folder) if folder is not None else Path("runs") / sweep.name
+    return _run(sweep, named, path, workers, ranks, view or View(), rehearse)
 
 
 def resume(
     folder: str | Path,
     *,
-    on: str = "local",
+    on: str | None = None,
     workers: int | None = None,
     ranks: int | None = None,
     view: View | None = None,
+    profiles_file: Path | None = None,
 ) -> Outcome:
-    """Go on with a run: train whatever is not finished.
+    """Go on with a run to its end: train whatever is not finished.
+
+    Args:
+        folder: of the run.
+        on: name of a profile; that of the run's last launch unless given.
+        workers: as in :func:`run`, like those that follow.
 
     Raises:
         RunError: there is no such run, or somebody is at it.
         RanksUnavailableError: more than one rank, and what that needs is not installed.
+        SchedulerError: SLURM refuses, or does not answer.
     """
-    stored = load_stored(Run(folder).sweep_file)
-    return run(stored, on=on, folder=folder, workers=workers, ranks=ranks, view=view)
+    from hpc.submitting import profile_of
+
+    found = Run(folder)
+    named = profile_of(found, on, profiles_file)
+    return _run(load_stored(found.sweep_file), named, Path(folder), workers, ranks, view or View())
+
+
+def _run(
+    sweep: Sweep,
+    named: Named,
+    folder: Path,
+    workers: int | None,
+    ranks: int | None,
+    view: View,
+    rehearse: str = "",
+) -> Outcome:
+    if named.profile.cluster == "slurm":
+        from hpc import following
+
+        return following.run(sweep, named, folder, workers=workers, ranks=ranks, view=view, rehearse=rehearse)
+    place = find_place(os.environ)
+    if place.launcher == "mpirun" and place.rank:
+        return _follow(place)
+    with _led(place) as followers:
+        sweep, resources = plan(sweep, named, workers=workers, ranks=ranks)
+        return _Runner(folder, sweep, resources, view, followers, rehearse).carry_out()
 
 
 class _Runner:
     """One command at work on one run."""
 
     def __init__(
-        self, folder: Path, sweep: Sweep, resources: Resources, view: View, followers: _Followers
+        self,
+        folder: Path,
+        sweep: Sweep,
+        resources: Resources,
+        view: View,
+        followers: _Followers,
+        rehearse: str,
     ) -> None:
         self._folder = folder
         self._sweep = sweep
         self._resources = resources
         self._view = view
         self._followers = followers
+        self._rehearse = rehearse
         self._code = code_digest(sweep)
 
     def carry_out(self) -> Outcome:
         """Do what is left to do, with the folder to oneself."""
-        if not (self._folder / "sweep.yaml").is_file():
-            claim(self._folder)
+        claim_unless_run(self._folder)
         with lock(self._folder):
-            if (self._folder / "sweep.yaml").is_file():
-                self._go_on()
-            else:
-                self._begin()
-            self._run = Run(self._folder)
+            self._sweep, self._run = open_run(self._folder, self._sweep, self._resources, self._code)
             self._records = Records(self._run.records / "run.jsonl")
             try:
                 return self._carry_out()
             finally:
                 self._records.close()
-
-    def _begin(self) -> None:
-        """Make the folder of the run."""
-        facts = provenance(self._sweep.folder, self._resources, self._code)
-        trials = [
-            {"trial": t.trial_id, "index": t.index, "params": t.params, "seed": t.seed}
-            for t in self._sweep.trials
-        ]
-        objective = self._sweep.objective
-        create(
-            self._folder,
-            Plan(self._sweep.name, objective.metric, objective.mode, list(self._sweep.space), trials,
-                 self._sweep.as_yaml(), as_json(facts)),
-        )  # fmt: skip
-
-    def _go_on(self) -> None:
-        """Make sure that the folder is of this sweep, and keep the defaults it began with.
-
-        Raises:
-            RunError: it is of another one.
-        """
-        path = self._folder / "sweep.yaml"
-        stored = load_stored(path)
-        differences = self._sweep.differences(stored)
-        if differences:
-            more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
-            raise RunError(
-                f"{self._folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
-                "Two sweeps never share a folder; choose another with --dir."
-            )
-        kept = {"name": stored.name, "defaults": stored.defaults}
-        self._sweep = self._sweep.model_copy(update=kept)
-        if self._sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
-            write_text(path, self._sweep.as_yaml())
 
     def _carry_out(self) -> Outcome:
         workers = leftovers.living_workers(self._run)
@@ -220,7 +219,7 @@ class _Runner:
             self._view.note(f"Stopping {len(workers)} workers that an earlier command left behind.")
         leftovers.clear(self._run, self._records, "the command that watched its worker was killed")
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
-        left = {t.trial_id: why for t in trials if (why := self._left_alone(t))}
+        left = {t.trial_id: why for t in trials if (why := left_alone(t, self._code))}
         todo = [
             Task(t.index, max(t.attempts, default=0) + 1)
             for t in trials
@@ -250,12 +249,6 @@ class _Runner:
             self._view.end()
         self._run.refresh()
         return Outcome(self._run, len(todo), left, interrupted, error)
-
-    def _left_alone(self, trial: TrialState) -> str:
-        attempt = trial.attempt
-        if attempt.state == "failed" and attempt.reason == "diverged" and attempt.code == self._code:
-            return "diverged, and would again: same seed, same code"
-        return ""
 
     def _watch(self, todo: Sequence[Task]) -> str:
         """Run local jobs until every task is dealt with; what stopped some of them, if anything."""
@@ -289,7 +282,10 @@ class _Runner:
 
     def _worker(self, tasks: tuple[Task, ...], job_id: str, number: int) -> Worker:
         parent = identity(os.getpid()) if self._resources.cluster == "local" else None
-        return Worker(str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent)
+        return Worker(
+            str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent,
+            self._resources.checkpoint_min, rehearse=self._rehearse,
+        )  # fmt: skip
 
     def _submit(self, worker: Worker, launch: int) -> LocalJob:
         job = LocalJob(worker, self._run.jobs_folder / str(launch), self._resources)
@@ -311,6 +307,8 @@ class _Runner:
         undone, lost = [], None
         for task in job.worker.tasks:
             attempt = by_index[task.index].attempts.get(task.attempt)
+            if attempt is None and self._rehearse:
+                continue
             if attempt is None:
                 undone.append(task)
             elif attempt.state == "running":

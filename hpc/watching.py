@@ -9,43 +9,70 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hpc import settling
 from hpc.lock import Holder, holder, lock
+from hpc.scheduler import Slurm, UnreachableError
 from jobs.processes import is_running
 from results import Records, Run, RunError
 
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0
+"""Between two questions to SLURM."""
+AT_WORK = ("running", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
+"""States of a job, here's and SLURM's, in which its worker may be training."""
 
-def status(folder: str | Path) -> dict[str, Any]:
+
+def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, Any]:
     """How a run stands.
+
+    What SLURM says of jobs that have ended is written into the records, unless another command
+    is at it.
+
+    Args:
+        folder: of the run.
+        scheduler: to ask, which remembers from one question to the next; a new one unless given.
 
     Returns:
         ``run``; ``trials``: a count per state and ``total``; ``lost``: trials that are running by
         their records, but whose worker is gone; ``best``: None, or ``trial_id``, ``metric``,
-        ``value``, ``params`` and ``seed``; ``failures``: a count per reason; ``runner``: None, or
-        the process that carries the run out; ``jobs``: those submitted, each with ``job_id``,
-        ``state`` (``running``, ``done``, ``died``, ``stopped`` or ``lost``), ``host``, ``pid``, ``log``
-        and the ``trial`` it is at.
+        ``value``, ``params`` and ``seed``; ``failures``: a count per reason; ``failed``: the latest
+        failed trials, each with ``trial_id``, ``reason``, the first line of ``error`` and the ``log``;
+        ``seconds_left``: an estimate, or None; ``scheduler``: why SLURM could not be asked, or empty;
+        ``notes``: what jobs had to say; ``runner``: None, or the process that carries the run out;
+        ``jobs``: those submitted, each with ``job_id``, ``state``, ``host``, ``pid``, ``log``, ``why``
+        and the ``trial`` it is at. A local job's state is ``running``, ``done``, ``died``, ``stopped``
+        or ``lost``; a job of SLURM has SLURM's, or ``UNKNOWN``.
 
     Raises:
         RunError: there is no such run.
     """
     run = Run(folder)
+    scheduler = scheduler or Scheduler()
+    scheduler.look(run)
     top = run.ranked()
     at_work = {t.attempt.job_id: t for t in run.trials.values() if t.state == "running"}
     jobs = []
     for name, job in run.jobs.items():
         trial = at_work.get(name)
-        state = job.get("ended") or ("running" if _alive(job) else "lost")
+        known = scheduler.news.jobs.get(name)
+        if "array" in job:
+            state = job.get("ended") or (known.state if known else "UNKNOWN")
+        else:
+            state = job.get("ended") or ("running" if _alive(job) else "lost")
+        at = trial if trial and state in AT_WORK else None
         jobs.append(
-            {"job_id": name, "state": state, "host": job.get("host"), "pid": job.get("pid"),
-             "ranks": job.get("ranks"), "log": job.get("log"),
-             "trial": trial.trial_id if trial and state == "running" else None,
-             "epoch": trial.attempt.epochs if trial and state == "running" else None}
+            {"job_id": name, "state": state, "host": (known.nodes if known else None) or job.get("host"),
+             "pid": job.get("pid"), "ranks": job.get("ranks"), "log": job.get("log"),
+             "why": str(job.get("error") or job.get("why") or (known.reason if known else "")).split("\n")[0],
+             "left": known.left if known else "", "over": "ended" in job,
+             "trial": at.trial_id if at else None, "epoch": at.attempt.epochs if at else None}
         )  # fmt: skip
     who = _runner(run.folder)
-    running = {job["job_id"] for job in jobs if job["state"] == "running"}
+    running = {job["job_id"] for job in jobs if job["state"] in AT_WORK}
     reasons = [t.attempt.reason for t in run.trials.values() if t.state == "failed"]
     in_process = who is not None and not running  # debug and mpirun have no job of their own
-    lost = [] if in_process else [name for name in at_work if name not in running]
+    silent = {name for name, job in run.jobs.items() if "array" in job} if scheduler.news.problem else set()
+    lost = [] if in_process else [name for name in at_work if name not in running and name not in silent]
+    failed = sorted((t for t in run.trials.values() if t.state == "failed"), key=lambda t: -t.attempt.started)
     return {
         "run": str(folder),
         "name": run.name,
@@ -54,25 +81,83 @@ def status(folder: str | Path) -> dict[str, Any]:
         "failures": {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)},
         "best": {"trial_id": top[0].trial_id, "metric": run.metric, "value": top[0].attempt.best,
                  "params": top[0].params, "seed": top[0].seed} if top else None,
+        "failed": [{"trial_id": t.trial_id, "reason": t.attempt.reason,
+                    "error": t.attempt.error.split("\n")[0],
+                    "log": run.jobs.get(t.attempt.job_id, {}).get("log")} for t in failed[:10]],
+        "seconds_left": _seconds_left(run, len(running)),
+        "scheduler": scheduler.news.problem,
+        "notes": run.notes[-5:],
         "runner": {"host": who.host, "pid": who.pid} if who else None,
         "jobs": jobs,
     }  # fmt: skip
 
 
-def cancel(folder: str | Path, wait_seconds: float = 30) -> str:
-    """Stop a run that another command carries out; its running trials become cancelled.
+class Pause:
+    """How long to leave SLURM alone: longer as long as nothing changes, or it does not answer."""
+
+    def __init__(self) -> None:
+        self.seconds = FIRST_PAUSE_SECONDS
+        self._last: object = None
+
+    def after(self, news: object) -> float:
+        """The pause after an answer."""
+        changed = news != self._last
+        self.seconds = FIRST_PAUSE_SECONDS if changed else min(LONGEST_PAUSE_SECONDS, self.seconds * 1.5)
+        self._last = news
+        return self.seconds
+
+
+class Scheduler:
+    """Asks SLURM for a run's jobs, and remembers what it has said.
+
+    Attributes:
+        news: the last answer.
+    """
+
+    def __init__(self) -> None:
+        self.news = settling.News()
+        self._slurm = Slurm(timeout_seconds=15)
+
+    def look(self, run: Run) -> None:
+        """Ask anew: one squeue, and one sacct if that does not know all. Nothing without SLURM jobs.
+
+        What has ended is written down, unless another command is about to.
+        """
+        if not settling.open_arrays(run):
+            return
+        news = settling.ask(run, self._slurm)
+        if news.problem:  # what was known before is better than nothing
+            news.jobs = self.news.jobs
+        self.news = news
+        if news.problem or not (news.ended or news.orphans or news.never):
+            return
+        try:
+            with lock(run.folder, lease_seconds=60):
+                run.refresh()
+                records = Records(run.records / "run.jsonl")
+                settling.settle(run, news, records)
+                records.close()
+        except (RunError, OSError):
+            pass  # somebody is at it; or the folder may only be read, or the disk is full
+
+
+def cancel(folder: str | Path, wait_seconds: float = 90) -> str:
+    """Stop a run; its running trials become cancelled.
 
     Args:
         folder: of the run.
-        wait_seconds: for that command to stop its workers in order.
+        wait_seconds: for its workers to stop in order.
 
     Returns:
         What was done, in words.
 
     Raises:
         RunError: there is no such run, it is carried out on another host, or it does not stop.
+        SchedulerError: SLURM does not answer, or refuses.
     """
     run = Run(folder)
+    if settling.open_arrays(run):
+        return _cancel_jobs(run, wait_seconds)
     who = _runner(run.folder)
     if who is None:
         counts = run.counts()
@@ -92,6 +177,86 @@ def cancel(folder: str | Path, wait_seconds: float = 30) -> str:
             return f"{folder} is stopped. `hpc resume {folder}` goes on with it."
         time.sleep(0.1)
     raise RunError(f"process {who.pid} was asked to stop {wait_seconds:.0f} seconds ago and has not.")
+
+
+def _cancel_jobs(run: Run, wait_seconds: float) -> str:
+    """Cancel exactly this run's jobs of SLURM, those included that nobody has written down."""
+    slurm = Slurm()
+    with lock(run.folder, lease_seconds=600, wait_seconds=30):
+        run.refresh()
+        records = Records(run.records / "run.jsonl")
+        try:
+            news = settling.ask(run, slurm)
+            if news.problem:
+                raise UnreachableError(f"{news.problem} Nothing was cancelled; try again.")
+            settling.settle(run, news, records)
+            arrays = [array["job"] for array in settling.open_arrays(run).values()]
+            if not arrays:
+                return f"nothing of {run.folder} is running."
+            slurm.cancel(arrays)
+            deadline = time.monotonic() + wait_seconds
+            while time.monotonic() < deadline:
+                news = settling.ask(run, slurm)
+                if not news.problem:
+                    settling.settle(run, news, records)
+                    if not settling.open_arrays(run):
+                        return (
+                            f"SLURM jobs {', '.join(arrays)} are cancelled. "
+                            f"`hpc resume {run.folder}` goes on with the run."
+                        )
+                time.sleep(0.5)
+        finally:
+            records.close()
+    raise RunError(
+        f"SLURM was asked to cancel {', '.join(arrays)} {wait_seconds:.0f} seconds ago, and they are not "
+        f"gone yet; look again with `hpc status {run.folder}`."
+    )
+
+
+def logs(folder: str | Path, trial: str | None = None) -> list[Path]:
+    """The log files of a trial, or of all jobs.
+
+    Args:
+        folder: of the run.
+        trial: its id, or the beginning of it; that of the last attempt counts.
+
+    Raises:
+        RunError: there is no such run, no such trial, or it has no log yet.
+    """
+    run = Run(folder)
+    if trial is None:
+        names = list(run.jobs)
+    else:
+        found = [t for t in run.trials.values() if t.trial_id.startswith(trial)]
+        if len(found) != 1:
+            what = "no trial" if not found else f"{len(found)} trials"
+            raise RunError(f"{trial}: {what} of {folder} begin{'s' if not found else ''} so.")
+        attempt = found[0].attempt
+        if not attempt.job_id:
+            raise RunError(f"{found[0].trial_id} has not been started yet, so there is no log.")
+        names = [attempt.job_id]
+    paths: list[Path] = []
+    for name in names:
+        log = run.jobs.get(name, {}).get("log")
+        if log:
+            path = run.folder / str(log)
+            stem = path.name.removesuffix("_log.out")
+            ranks = sorted(path.parent.glob(f"{stem}_[0-9]*_log.out")) if "array" in run.jobs[name] else []
+            paths += [p for p in [path, *ranks] if p.is_file()]
+    if not paths:
+        raise RunError(f"there is no log of {trial or folder} yet.")
+    return paths
+
+
+def _seconds_left(run: Run, workers: int) -> float | None:
+    """An estimate: what finished trials have taken on average, for each that is open, by worker."""
+    taken = [t.attempt.seconds for t in run.trials.values() if t.state == "finished" and t.attempt.seconds]
+    counts = run.counts()
+    if not taken or not workers:
+        return None
+    mean = sum(taken) / len(taken)
+    running = [t.attempt.seconds or 0.0 for t in run.trials.values() if t.state == "running"]
+    return float(round(mean * counts["waiting"] + sum(max(0.0, mean - s) for s in running)) / workers)
 
 
 def _stop_workers(run: Run) -> str:
@@ -114,6 +279,8 @@ def _runner(folder: Path) -> Holder | None:
 
 
 def _alive(job: dict[str, Any]) -> bool:
+    if "pid" not in job:
+        return False
     if job.get("host") != socket.gethostname():
         return True  # nothing is known of processes on another host
     return is_running(job["pid"], job["started"])

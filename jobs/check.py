@@ -36,12 +36,13 @@ def data_options(sweep: Sweep) -> dict[str, Any]:
     return {name: value for name, value in sweep.data.items() if name != "name"}
 
 
-def check(sweep: Sweep, ranks: int) -> Sweep:
+def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
     """Make sure that a sweep can be carried out, and fill in its defaults.
 
     Args:
         sweep: as loaded.
         ranks: per trial.
+        here: whether this machine's Python is the one that trains.
 
     Returns:
         The sweep with ``defaults`` of the training and of the model, unless it has them already.
@@ -66,7 +67,7 @@ def check(sweep: Sweep, ranks: int) -> Sweep:
         problems += _objective_problems(sweep)
     if problems:
         raise SweepError(problems)
-    if ranks > 1:
+    if ranks > 1 and here:
         horovod.check()
     if sweep.defaults:
         return sweep

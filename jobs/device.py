@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -14,6 +14,19 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def granted_cpus(env: Mapping[str, str], local_size: int) -> int:
+    """CPUs that a rank may use: what SLURM says, or its share of what the process may run on.
+
+    Args:
+        env: ``os.environ``.
+        local_size: ranks on this node.
+    """
+    if "SLURM_CPUS_PER_TASK" in env:
+        return int(env["SLURM_CPUS_PER_TASK"])
+    cpus = int(env["SLURM_CPUS_ON_NODE"]) if "SLURM_CPUS_ON_NODE" in env else available_cpus()
+    return max(1, min(cpus, available_cpus()) // local_size)
 
 
 def local_gpus(env: Mapping[str, str], devices: Path = Path("/dev")) -> list[int]:
@@ -68,7 +81,7 @@ def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
     Returns:
         The name of the GPU, the same for no two ranks of a node, or None on a CPU.
     """
-    with _without_complaints() if not local_gpus({}) else nullcontext():
+    with quiet():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -89,8 +102,14 @@ def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
 
 
 @contextmanager
-def _without_complaints() -> Iterator[None]:
-    """Silence what TensorFlow's C++ side says about a missing CUDA, whatever its log level."""
+def quiet() -> Iterator[None]:
+    """Silence what TensorFlow's C++ side says about a missing CUDA, whatever its log level.
+
+    Where there is a GPU, it may say what it likes.
+    """
+    if local_gpus({}):
+        yield
+        return
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

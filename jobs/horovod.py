@@ -6,6 +6,7 @@ import atexit
 import os
 from types import ModuleType
 
+from jobs import device
 from jobs.place import find_place
 
 INSTALL = (
@@ -51,7 +52,8 @@ def load() -> ModuleType:
     """
     load_mpi()
     try:
-        import horovod.tensorflow as hvd
+        with device.quiet():
+            import horovod.tensorflow as hvd
 
         hvd.gloo_built()  # loads the compiled library
     except Exception as error:  # a library built for another TensorFlow fails in many ways

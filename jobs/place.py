@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,12 @@ class Place:
         local_rank: from 0, on this node.
         local_size: how many there are on this node.
         node: number of the node, from 0.
-        launcher: ``submitit``, ``mpirun`` (or srun, with PMI) or empty for a process on its own.
+        launcher: ``submitit``, ``srun`` (in a job of ours), ``mpirun`` (or srun with PMI, typed by
+            a person) or empty for a process on its own.
         mpi: whether an MPI launcher or SLURM's PMI has started the process.
+        group: number of the group that the process belongs to, from 0.
+        groups: how many the job's processes are split into; ``rank`` and ``size`` are those
+            within the group, ``local_rank`` and ``local_size`` of the whole job.
     """
 
     rank: int = 0
@@ -27,6 +31,15 @@ class Place:
     node: int = 0
     launcher: str = ""
     mpi: bool = False
+    group: int = 0
+    groups: int = 1
+
+    def split(self, groups: int) -> Place:
+        """The place within one of so many groups of neighbouring ranks."""
+        if groups == 1:
+            return self
+        size = self.size // groups
+        return replace(self, rank=self.rank % size, size=size, group=self.rank // size, groups=groups)
 
 
 def find_place(env: Mapping[str, str]) -> Place:
@@ -36,7 +49,9 @@ def find_place(env: Mapping[str, str]) -> Place:
         env: ``os.environ``.
     """
     place = _launched(env)
-    return place if place.size > 1 else Place()
+    if place.size == 1:
+        return Place()
+    return place.split(int(env.get("HPC_GROUPS", 1)))
 
 
 def _launched(env: Mapping[str, str]) -> Place:
@@ -60,17 +75,25 @@ def _launched(env: Mapping[str, str]) -> Place:
         return Place(
             int(env["PMI_RANK"]), int(env["PMI_SIZE"]), local_rank, local_size, 0, "mpirun", mpi=True
         )
+    if "HPC_BACKEND" in env:  # a rank of a job of ours: jobs/supervisor.py has called srun
+        return _of_srun(env, "srun", mpi=env["HPC_BACKEND"] == "mpi")
     if "SUBMITIT_EXECUTOR" not in env and "PMIX_RANK" in env and "SLURM_STEP_NUM_TASKS" in env:
-        return Place(
-            int(env["SLURM_PROCID"]),
-            int(env["SLURM_STEP_NUM_TASKS"]),
-            int(env["SLURM_LOCALID"]),
-            _tasks_of_node(env["SLURM_STEP_TASKS_PER_NODE"], int(env["SLURM_NODEID"])),
-            int(env["SLURM_NODEID"]),
-            "mpirun",
-            mpi=True,
-        )
+        return _of_srun(env, "mpirun", mpi=True)
     return Place()
+
+
+def _of_srun(env: Mapping[str, str], launcher: str, *, mpi: bool) -> Place:
+    # Local ranks come from SLURM: under PMIx on virtual nodes, Horovod's are 0 on every rank.
+    node = int(env["SLURM_NODEID"])
+    return Place(
+        int(env["SLURM_PROCID"]),
+        int(env["SLURM_STEP_NUM_TASKS"]),
+        int(env["SLURM_LOCALID"]),
+        _tasks_of_node(env["SLURM_STEP_TASKS_PER_NODE"], node),
+        node,
+        launcher,
+        mpi=mpi,
+    )
 
 
 def _tasks_of_node(text: str, node: int) -> int:

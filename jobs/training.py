@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jobs.checkpoint import Position, State, pack, unpack
 from jobs.optimizer import distribute
 from jobs.world import World
 from models import Dataset, Split
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Metrics = dict[str, float]
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
+"""Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
 
 
 class DivergedError(ArithmeticError):
@@ -34,6 +37,23 @@ class DivergedError(ArithmeticError):
 
 class UnequalWeightsError(RuntimeError):
     """Ranks that should hold the same weights don't."""
+
+
+class Stopped(Exception):  # noqa: N818  # not an error: the training goes on later
+    """The training was asked to stop, and has left a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a rank would like to happen at the next boundary.
+
+    Attributes:
+        stop: to write a checkpoint and stop.
+        save: to write a checkpoint and go on.
+    """
+
+    stop: bool = False
+    save: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,10 @@ def train(
     seed: int,
     shuffle: bool = True,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    begin: State | None = None,
+    wish: Callable[[Position], Wish] = lambda position: Wish(),
+    save: Callable[[State], None] = lambda state: None,
+    stride: int | None = None,
 ) -> Metrics:
     """Train a compiled Keras model.
 
@@ -75,11 +99,18 @@ def train(
         seed: of the order of samples and of dropout.
         shuffle: whether each epoch has an order of its own; else that of the data.
         on_epoch: called on every rank after each epoch.
+        begin: where an earlier training of this model stopped, with as many ranks; it then ends
+            with the very weights that it would have had.
+        wish: asked on every rank at every boundary, which comes every few seconds; what any of
+            them wishes, all do.
+        save: called on rank 0 with a state to keep.
+        stride: steps between two boundaries; as many as take a few seconds unless given.
 
     Returns:
         The metrics of the last epoch.
 
     Raises:
+        Stopped: some rank has wished so, on all ranks at the same step.
         ValueError: the batch size is below the number of ranks, or the model has a
             ``train_step`` of its own.
         DivergedError: a loss is NaN or infinite, on all ranks at the same epoch.
@@ -100,18 +131,39 @@ def train(
     model.optimizer = distribute(model.optimizer, world)
     draw_apart(model, world.rank)
     _start_equal(model, world)
-    loop = _Loop(model, world, batch_size)
+    loop = _Loop(model, world, batch_size, stride)
     x, y = _tensors(data.train)
+    if begin is not None:
+        loop.make_metrics(x, y)
+        _restore(model, loop, world, begin)
+
+    def boundary(position: Position) -> None:
+        mine = wish(position)
+        # One sum tells everyone what anyone wishes, and how many steps rank 0 would take next.
+        strides = loop.stride if world.rank == 0 else 0
+        stop, keep, loop.stride = world.add([mine.stop, mine.save, strides])
+        if stop or keep:
+            state = _state(model, loop, world, position)
+            if world.rank == 0:
+                save(state)
+        if stop:
+            raise Stopped
+
     part = _part(data.validation, world)
     start, metrics = time.perf_counter(), {}
-    for number in range(1, epochs + 1):
-        metrics = loop.train(x, y, order(len(data.train), seed, number, shuffle))
+    at = begin.position if begin is not None else Position()
+    for number in range(at.epochs + 1, epochs + 1):
+        rows = order(len(data.train), seed, number, shuffle)
+        metrics = loop.train(x, y, rows, at, boundary)
+        at = Position(number)
         _average_statistics(model, world)
         metrics |= {f"val_{name}": value for name, value in loop.evaluate(*part).items()}
         on_epoch(Epoch(number, metrics, time.perf_counter() - start))
         for name in ("loss", "val_loss"):  # reduced values: all ranks decide alike
             if not math.isfinite(metrics[name]):
                 raise DivergedError(f"{name} is {metrics[name]} after epoch {number}")
+        if number < epochs:
+            boundary(at)
     _end_equal(model, world)
     return metrics
 
@@ -126,7 +178,7 @@ def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> np.ndarr
 class _Loop:
     """A model's epochs as TensorFlow graphs, traced once each."""
 
-    def __init__(self, model: keras.Model, world: World, batch_size: int) -> None:
+    def __init__(self, model: keras.Model, world: World, batch_size: int, stride: int | None) -> None:
         import keras
         import tensorflow as tf
 
@@ -136,26 +188,69 @@ class _Loop:
         self._loss = keras.metrics.Mean(name="loss")
         self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
         # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
-        self._train = tf.function(self._train_epoch, autograph=False, reduce_retracing=True)
+        self._train = tf.function(self._train_steps, autograph=False, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_all, autograph=False, reduce_retracing=True)
+        self.stride = stride or 32
+        self._adjusts = stride is None
 
-    def train(self, x: Any, y: Any, rows: np.ndarray[Any, np.dtype[np.int32]]) -> Metrics:
-        self._reset()
-        self._train(x, y, rows)
+    def train(
+        self,
+        x: Any,
+        y: Any,
+        rows: np.ndarray[Any, np.dtype[np.int32]],
+        at: Position,
+        boundary: Callable[[Position], None],
+    ) -> Metrics:
+        """Train one epoch, or the rest of one.
+
+        Args:
+            x: inputs.
+            y: targets.
+            rows: the order of the samples.
+            at: where to begin.
+            boundary: called every few seconds, but not at the end.
+        """
+        done = at.samples
+        if not done:
+            self.reset()
+        while done < len(rows):
+            stop = min(len(rows), done + self.stride * self._batch_size)
+            start = time.perf_counter()
+            self._train(x, y, rows, np.int32(done), np.int32(stop))
+            self._adjust(time.perf_counter() - start, whole=stop - done == self.stride * self._batch_size)
+            done = stop
+            if done < len(rows):
+                boundary(Position(at.epochs, done))
         return self._results()
 
+    def _adjust(self, seconds: float, *, whole: bool) -> None:
+        """Take more or fewer steps next time, so that a boundary comes every few seconds."""
+        if not self._adjusts:
+            return
+        if whole and seconds < SHORTEST_SECONDS:
+            self.stride *= 2
+        elif seconds > LONGEST_SECONDS and self.stride > 1:
+            self.stride //= 2
+
+    def make_metrics(self, x: Any, y: Any) -> None:
+        """Make the variables of the metrics, which Keras does when it sees the first sample."""
+        import tensorflow as tf
+
+        one, target = _take(x, tf.range(1)), _take(y, tf.range(1))
+        self._model.compute_metrics(one, target, self._model(one, training=False))
+
     def evaluate(self, x: Any, y: Any) -> Metrics:
-        self._reset()
+        self.reset()
         self._evaluate(x, y)
         return self._results()
 
-    def _train_epoch(self, x: Any, y: Any, rows: tf.Tensor) -> None:
+    def _train_steps(self, x: Any, y: Any, rows: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
         import tensorflow as tf
 
-        count, size, rank = tf.shape(rows)[0], self._world.size, self._world.rank
+        size, rank = self._world.size, self._world.rank
 
         def step(start: tf.Tensor) -> tuple[tf.Tensor]:
-            batch = tf.minimum(self._batch_size, count - start)
+            batch = tf.minimum(self._batch_size, last - start)
             low, high = start + batch * rank // size, start + batch * (rank + 1) // size
             # The last batch may have fewer samples than there are ranks. Those left without take
             # one that counts for nothing: their layers still see a batch, and they still reduce.
@@ -165,7 +260,7 @@ class _Loop:
             return (start + self._batch_size,)
 
         # One iteration at a time: Horovod tells reductions apart by name.
-        tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
+        tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
 
     def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
         import tensorflow as tf
@@ -214,10 +309,12 @@ class _Loop:
 
         tf.cond(samples > 0, update, lambda: tf.constant(0))
 
-    def _variables(self) -> list[Any]:
+    def variables(self) -> list[Any]:
+        """What the metrics have summed up so far."""
         return [*self._loss.variables, *self._model.metrics_variables]
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Begin to measure anew."""
         self._loss.reset_state()
         self._model.reset_metrics()
 
@@ -225,7 +322,7 @@ class _Loop:
         """The metrics over all ranks: Keras' metrics are made of sums, which add up."""
         import tensorflow as tf
 
-        variables = self._variables()
+        variables = self.variables()
         totals = self._world.sum([tf.convert_to_tensor(v.value) for v in variables], "metrics")
         if self._world.size > 1:
             for variable, total in zip(variables, totals, strict=True):
@@ -264,6 +361,32 @@ def _start_equal(model: keras.Model, world: World) -> None:
     world.broadcast([variable.value for variable in _weights(model)])
 
 
+def _own(model: keras.Model, loop: _Loop) -> list[Any]:
+    """What each rank has otherwise than the others: states of random numbers, sums of metrics."""
+    known = {id(v) for v in [*model.weights, *model.metrics_variables]}
+    return [*(v for v in model.variables if id(v) not in known), *loop.variables()]
+
+
+def _state(model: keras.Model, loop: _Loop, world: World, position: Position) -> State:
+    own = world.gather_bytes(pack([np.array(variable) for variable in _own(model, loop)]))
+    shared = [np.array(variable) for variable in _weights(model)] if world.rank == 0 else []
+    return State(position, shared, [unpack(data) for data in own])
+
+
+def _restore(model: keras.Model, loop: _Loop, world: World, state: State) -> None:
+    for variable, value in zip(_weights(model), state.shared, strict=True):
+        variable.assign(value)
+    own = _own(model, loop)
+    if len(state.own) == world.size:
+        for variable, value in zip(own, state.own[world.rank], strict=True):
+            variable.assign(value)
+        return
+    # Other ranks than then: what they have measured counts once, and all draw anew.
+    for position, variable in enumerate(loop.variables(), start=len(own) - len(loop.variables())):
+        total = sum(values[position] for values in state.own)
+        variable.assign(total if world.rank == 0 else np.zeros_like(total))
+
+
 def draw_apart(model: keras.Model, rank: int) -> None:
     """Give each rank random numbers of its own, or all would drop the same units."""
     known = {id(v) for v in [*model.weights, *model.metrics_variables]}
@@ -283,13 +406,18 @@ def _average_statistics(model: keras.Model, world: World) -> None:
         variable.assign(total / world.size)
 
 
-def _end_equal(model: keras.Model, world: World) -> None:
-    if world.size == 1:
-        return
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 of the weights and of the optimizer's variables, to the last bit."""
     digest = hashlib.sha256()
     for variable in _weights(model):
         digest.update(np.ascontiguousarray(variable).tobytes())
-    digests = world.gather(digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _end_equal(model: keras.Model, world: World) -> None:
+    if world.size == 1:
+        return
+    digests = world.gather(weights_digest(model))
     if len(set(digests)) > 1:
         others = [rank for rank, other in enumerate(digests) if other != digests[0]]
         raise UnequalWeightsError(

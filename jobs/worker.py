@@ -5,20 +5,22 @@ from __future__ import annotations
 import faulthandler
 import math
 import os
-import socket
+import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs import device
 from jobs.check import arguments, code_digest, data_of, data_options, digest, model_of
+from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.options import COMPILED, Options, compile_model, options
 from jobs.place import find_place
 from jobs.processes import is_running
-from jobs.training import DivergedError, Epoch, train
+from jobs.stop import StopRequest
+from jobs.training import DivergedError, Epoch, Stopped, Wish, train, weights_digest
 from jobs.world import World
 from models import FROM_DATA, Dataset, dataset, signature_of
 from results import Records
@@ -43,17 +45,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Worker:
-    """Takes trials one after another until none is left. submitit runs it on every rank.
+    """Takes trials one after another until none is left. Every rank of a job runs it.
 
     Attributes:
         folder: of the run.
         tasks: the trials, in this order.
         job_id: names the file of records.
-        number: of the worker among those that run at once, from 0.
-        threads: that each rank may use.
+        number: of the worker among those that run at once on this machine, from 0.
+        threads: that each rank may use; 0 for as many as the scheduler gives it.
         parent: process id and start time (seconds since 1970) of the command that watches the
-            worker, which ends after the epoch at hand if that is gone; None where nothing
-            watches.
+            worker, which stops if that is gone; None where nothing watches.
+        checkpoint_min: minutes between two checkpoints of a trial.
+        label: of this start of the job, so that no two meet; ``job_id`` unless given.
+        gpus: whether each rank must see a GPU.
+        rehearse: ``stop`` or ``kill`` to be interrupted in the middle of every first attempt.
     """
 
     folder: str
@@ -62,32 +67,50 @@ class Worker:
     number: int = 0
     threads: int = 1
     parent: tuple[int, float] | None = None
+    checkpoint_min: float = 5.0
+    label: str = ""
+    gpus: bool = False
+    rehearse: str = ""
 
-    def __call__(self) -> int:
+    def __call__(self, request: StopRequest | None = None) -> int:
         """Train the trials.
+
+        Args:
+            request: to stop; none ever comes unless given.
 
         Returns:
             How many were finished.
         """
         faulthandler.enable()
-        device.prepare(os.environ, self.threads)
         place = find_place(os.environ)
-        gpu = device.start(self.threads, place.local_rank, self.number, place.local_size)
+        threads = self.threads or device.granted_cpus(os.environ, place.local_size)
+        device.prepare(os.environ, threads)
         folder = Path(self.folder)
-        sweep = load_stored(folder / "sweep.yaml")
-        code = code_digest(sweep)
-        world = World(place, folder / "jobs", self.job_id)
+        world = World(place, folder / "jobs", self.label or self.job_id)
+        records = None
         try:
-            world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu})
+            gpu = device.start(threads, place.local_rank, self.number, place.local_size)
+            sweep = load_stored(folder / "sweep.yaml")
+            code = code_digest(sweep)
+            world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.gpus)
             build, data = model_of(sweep).resolve(), _load_data(sweep)
-            records = None
             if world.rank == 0:
-                records = Records(folder / "records" / f"{self.job_id}.jsonl")
+                group = f"-g{place.group}" if place.groups > 1 else ""
+                records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
                 records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu)
-            work = _Work(self, sweep, build, data, world, records, code)
-            return sum(work.train(task) for task in self.tasks)
+            work = _Work(self, sweep, build, data, world, records, code, request or StopRequest())
+            finished = 0
+            for task in self.tasks:
+                finished += work.train(task)
+        except Stopped as stopped:
+            if records is not None:
+                records.append("left", job=self.job_id, label=self.label, how="stopped", why=str(stopped))
+        else:
+            if records is not None:
+                records.append("left", job=self.job_id, label=self.label, how="done")
         finally:
             world.leave()
+        return finished
 
 
 @dataclass
@@ -101,32 +124,90 @@ class _Work:
     world: World
     records: Records | None
     code: str
+    request: StopRequest
 
     def train(self, task: Task) -> bool:
-        """Train one trial and record how it ended; a trial's failure is not the worker's."""
+        """Train one trial and record how it ended; a trial's failure is not the worker's.
+
+        Raises:
+            Stopped: on all ranks, if any of them is to stop.
+        """
+        self._stop_before_the_next()
         trial = self.sweep.trials[task.index]
         who = {"trial": trial.trial_id, "attempt": task.attempt}
+        seen = _Seen(self.sweep.objective.mode)
+        begin = self._checkpoint(trial, seen)
+        after = {"after": seen.facts()} if begin else {}
         self._record(
             "started", **who, index=trial.index, params=trial.params, seed=trial.seed,
-            ranks=self.world.size, job=self.worker.job_id, node=socket.gethostname(), code=self.code,
+            ranks=self.world.size, job=self.worker.job_id, node=self.world.node, code=self.code, **after,
         )  # fmt: skip
-        start = time.perf_counter()
-        failure, seen = None, _Seen(self.sweep.objective.mode)
+        start = time.perf_counter() - seen.seconds
+        failure, weights = None, ""
         try:
-            self._train(trial, who, start, seen)
+            weights = self._train(trial, task, start, seen, begin)
+        except Stopped:
+            why = self._why()
+            seconds = round(time.perf_counter() - start, 3)
+            self._record("stopped", **who, why=why, seconds=seconds)
+            raise Stopped(why) from None
         except Exception as error:
             failure = {"rank": self.world.rank, **_failure(error)}
         failures = self._failures(failure)
         seconds = round(time.perf_counter() - start, 3)
         if not failures:
             self._record(
-                "finished", **who, epochs=seen.epochs, metrics=seen.metrics, best=seen.best, seconds=seconds
-            )
+                "finished", **who, epochs=seen.epochs, metrics=seen.metrics, best=seen.best,
+                seconds=seconds, weights=weights,
+            )  # fmt: skip
+            self._forget(trial)
             return True
         cause = min(failures, key=lambda other: (other["follows"], other["rank"]))
         words = cause["error"] if self.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
         self._record("failed", **who, reason=cause["reason"], error=words, seconds=seconds)
+        if cause["reason"] == "diverged":
+            self._forget(trial)
         return False
+
+    def _stop_before_the_next(self) -> None:
+        if self.world.add([self._is_asked_to_stop()])[0]:
+            raise Stopped(self._why())
+
+    def _is_asked_to_stop(self) -> bool:
+        return bool(self.request.signal) or self._is_abandoned()
+
+    def _is_abandoned(self) -> bool:
+        parent = self.worker.parent
+        return parent is not None and not is_running(*parent)
+
+    def _why(self) -> str:
+        if self._is_abandoned():
+            return "the command that watched this worker is gone"
+        return self.request.signal or "another rank was asked to"
+
+    def _checkpoint(self, trial: Trial, seen: _Seen) -> State | None:
+        """Where the trial was left, if it was and the code is what it was then.
+
+        Rank 0 looks for the file; all read it.
+        """
+        checkpoints, found = Checkpoints(Path(self.worker.folder)), None
+        if self.world.rank == 0:
+            path = checkpoints.newest(trial.trial_id)
+            try:
+                if path is not None and facts_of(path)["code"] == self.code:
+                    found = str(path)
+            except (OSError, ValueError, KeyError) as error:
+                self._record("note", text=f"{path} can't be read and is left aside: {error}")
+        found = self.world.agree(found)
+        if found is None:
+            return None
+        state = _read_when_there(Path(found))
+        seen.restore(state.facts)
+        return state
+
+    def _forget(self, trial: Trial) -> None:
+        if self.world.rank == 0:
+            Checkpoints(Path(self.worker.folder)).remove(trial.trial_id)
 
     def _failures(self, mine: dict[str, Any] | None) -> list[dict[str, Any]]:
         """The failures of all ranks, in their order; empty if the trial has ended well."""
@@ -139,7 +220,8 @@ class _Work:
         self.world.rejoin()  # frees the ranks that wait for this one
         return [other for other in self.world.gather(mine) if other]
 
-    def _train(self, trial: Trial, who: Mapping[str, Any], start: float, seen: _Seen) -> None:
+    def _train(self, trial: Trial, task: Task, start: float, seen: _Seen, begin: State | None) -> str:
+        """Train from the beginning or from a checkpoint; the digest of the final weights."""
         import keras
 
         keras.utils.clear_session()
@@ -147,6 +229,9 @@ class _Work:
         chosen = options({**self.sweep.defaults, **trial.params})
         model = self._build(trial.params, chosen)
         metric = self.sweep.objective.metric
+        who = {"trial": trial.trial_id, "attempt": task.attempt}
+        saved = time.monotonic()
+        rehearsal = _Rehearsal(self.worker.rehearse if task.attempt == 1 else "", chosen, self.world)
 
         def on_epoch(epoch: Epoch) -> None:
             seconds = round(time.perf_counter() - start, 3)
@@ -156,7 +241,23 @@ class _Work:
                     f"the objective is {metric}, but what this model records is {', '.join(epoch.metrics)}"
                 )
             seen.add(epoch, epoch.metrics[metric])
-            self._stop_if_abandoned()
+
+        def wish(position: Position) -> Wish:
+            due = self.world.rank == 0 and time.monotonic() - saved > 60 * self.worker.checkpoint_min
+            rehearsed = rehearsal.wish(position)
+            return Wish(self._is_asked_to_stop() or rehearsed.stop, due or rehearsed.save)
+
+        def save(state: State) -> None:
+            nonlocal saved
+            saved = time.monotonic()
+            facts = {**seen.facts(), "attempt": task.attempt, "code": self.code}
+            facts["seconds"] = round(time.perf_counter() - start, 3)
+            try:
+                Checkpoints(Path(self.worker.folder)).save(trial.trial_id, replace(state, facts=facts))
+            except OSError as error:  # the one before is still there
+                self._record("note", text=f"no checkpoint of {trial.trial_id}: {error}")
+                return
+            self._record("checkpoint", **who, epoch=state.position.epochs, samples=state.position.samples)
 
         train(
             model,
@@ -167,7 +268,12 @@ class _Work:
             seed=trial.seed,
             shuffle=chosen.shuffle,
             on_epoch=on_epoch,
+            begin=begin,
+            wish=wish,
+            save=save,
+            stride=rehearsal.stride(len(self.data.train)),
         )
+        return weights_digest(model) if self.world.rank == 0 else ""
 
     def _build(self, params: Mapping[str, Any], chosen: Options) -> keras.Model:
         import keras
@@ -195,32 +301,71 @@ class _Work:
         if self.records is not None:
             self.records.append(record, **entries)
 
-    def _stop_if_abandoned(self) -> None:
-        if self.worker.parent is None:
-            return
-        pid, started = self.worker.parent
-        if self.world.size > 1:
-            gone = self.world.agree(not is_running(pid, started))
-        else:
-            gone = not is_running(pid, started)
-        if gone:
-            raise SystemExit(f"the command that started this worker (process {pid}) is gone")
-
 
 @dataclass
 class _Seen:
-    """What has come of a trial so far."""
+    """What has come of a trial so far, over all attempts that continue each other."""
 
     mode: str
     epochs: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     best: float | None = None
+    attempt: int = 0
+    seconds: float = 0.0
 
     def add(self, epoch: Epoch, value: float) -> None:
         self.epochs, self.metrics = epoch.number, epoch.metrics
         better = min if self.mode == "min" else max
         if math.isfinite(value):
             self.best = value if self.best is None else better(self.best, value)
+
+    def facts(self) -> dict[str, Any]:
+        return {"attempt": self.attempt, "epoch": self.epochs, "metrics": self.metrics, "best": self.best}
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        self.attempt, self.epochs, self.seconds = facts["attempt"], facts["epoch"], facts["seconds"]
+        self.metrics, self.best = facts["metrics"], facts["best"]
+
+
+@dataclass
+class _Rehearsal:
+    """An interruption on purpose, in the middle of a trial, for `hpc verify-resume`.
+
+    ``stop`` is what a time limit does; ``kill`` ends the last rank by SIGKILL some steps after a
+    checkpoint.
+    """
+
+    kind: str
+    options: Options
+    world: World
+    saved: bool = False
+
+    def stride(self, samples: int) -> int | None:
+        """Steps between two boundaries, so that there are some inside an epoch."""
+        return max(1, math.ceil(samples / self.options.batch_size) // 4) if self.kind else None
+
+    def wish(self, position: Position) -> Wish:
+        half = Position(self.options.epochs // 2)
+        if not self.kind or (position.epochs, position.samples) <= (half.epochs, half.samples):
+            return Wish()
+        if self.kind == "stop":
+            return Wish(stop=True)
+        if self.saved and self.world.rank == self.world.size - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.saved = True
+        return Wish(save=True)
+
+
+def _read_when_there(path: Path, wait_seconds: float = 60) -> State:
+    """Read a file that rank 0 has seen; another node may see it later."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _load_data(sweep: Sweep) -> Dataset:

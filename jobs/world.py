@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs import horovod
+from jobs.meeting import Meeting, WorldError, interface, join_seconds, presence
 from jobs.place import Place
 from jobs.rendezvous import rendezvous
 
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class WorldError(RuntimeError):
-    """The ranks of a job don't form the world that was asked for."""
+LOAD_SECONDS = 240
+"""How long ranks wait for each other to load TensorFlow and to join: disks of clusters are slow."""
 
 
 class World:
@@ -37,11 +40,18 @@ class World:
     def __init__(self, place: Place, folder: Path, label: str) -> None:
         self.place = place
         self._folder = folder
-        self._label = label
+        self._label = f"{label}-g{place.group}" if place.groups > 1 else label
         self._meetings = 0
         self._hvd: ModuleType | None = None
+        self._group: Any = None
+        self._me = presence(place.rank, os.environ)
         if place.size > 1:
+            # Before TensorFlow and MPI are loaded, where a missing rank would show as a hang.
+            first = self._meet()
+            first.gather(join_seconds(os.environ))
             self._join()
+            if self.rank == 0:
+                first.close()
 
     @property
     def rank(self) -> int:
@@ -54,60 +64,83 @@ class World:
         return self.place.size
 
     @property
+    def node(self) -> str:
+        """The scheduler's name of this process's node, or its host."""
+        return self._me.node
+
+    @property
     def backend(self) -> str:
         """``none``, ``gloo`` or ``mpi``."""
         return "none" if self._hvd is None else "mpi" if self.place.mpi else "gloo"
 
+    def _meet(self) -> Meeting:
+        self._meetings += 1
+        folder = self._folder / f".meeting-{self._label}-{self._meetings}"
+        return Meeting(folder, self._me, self.size)
+
     def _join(self) -> None:
-        hvd = horovod.load()
-        # A rank that has died shows as a stall; the default is to wait for it for ever.
-        os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "600")
-        if self.place.mpi:
-            self._join_by_mpi(hvd)
-        else:
-            self._join_by_gloo(hvd)
-        self._hvd = hvd
-        if hvd.size() != self.size:
-            raise WorldError(
-                f"{self.size} ranks were started, but this one sees a world of {hvd.size()}: the MPI that "
-                "Horovod was built with is not the one that started the ranks. See docs/ranks.md."
-            )
+        with _deadline(LOAD_SECONDS, f"rank {self.rank} on {self._me.node} could not join the others"):
+            hvd = horovod.load()
+            # A rank that has died shows as a stall; the default is to wait for it for ever.
+            os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "600")
+            if self.place.mpi:
+                self._join_by_mpi(hvd)
+            else:
+                self._join_by_gloo(hvd)
+            self._hvd = hvd
+            if hvd.size() != self.size:
+                raise WorldError(
+                    f"{self.size} ranks were started, but this one sees a world of {hvd.size()}: the MPI "
+                    "that Horovod was built with is not the one that started the ranks. See docs/ranks.md."
+                )
 
     def _join_by_mpi(self, hvd: ModuleType) -> None:
         from mpi4py import MPI
 
         os.environ.update(HOROVOD_CONTROLLER="mpi", HOROVOD_CPU_OPERATIONS="mpi")
-        if MPI.COMM_WORLD.Get_size() != self.size:
+        place, started = self.place, self.place.size * self.place.groups
+        if MPI.COMM_WORLD.Get_size() != started:
             raise WorldError(
-                f"{self.size} ranks were started, but MPI sees {MPI.COMM_WORLD.Get_size()}: mpi4py was "
-                "built with another MPI than the one that started the ranks. See docs/ranks.md."
+                f"{started} ranks were started, but MPI sees {MPI.COMM_WORLD.Get_size()}: it is another MPI "
+                "than the one that starts the ranks. Under SLURM, write `backend: gloo` into the profile, or "
+                "`mpi:` with one of the names that `srun --mpi=list` prints; see docs/ranks.md."
             )
-        hvd.init()
+        if self._group is None:  # once: when a group meets again, the others are at work
+            self._group = MPI.COMM_WORLD.Split(place.group, place.rank)
+        hvd.init(comm=self._group)
 
     def _join_by_gloo(self, hvd: ModuleType) -> None:
-        place = self.place
-        if place.local_size != place.size:
-            raise WorldError("ranks on several nodes need MPI in this version; see docs/ranks.md.")
-        host = "node0"
+        meeting = self._meet()
+        everyone = meeting.gather(LOAD_SECONDS)
+        nodes = [one.node for one in everyone]
+        name, address = interface(self.rank, everyone, os.environ.get("HPC_INTERFACE", ""))
+        mine = [rank for rank, node in enumerate(nodes) if node == nodes[self.rank]]
+        different = list(dict.fromkeys(nodes))
         os.environ.update(
             HOROVOD_CONTROLLER="gloo",
             HOROVOD_CPU_OPERATIONS="gloo",
-            HOROVOD_RANK=str(place.rank),
-            HOROVOD_SIZE=str(place.size),
-            HOROVOD_LOCAL_RANK=str(place.local_rank),
-            HOROVOD_LOCAL_SIZE=str(place.local_size),
-            HOROVOD_CROSS_RANK=str(place.node),
-            HOROVOD_CROSS_SIZE=str(place.size // place.local_size),
-            HOROVOD_HOSTNAME=host,
-            HOROVOD_GLOO_IFACE=_loopback(),
+            HOROVOD_RANK=str(self.rank),
+            HOROVOD_SIZE=str(self.size),
+            HOROVOD_LOCAL_RANK=str(mine.index(self.rank)),
+            HOROVOD_LOCAL_SIZE=str(len(mine)),
+            HOROVOD_CROSS_RANK=str(different.index(nodes[self.rank])),
+            HOROVOD_CROSS_SIZE=str(len(different)),
+            HOROVOD_HOSTNAME=nodes[self.rank],
+            HOROVOD_GLOO_IFACE=name,
         )
         os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", "300")
-        file = self._folder / f"{self._label}.meeting-{self._meetings}"
-        self._meetings += 1
-        with rendezvous(file, place.rank, [host] * place.size, "127.0.0.1") as (address, port):
-            os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"] = address
-            os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"] = str(port)
-            hvd.init()
+        if self.rank:
+            self._init_at(hvd, *meeting.address(LOAD_SECONDS))
+            return
+        with rendezvous(nodes, address) as port:
+            meeting.publish(address, port)
+            self._init_at(hvd, address, port)
+        meeting.close()
+
+    def _init_at(self, hvd: ModuleType, address: str, port: int) -> None:
+        os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"] = address
+        os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"] = str(port)
+        hvd.init()
 
     def rejoin(self) -> None:
         """Leave and meet again, after which all collectives are usable on all ranks.
@@ -127,16 +160,29 @@ class World:
 
     def gather(self, value: Any) -> list[Any]:
         """Everyone's value on every rank, in the order of the ranks. Values are JSON."""
+        return [json.loads(data) for data in self.gather_bytes(json.dumps(value).encode())]
+
+    def gather_bytes(self, data: bytes) -> list[bytes]:
+        """Everyone's bytes on every rank, in the order of the ranks."""
         if self._hvd is None:
-            return [value]
+            return [data]
         import numpy as np
         import tensorflow as tf
 
-        data = np.frombuffer(json.dumps(value).encode(), np.uint8)
-        sizes = self._hvd.allgather(tf.constant([len(data)], tf.int64), name="gather.sizes").numpy()
-        everything = self._hvd.allgather(tf.constant(data), name="gather.data").numpy().tobytes()
+        values = np.frombuffer(data, np.uint8)
+        sizes = self._hvd.allgather(tf.constant([len(values)], tf.int64), name="gather.sizes").numpy()
+        everything = self._hvd.allgather(tf.constant(values), name="gather.data").numpy().tobytes()
         ends = np.cumsum(sizes)
-        return [json.loads(everything[end - size : end]) for end, size in zip(ends, sizes, strict=True)]
+        return [everything[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+    def add(self, numbers: list[int]) -> list[int]:
+        """Each number's sum over all ranks."""
+        if self._hvd is None:
+            return numbers
+        import tensorflow as tf
+
+        total = self._hvd.allreduce(tf.constant(numbers, tf.int64), op=self._hvd.Sum, name="add")
+        return [int(number) for number in total.numpy()]
 
     def agree(self, value: Any) -> Any:
         """Rank 0's value on every rank."""
@@ -153,17 +199,18 @@ class World:
         if self._hvd is not None and variables:
             self._hvd.broadcast_variables(variables, root_rank=0)
 
-    def verify(self, facts: Mapping[str, Any]) -> None:
+    def verify(self, facts: Mapping[str, Any], *, gpus: bool = False) -> None:
         """Make sure, before the first step, that the ranks belong together.
 
         Args:
             facts: of this rank: ``sweep`` and ``code`` (digests), ``gpu`` (None or a name that
                 no other rank of the world may have).
+            gpus: whether each rank must have one.
 
         Raises:
             WorldError: on every rank, with what is wrong and what to do.
         """
-        everyone = self.gather({**facts, "rank": self.rank, "node": socket.gethostname()})
+        everyone = self.gather({**facts, "rank": self.rank, "node": self._me.node})
         ranks = [fact["rank"] for fact in everyone]
         if ranks != list(range(self.size)):
             raise WorldError(
@@ -190,12 +237,31 @@ class World:
                     f"{other['node']}. Ask for as many GPUs per node as ranks per node."
                 )
             taken[other["gpu"]] = other["rank"]
+        if gpus and not taken:
+            raise WorldError(
+                f"the job was given GPUs, but TensorFlow sees none on {everyone[0]['node']}: install "
+                "`tensorflow[and-cuda]` (docs/install.md), or load the site's CUDA in the profile's setup; "
+                "`allow_cpu: true` in the profile trains on CPUs all the same."
+            )
         with_gpu = [other["rank"] for other in everyone if other["gpu"] is not None]
         if with_gpu and len(with_gpu) < self.size:
             without = [rank for rank in ranks if rank not in with_gpu]
             raise WorldError(f"ranks {with_gpu} have a GPU, ranks {without} have none.")
 
 
-def _loopback() -> str:
-    names = [name for _, name in socket.if_nameindex()]
-    return next((name for name in ("lo", "lo0") if name in names), names[0])
+@contextmanager
+def _deadline(seconds: float, problem: str) -> Iterator[None]:
+    """End the process with a sentence if the block hangs, as MPI does when a rank is missing."""
+
+    def end() -> None:
+        sys.stderr.write(f"WorldError: {problem} within {seconds:.0f} seconds; see docs/ranks.md.\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -26,7 +26,7 @@ class Attempt:
     """One try at a trial.
 
     Attributes:
-        state: running, finished, pruned or failed.
+        state: running, finished, pruned, failed; waiting if it was stopped, to go on later.
         reason: of a failure, one of ``REASONS``; else empty.
         error: what went wrong, its traceback included; else empty.
         epochs: how many were completed.
@@ -37,7 +37,9 @@ class Attempt:
         job_id: of the job that trained it.
         node: the host of rank 0.
         code: digest of the user's model and dataset files.
-        history: the metrics of every epoch, if they are kept.
+        weights: SHA-256 of the weights and the optimizer's variables at the end; else empty.
+        after: the attempt and the epoch that this one went on from; None if it began anew.
+        history: the metrics of every epoch of this attempt, if they are kept.
     """
 
     state: str = "running"
@@ -52,6 +54,8 @@ class Attempt:
     node: str = ""
     code: str = ""
     started: float = 0.0
+    weights: str = ""
+    after: tuple[int, int] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -78,6 +82,16 @@ class TrialState:
         """One of ``STATES``."""
         return self.attempt.state
 
+    def history(self) -> list[dict[str, Any]]:
+        """The metrics of every epoch up to the deciding attempt's last, over those it went on from."""
+        attempt, records, end = self.attempt, list[dict[str, Any]](), float("inf")
+        while True:
+            records = [record for record in attempt.history if record["epoch"] <= end] + records
+            if attempt.after is None or attempt.after[0] not in self.attempts:
+                return records
+            number, end = attempt.after
+            attempt = self.attempts[number]
+
 
 class Run:
     """A run as its folder tells it. Reading it needs no scheduler and changes nothing.
@@ -100,6 +114,9 @@ class Run:
         self.space: list[str] = []
         self.trials: dict[str, TrialState] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.arrays: dict[str, dict[str, Any]] = {}
+        self.launches: list[dict[str, Any]] = []
+        self.notes: list[str] = []
         self._keep_epochs = keep_epochs
         self._tail = Tail(self.records, first="run.jsonl")
         self.refresh()
@@ -192,7 +209,38 @@ class Run:
         self.jobs[record["job"]] = dict(record)
 
     def _on_ended(self, record: Mapping[str, Any]) -> None:
-        self.jobs.setdefault(record["job"], {}).update(ended=record["how"])
+        self.jobs.setdefault(record["job"], {}).update(ended=record["how"], why=record.get("why", ""))
+
+    def _on_launched(self, record: Mapping[str, Any]) -> None:
+        self.launches.append(dict(record))
+
+    def _on_submitting(self, record: Mapping[str, Any]) -> None:
+        self.arrays[record["name"]] = {**self.arrays.get(record["name"], {}), **record}
+
+    def _on_array(self, record: Mapping[str, Any]) -> None:
+        """SLURM has answered: the array ``name`` is the job ``job``."""
+        array = self.arrays.setdefault(record["name"], {})
+        array["job"] = record["job"]
+        for index in range(array.get("size", 0)):
+            name = f"{record['job']}_{index}"
+            facts = {"job": name, "array": record["name"], "launch": array["launch"],
+                     "number": array["first"] + index, "ranks": array["ranks"],
+                     "log": f"jobs/{array['launch']}/{name}_log.out"}  # fmt: skip
+            self.jobs[name] = {**facts, **self.jobs.get(name, {})}
+
+    def _on_dropped(self, record: Mapping[str, Any]) -> None:
+        self.arrays.get(record["name"], {})["dropped"] = True
+
+    def _on_began(self, record: Mapping[str, Any]) -> None:
+        if record["name"] in self.arrays and "job" not in self.arrays[record["name"]]:
+            self.arrays[record["name"]]["seen"] = record["job"].partition("_")[0]
+        self.jobs.setdefault(record["job"], {}).update(restart=record["restart"], began=record["time"])
+
+    def _on_unfit(self, record: Mapping[str, Any]) -> None:
+        self.jobs.setdefault(record["job"], {}).update(error=record["error"])
+
+    def _on_note(self, record: Mapping[str, Any]) -> None:
+        self.notes.append(record["text"])
 
     def _trial(self, record: Mapping[str, Any]) -> TrialState:
         name = record["trial"]
@@ -208,6 +256,12 @@ class Run:
         attempt.ranks, attempt.node = record["ranks"], record["node"]
         attempt.job_id, attempt.code = record["job"], record.get("code", "")
         attempt.started = record["time"]
+        after = record.get("after")
+        if after:
+            attempt.after = after["attempt"], after["epoch"]
+            attempt.epochs = max(attempt.epochs, after["epoch"])
+            if attempt.best is None:
+                attempt.best, attempt.metrics = after["best"], after["metrics"]
 
     def _on_epoch(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)
@@ -226,11 +280,16 @@ class Run:
         attempt.state, attempt.seconds = "finished", record["seconds"]
         attempt.reason = attempt.error = ""  # a verdict of the watching command may have come first
         attempt.epochs, attempt.best = record["epochs"], record["best"]
-        attempt.metrics = record["metrics"]
+        attempt.metrics, attempt.weights = record["metrics"], record.get("weights", "")
+
+    def _on_stopped(self, record: Mapping[str, Any]) -> None:
+        attempt = self._attempt(record)
+        if attempt.state == "running":
+            attempt.state, attempt.seconds = "waiting", record.get("seconds", attempt.seconds)
 
     def _on_failed(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)
-        if attempt.state == "running":
+        if attempt.state in ("running", "waiting"):
             attempt.state, attempt.reason = "failed", record["reason"]
             attempt.error = record["error"]
             attempt.seconds = record.get("seconds", attempt.seconds)

@@ -81,8 +81,9 @@ def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
 
 
 def _by_epoch(run: Run, trials: list[TrialState]) -> pd.DataFrame:
-    owners = [trial for trial in trials for _ in trial.attempt.history]
-    records = [record for trial in trials for record in trial.attempt.history]
+    histories = [trial.history() for trial in trials]
+    owners = [trial for trial, history in zip(trials, histories, strict=True) for _ in history]
+    records = [record for history in histories for record in history]
     metrics = list(dict.fromkeys(name for record in records for name in record["metrics"]))
     names = _columns(run, {"trial_id", "seed", "epoch", *metrics, "seconds"})
     columns: dict[str, list[Any]] = {

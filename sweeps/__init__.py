@@ -1,6 +1,6 @@
 """What is tried: the sweep file, the space, the searches, and ready-made sweeps as YAML."""
 
-from sweeps.document import SweepError, did_you_mean
+from sweeps.document import Document, SweepError, did_you_mean, read
 from sweeps.searches import SEARCHES
 from sweeps.space import Choices, Range
 from sweeps.sweep import Objective, Search, Sweep, load, load_stored, parse
@@ -9,6 +9,7 @@ from sweeps.trial import Trial
 __all__ = [
     "SEARCHES",
     "Choices",
+    "Document",
     "Objective",
     "Range",
     "Search",
@@ -19,4 +20,5 @@ __all__ = [
     "load",
     "load_stored",
     "parse",
+    "read",
 ]

@@ -67,8 +67,13 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 
-def read(path: Path) -> Document:
+def read(path: Path, what: str = "a sweep", begins: str = "`name:`, `model:`, `data:`") -> Document:
     """Read a YAML file.
+
+    Args:
+        path: of it.
+        what: it holds, for messages.
+        begins: how such a file starts, likewise.
 
     Raises:
         SweepError: no such file, not YAML, a key given twice, or not a mapping.
@@ -80,7 +85,7 @@ def read(path: Path) -> Document:
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.y*ml")])
         raise SweepError(f"{source}: there is no such file{near}.") from None
     except IsADirectoryError:
-        raise SweepError(f"{source}: is a folder, and a sweep is a YAML file.") from None
+        raise SweepError(f"{source}: is a folder, and {what} is a YAML file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SweepError(f"{source}: can't be read: {error}.") from None
     # ruamel.yaml reads YAML 1.2, where 1e-3 is a number; in PyYAML's 1.1 it is a string.
@@ -99,7 +104,7 @@ def read(path: Path) -> Document:
         raise SweepError(f"{source}: is not YAML: {error}.") from None
     if not isinstance(tree, CommentedMap):
         found = "is empty" if tree is None else f"holds {type(tree).__name__}, not key: value lines"
-        raise SweepError(f"{source}: {found}; a sweep starts with `name:`, `model:`, `data:`.")
+        raise SweepError(f"{source}: {found}; {what} starts with {begins}.")
     places: dict[Key, str] = {}
     return Document(_plain(tree, (), places), source, places)
 

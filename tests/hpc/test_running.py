@@ -260,8 +260,14 @@ def test_a_worker_whose_command_is_gone_stops_by_itself(tmp_path: Path, hpc: Hpc
     process = start_sweep(tmp_path, ["slow", "none"], epochs=20)
     kill(process)
     until(lambda: not processes_of(tmp_path), 30)
-    assert json.loads(hpc("status", "r", "--json").stdout)["lost"] == 1
-    assert "lost: 1" in hpc("status", "r").stdout
+    assert json.loads(hpc("status", "r", "--json").stdout)["lost"] == 0
+    done = epochs_of(tmp_path / "r", "slow")
+    assert 0 < done < 20
+    assert states(tmp_path / "r") == {"slow": "waiting", "none": "waiting"}
+    assert hpc("resume", "r").returncode == 0
+    (trial,) = (t for t in Run(tmp_path / "r").trials.values() if t.params["fault"] == "slow")
+    assert trial.attempt.after == (1, done)  # it went on from a checkpoint
+    assert len(results.table(tmp_path / "r", epochs=True)) == 40
 
 
 def test_data_that_do_not_load_stop_the_run_with_the_reason(tmp_path: Path, hpc: Hpc) -> None:

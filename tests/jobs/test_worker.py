@@ -113,15 +113,16 @@ def test_records_say_what_happened_in_order(tmp_path: Path) -> None:
     run = work(tmp_path, {})
     lines = (run.records / "test-1-0.jsonl").read_text().splitlines()
     kinds = [json.loads(line)["record"] for line in lines]
-    assert kinds == ["ready", "started", "epoch", "epoch", "finished"]
+    assert kinds == ["ready", "started", "epoch", "epoch", "finished", "left"]
     (trial,) = run.trials.values()
     assert (trial.attempt.ranks, trial.attempt.job_id) == (1, "test-1-0")
     assert len(trial.attempt.code) == 64
 
 
-def test_a_worker_whose_command_is_gone_ends_after_the_epoch_at_hand(tmp_path: Path) -> None:
+def test_a_worker_whose_command_is_gone_stops(tmp_path: Path) -> None:
     pid, started = identity(os.getpid())
-    with pytest.raises(SystemExit, match="the command that started this worker"):
-        work(tmp_path, {}, parent=(pid, started - 100))  # another process had that number then
-    (trial,) = Run(tmp_path / "r").trials.values()
-    assert (trial.state, trial.attempt.epochs) == ("running", 1)
+    run = work(tmp_path, {}, parent=(pid, started - 100))  # another process had that number then
+    (trial,) = run.trials.values()
+    assert (trial.state, trial.attempts) == ("waiting", {})
+    left = json.loads((run.records / "test-1-0.jsonl").read_text().splitlines()[-1])
+    assert (left["how"], left["why"]) == ("stopped", "the command that watched this worker is gone")

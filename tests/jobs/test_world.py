@@ -13,9 +13,10 @@ import pytest
 from jobs import horovod
 from jobs.device import choose_gpu, local_gpus
 from jobs.horovod import RanksUnavailableError
+from jobs.meeting import Meeting, Presence, WorldError, interface
 from jobs.place import Place, find_place
 from jobs.rendezvous import rendezvous
-from jobs.world import World, WorldError
+from jobs.world import World
 
 SUBMITIT = {
     "SUBMITIT_EXECUTOR": "local",
@@ -55,6 +56,18 @@ MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRA
         ),
         ({**SRUN_PMIX, "SLURM_STEP_NUM_TASKS": "1"}, Place()),  # a shell of srun's, say
         ({**OPEN_MPI, **SUBMITIT}, Place(1, 2, 1, 2, 0, "submitit", mpi=False)),
+        ({**SRUN_PMIX, "HPC_BACKEND": "gloo"}, Place(3, 5, 1, 2, 1, "srun", mpi=False)),
+        ({**SRUN_PMIX, "HPC_BACKEND": "mpi"}, Place(3, 5, 1, 2, 1, "srun", mpi=True)),
+        (
+            {
+                **SRUN_PMIX,
+                "HPC_BACKEND": "mpi",
+                "SLURM_STEP_NUM_TASKS": "4",
+                "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+                "HPC_GROUPS": "2",
+            },
+            Place(1, 2, 1, 2, 1, "srun", mpi=True, group=1, groups=2),
+        ),
     ],
 )
 def test_a_place_is_read_from_the_launchers_environment(env: dict[str, str], place: Place) -> None:
@@ -123,11 +136,9 @@ def test_a_horovod_that_does_not_load_is_named_with_its_remedy(monkeypatch: pyte
         horovod.load()
 
 
-def test_the_rendezvous_listens_on_its_address_only_and_only_for_its_block(tmp_path: Path) -> None:
-    file = tmp_path / "meeting"
-    with rendezvous(file, 0, ["n", "n"], "127.0.0.1") as (address, port):
-        with rendezvous(file, 1, ["n", "n"], "") as found:
-            assert found == (address, port)
+def test_the_rendezvous_listens_on_its_address_only_and_only_for_its_block() -> None:
+    address = "127.0.0.1"
+    with rendezvous(["n", "n"], address) as port:
         with socket.create_connection((address, port)) as stray:
             stray.sendall(b"\x00rubbish\r\n\r\n")
         with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -135,28 +146,73 @@ def test_the_rendezvous_listens_on_its_address_only_and_only_for_its_block(tmp_p
         other = "127.0.0.2"  # another address of this machine, where nobody must listen
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((other, port), timeout=5)
-    assert not file.exists()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address, port), timeout=5)
 
 
-def test_a_rank_waits_for_the_first_one_and_says_so_when_it_does_not_come(tmp_path: Path) -> None:
-    with (
-        pytest.raises(TimeoutError, match=r"rank 1 on .* waited 0 seconds for rank 0"),
-        rendezvous(tmp_path / "meeting", 1, ["n", "n"], "", wait_seconds=0.1),
-    ):
-        pass
-    with rendezvous(tmp_path / "later", 0, ["n", "n"], "127.0.0.1") as place:
-        found = []
+def there(rank: int, node: str = "n1", host: str = "h1", main: str = "", **addresses: str) -> Presence:
+    return Presence(rank, node, host, addresses, main)
 
-        def join() -> None:
-            with rendezvous(tmp_path / "later", 1, ["n", "n"], "") as meeting:
-                found.append(meeting)
 
-        thread = threading.Thread(target=join)
+def test_ranks_meet_and_hear_where_the_first_one_listens(tmp_path: Path) -> None:
+    meetings = [Meeting(tmp_path / "it's a\nmeeting", there(rank), 2) for rank in (0, 1)]
+    found: dict[int, list[Presence]] = {}
+
+    def join(rank: int) -> None:
+        found[rank] = meetings[rank].gather(10)
+
+    threads = [threading.Thread(target=join, args=(rank,)) for rank in (1, 0)]
+    for thread in threads:
         thread.start()
+    for thread in threads:
         thread.join(10)
-        assert found == [place]
+    assert found[0] == found[1] == [there(0), there(1)]
+    with pytest.raises(WorldError, match="rank 1 waited 0 seconds for rank 0 to say"):
+        meetings[1].address(0.1)
+    meetings[0].publish("10.0.0.1", 4321)
+    assert meetings[1].address(1) == ("10.0.0.1", 4321)
+    meetings[0].close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WorldError, match=r"rank 0, 2 of 3 did not come within 0 seconds, those on n1 did"):
+        Meeting(tmp_path / "m", there(1), 3).gather(0.1)
+
+
+ETH, IB = {"eth0": "10.0.0.{}/24"}, {"ib0": "10.1.0.{}/16"}
+
+
+def hosts(*, main: str = "", **interfaces: str) -> list[Presence]:
+    """Two hosts with the same interfaces; {} in an address is the host's number."""
+    return [
+        there(n, f"n{n}", f"h{n}", main.format(n), lo="127.0.0.1/8",
+              **{name: text.format(n) for name, text in interfaces.items()})
+        for n in (1, 2)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("everyone", "wish", "chosen"),
+    [
+        ([there(0, lo="127.0.0.1/8"), there(1, "n2", lo="127.0.0.1/8")], "", ("lo", "127.0.0.1")),
+        (hosts(**ETH), "", ("eth0", "10.0.0.2")),
+        (hosts(docker0="172.17.0.1/16", **ETH), "", ("eth0", "10.0.0.2")),  # a bridge on every host
+        (hosts(**ETH, **IB, main="10.1.0.{}"), "", ("ib0", "10.1.0.2")),  # what the host name stands for
+        (hosts(**ETH, **IB, main="10.1.0.{}"), "eth0", ("eth0", "10.0.0.2")),
+    ],
+)
+def test_ranks_talk_over_a_network_that_all_of_them_are_in(
+    everyone: list[Presence], wish: str, chosen: tuple[str, str]
+) -> None:
+    assert interface(1, everyone, wish) == chosen
+
+
+def test_a_network_that_is_not_there_is_told() -> None:
+    with pytest.raises(WorldError, match=r"n1, n2 have no network in common.*`interface: ib0`.*lo, docker0"):
+        interface(0, hosts(docker0="172.17.0.1/16"))
+    with pytest.raises(WorldError, match=r"rank 0 on n1 has no interface 'ib1' \(profile: interface\)"):
+        interface(0, hosts(**ETH), "ib1")
 
 
 @pytest.mark.parametrize(

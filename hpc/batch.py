@@ -1,0 +1,164 @@
+"""The batch script of an array, and how trials become arrays."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc.profile import Profile
+from jobs.launch import Launch
+
+DEFAULT_MAX_ARRAY_SIZE = 1001
+"""SLURM's own, where the cluster's can't be asked."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of jobs: one call of sbatch.
+
+    Attributes:
+        name: of its jobs, by which they are found again.
+        first: number of its first job within the launch.
+        size: how many jobs.
+        workers: how many of them run at once.
+        memory: the factor of the profile's mem_gb.
+    """
+
+    name: str
+    first: int
+    size: int
+    workers: int
+    memory: float = 1.0
+
+
+def deal(trials: Sequence[int], profile: Profile, workers: int) -> list[tuple[int, ...]]:
+    """Divide trials among jobs.
+
+    Without ``trials_per_job`` there is a job for every worker (fewer if groups of ranks share a
+    job), and job *w* of *W* takes trials *w*, *w* + *W*, *w* + 2 *W*, ….
+
+    Args:
+        trials: their indices.
+        profile: of the jobs.
+        workers: jobs that run at once.
+    """
+    if profile.trials_per_job:
+        jobs = math.ceil(len(trials) / profile.trials_per_job)
+    else:
+        jobs = min(workers, math.ceil(len(trials) / profile.groups))
+    return [tuple(trials[job::jobs]) for job in range(jobs)]
+
+
+def arrays(name: str, sizes: Mapping[float, int], workers: int, max_array_size: int) -> list[Array]:
+    """Split jobs into arrays that the cluster takes.
+
+    Args:
+        name: of the launch.
+        sizes: number of jobs for each factor of memory, in the order of the launch.
+        workers: jobs that run at once.
+        max_array_size: of the cluster; it bounds the index, which begins at 0.
+    """
+    found: list[Array] = []
+    first = 0
+    for memory, size in sizes.items():
+        for start in range(0, size, max_array_size):
+            part = min(max_array_size, size - start)
+            found.append(Array(f"{name}.{len(found)}", first + start, part, min(workers, part), memory))
+        first += size
+    return found
+
+
+def script(profile: Profile, array: Array, folder: Path) -> str:
+    """The batch script of an array, as submitit renders it.
+
+    It holds no path in an option: sbatch is called in the folder of the launch, and logs are
+    named relative to it, since options in a script can't hold every path (a line break, say).
+
+    Args:
+        profile: of its jobs.
+        array: to render.
+        folder: of the launch.
+    """
+    from submitit.slurm.slurm import _convert_mem, _make_sbatch_string
+
+    extra: dict[str, Any] = {
+        "output": "%A_%a_log.out",
+        "requeue" if profile.requeues else "no-requeue": True,
+        **{name.replace("_", "-"): value for name, value in profile.sbatch.items() if value is not False},
+    }
+    command = [*python(profile).split(), "-u", "-m", "jobs", "job", str(folder.resolve()), str(array.first)]
+    return str(
+        _make_sbatch_string(
+            # exec: signals reach Python, not a shell that would die of them.
+            command="exec " + " ".join(map(shlex.quote, command)),
+            folder="unused",
+            job_name=array.name,
+            partition=profile.partition,
+            time=profile.time_min,
+            nodes=profile.nodes,
+            ntasks_per_node=profile.ranks_of_node,
+            cpus_per_task=profile.cpus_per_rank,
+            gpus_per_node=profile.gpus_per_node or None,
+            qos=profile.qos,
+            account=profile.account,
+            constraint=profile.constraint,
+            mem=_convert_mem(profile.mem_gb * array.memory) if profile.mem_gb else None,
+            # A folder `models` of the user's is not ours.
+            setup=["export PYTHONSAFEPATH=1", *profile.setup],
+            signal_delay_s=profile.signal_seconds,
+            map_count=array.size,
+            array_parallelism=array.workers,
+            stderr_to_stdout=True,
+            wckey=None,  # type: ignore[arg-type]  # else it asks for one of its own
+            use_srun=False,  # the supervisor calls it
+            additional_parameters=extra,
+        )
+    )
+
+
+def launch(
+    profile: Profile, number: int, jobs: Sequence[tuple[int, ...]], rehearse: str = "", backend: str = ""
+) -> Launch:
+    """What the jobs of a launch are to know.
+
+    Args:
+        profile: of the jobs.
+        number: of the launch.
+        jobs: the trials of each.
+        rehearse: as ``Worker.rehearse``.
+        backend: what `hpc doctor` has found to work, where the profile leaves it open.
+    """
+    return Launch(
+        number,
+        tuple(jobs),
+        profile.nodes * profile.ranks_of_node,
+        python(profile),
+        str(Path.cwd()),
+        groups=profile.groups,
+        backend=backend if backend and profile.backend == "auto" else profile.backend,
+        mpi=profile.mpi,
+        interface=profile.interface,
+        srun=tuple(profile.srun),
+        gpus=profile.gpus_per_node > 0 and not profile.allow_cpu,
+        threads=profile.cpus_per_rank or 0,
+        checkpoint_min=profile.checkpoint_min,
+        requeues=profile.requeues,
+        retry={str(reason): times for reason, times in profile.retry.items()},
+        rehearse=rehearse,
+    )
+
+
+def python(profile: Profile) -> str:
+    """The command that starts Python on a node."""
+    return profile.python or shlex.quote(sys.executable)
+
+
+def name_of(sweep: str, token: str) -> str:
+    """The name of a launch's jobs, which squeue is asked by: no comma, no blank."""
+    return f"hpc-{re.sub(r'[^A-Za-z0-9._-]', '-', sweep)[:60]}-{token}"

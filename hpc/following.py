@@ -1,0 +1,111 @@
+"""Submitting to SLURM and watching until all is done, for `hpc run --on PROFILE`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from hpc import profile as profiles
+from hpc import settling
+from hpc.lock import lock
+from hpc.profile import Named
+from hpc.running import Outcome, View
+from hpc.scheduler import Slurm
+from hpc.submitting import LEASE_SECONDS, Submission, covered_trials, submit_with
+from hpc.watching import Pause
+from results import Records, Run
+from sweeps import Sweep
+
+
+def run(
+    sweep: Sweep,
+    named: Named,
+    folder: Path,
+    *,
+    workers: int | None,
+    ranks: int | None,
+    view: View,
+    rehearse: str = "",
+) -> Outcome:
+    """Submit, and watch until no job is left; try again what the profile says to.
+
+    Ctrl-C ends the watching only: the jobs go on.
+    """
+    slurm = Slurm()
+    trained = 0
+    tried: set[str] = set()
+    while True:
+        submission = submit_with(
+            sweep, named, folder, workers=workers, ranks=ranks, slurm=slurm, note=view.note, rehearse=rehearse
+        )
+        for text in submission.said:
+            view.note(text)
+        trained += submission.trials + submission.covered
+        tried.update(submission.job_ids)
+        try:
+            error = _watch(submission, named, slurm, view, workers, ranks)
+        except KeyboardInterrupt:
+            view.note("The jobs go on. Watch them again with the same command, stop them with hpc cancel.")
+            submission.run.refresh()
+            return Outcome(submission.run, trained, submission.left, interrupted=True)
+        again = retries(submission.run, named.profile.retry)
+        if rehearse or error or not again or not submission.job_ids:
+            return Outcome(submission.run, trained, submission.left, error=error)
+        view.note(f"Trying again, as the profile says: {', '.join(again)}")
+
+
+def retries(run: Run, retry: object) -> list[str]:
+    """Failed trials that the profile says to try again, if every failed one is among them.
+
+    Submitting takes up whatever is unfinished, so that is done only if nothing else would be.
+    """
+    limits = dict(retry) if isinstance(retry, dict) else {}
+    failed = [t for t in run.trials.values() if t.state == "failed" and t.attempt.reason != "diverged"]
+    found = []
+    for trial in failed:
+        reason = trial.attempt.reason
+        times = sum(a.reason == reason for a in trial.attempts.values())
+        if times <= limits.get(reason, 0):
+            found.append(trial.trial_id)
+    return found if len(found) == len(failed) else []
+
+
+def _watch(
+    submission: Submission, named: Named, slurm: Slurm, view: View, workers: int | None, ranks: int | None
+) -> str:
+    run = submission.run
+    if not submission.trials and not submission.covered:
+        return ""
+    view.begin(run, profiles.resources(named.profile, workers=workers, ranks=ranks),
+               submission.trials + submission.covered)  # fmt: skip
+    pause, next_question, problem = Pause(), 0.0, ""
+    try:
+        while True:
+            time.sleep(1)
+            run.refresh()
+            view.update(run)
+            if time.monotonic() < next_question:
+                continue
+            news = settling.ask(run, slurm)
+            if news.problem and news.problem != problem:
+                view.note(f"SLURM does not answer: {news.problem} Waiting.")
+            problem = news.problem
+            if not problem and (news.ended or news.orphans or news.never):
+                with lock(run.folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
+                    records = Records(run.records / "run.jsonl")
+                    settling.settle(run, news, records)
+                    records.close()
+                view.update(run)
+            if not problem and not settling.open_arrays(run):
+                break
+            facts = problem or sorted((job.job_id, job.state) for job in news.jobs.values())
+            next_question = time.monotonic() + pause.after(facts)
+    finally:
+        view.end()
+    unfit = {job["error"] for name, job in run.jobs.items() if "error" in job and _is_of(name, submission)}
+    assert not covered_trials(run)
+    return "\n".join(f"A job could not work: {str(error).splitlines()[0]}" for error in sorted(unfit))
+
+
+def _is_of(job: str, submission: Submission) -> bool:
+    return job.partition("_")[0] in submission.job_ids

@@ -1,0 +1,79 @@
+"""The folder of a run: made for a sweep, or found to be of that very sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpc.profile import Resources
+from hpc.provenance import as_json, provenance
+from results import Plan, Run, RunError, TrialState, claim, create, write_text
+from sweeps import Sweep, load_stored
+
+
+def claim_unless_run(folder: Path) -> None:
+    """Make sure that a folder is a run, or can become one.
+
+    Raises:
+        RunError: it holds something else.
+    """
+    if not (folder / "sweep.yaml").is_file():
+        claim(folder)
+
+
+def open_run(folder: Path, sweep: Sweep, resources: Resources, code: str) -> tuple[Sweep, Run]:
+    """The run of a sweep in a folder, made where there is none.
+
+    Args:
+        folder: of which one holds the lock.
+        sweep: checked, with its defaults.
+        resources: that the run begins with.
+        code: digest of the user's model and dataset files.
+
+    Returns:
+        The sweep with the defaults that the run began with, and the run.
+
+    Raises:
+        RunError: the folder is of another sweep, or of something else.
+    """
+    if (folder / "sweep.yaml").is_file():
+        sweep = _go_on(folder, sweep)
+    else:
+        _begin(folder, sweep, resources, code)
+    return sweep, Run(folder)
+
+
+def left_alone(trial: TrialState, code: str) -> str:
+    """Why an unfinished trial is not to be trained again; empty if it is."""
+    attempt = trial.attempt
+    if attempt.state == "failed" and attempt.reason == "diverged" and attempt.code == code:
+        return "diverged, and would again: same seed, same code"
+    return ""
+
+
+def _begin(folder: Path, sweep: Sweep, resources: Resources, code: str) -> None:
+    facts = provenance(sweep.folder, resources, code)
+    trials = [
+        {"trial": t.trial_id, "index": t.index, "params": t.params, "seed": t.seed} for t in sweep.trials
+    ]
+    objective = sweep.objective
+    create(
+        folder,
+        Plan(sweep.name, objective.metric, objective.mode, list(sweep.space), trials,
+             sweep.as_yaml(), as_json(facts)),
+    )  # fmt: skip
+
+
+def _go_on(folder: Path, sweep: Sweep) -> Sweep:
+    path = folder / "sweep.yaml"
+    stored = load_stored(path)
+    differences = sweep.differences(stored)
+    if differences:
+        more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+        raise RunError(
+            f"{folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
+            "Two sweeps never share a folder; choose another with --dir."
+        )
+    sweep = sweep.model_copy(update={"name": stored.name, "defaults": stored.defaults})
+    if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
+        write_text(path, sweep.as_yaml())
+    return sweep

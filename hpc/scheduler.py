@@ -1,0 +1,239 @@
+"""Talking to SLURM: its commands, what they answer, and what they mean when they don't."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ALIVE = {
+    "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "SIGNALING",
+    "STAGE_OUT", "STOPPED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT",
+}  # fmt: skip
+"""States in which a job may yet do something. https://slurm.schedmd.com/job_state_codes.html"""
+
+REASONS = {
+    "TIMEOUT": "timeout",
+    "DEADLINE": "timeout",
+    "OUT_OF_MEMORY": "out-of-memory",
+    "NODE_FAIL": "node-failure",
+    "BOOT_FAIL": "node-failure",
+    "CANCELLED": "cancelled",
+    "PREEMPTED": "cancelled",
+    "REVOKED": "cancelled",
+}
+"""What a final state of a job means for the trial that was running in it; otherwise error."""
+
+
+class SchedulerError(RuntimeError):
+    """SLURM is missing, does not answer, or refuses."""
+
+
+class UnreachableError(SchedulerError):
+    """SLURM does not answer now; what was asked of it may or may not have happened."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What SLURM says of one job.
+
+    Attributes:
+        job_id: ``<array>_<index>``.
+        name: of it.
+        state: in SLURM's words, without what follows (``CANCELLED by 0`` is ``CANCELLED``).
+        reason: why it waits, if it does.
+        nodes: that it has or had.
+        exit_code: ``code:signal``, if sacct says so.
+        left: time to its limit, as SLURM writes it.
+        start: when it began or is expected to, likewise.
+    """
+
+    job_id: str
+    name: str
+    state: str
+    reason: str = ""
+    nodes: str = ""
+    exit_code: str = ""
+    left: str = ""
+    start: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may yet do something."""
+        return self.state in ALIVE
+
+
+@dataclass
+class Answers:
+    """What one round of questions has brought.
+
+    Attributes:
+        jobs: by their ids, those that SLURM knows.
+        problem: why it could not be asked, in its words; empty if it could.
+        knows_ended: whether jobs that have ended are remembered for good (by slurmdbd).
+    """
+
+    jobs: dict[str, JobState] = field(default_factory=dict)
+    problem: str = ""
+    knows_ended: bool = False
+
+
+class Slurm:
+    """SLURM by its commands.
+
+    Args:
+        timeout_seconds: for one command.
+    """
+
+    def __init__(self, timeout_seconds: float = 30.0) -> None:
+        self._timeout = timeout_seconds
+        self.has_accounting = True
+        """Whether sacct answers; learnt from its first refusal."""
+
+    def submit(self, script: Path, options: Sequence[str] = ()) -> str:
+        """Hand a script to sbatch, in the script's folder.
+
+        Returns:
+            The number of the job.
+
+        Raises:
+            UnreachableError: it does not answer; the job may be in the queue all the same.
+            SchedulerError: it refuses, in its words.
+        """
+        command = ["sbatch", "--parsable", *options, script.name]
+        answer = self._run(command, cwd=script.parent)
+        found = re.match(r"(\d+)", answer)
+        if not found:
+            raise UnreachableError(f"sbatch answered {answer!r}, which is no job id.")
+        return found.group(1)
+
+    def queue(self, names: Iterable[str]) -> Answers:
+        """How jobs stand, by one squeue for all arrays of these names.
+
+        It asks by name and not by number, so that an array is found whose number nobody has
+        written down. Jobs that have ended are known for some minutes (MinJobAge).
+        """
+        wanted = sorted(names)
+        answers = Answers()
+        if not wanted:
+            return answers
+        form = "%F|%K|%j|%T|%r|%N|%L|%S"
+        command = ["squeue", "--noheader", "--array", "--states=all", f"--name={','.join(wanted)}",
+                   f"--format={form}"]  # fmt: skip
+        try:
+            for line in self._run(command).splitlines():
+                array, index, name, state, reason, nodes, left, start = line.split("|", 7)
+                job = f"{array}_{index}"
+                answers.jobs[job] = JobState(job, name, state, reason, nodes, left=left, start=start)
+        except SchedulerError as error:
+            answers.problem = str(error)
+            return answers
+        return answers
+
+    def account(self, names: Iterable[str], since: float) -> Answers:
+        """How jobs ended that squeue no longer knows, by one sacct.
+
+        Args:
+            names: of the arrays.
+            since: when the first was submitted, in seconds since 1970.
+        """
+        answers = Answers()
+        if not self.has_accounting:
+            return answers
+        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 60))
+        command = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates",
+                   f"--name={','.join(sorted(names))}", f"--starttime={start}",
+                   "--format=JobID,JobName,State,ExitCode,NodeList"]  # fmt: skip
+        try:
+            text = self._run(command)
+        except SchedulerError as error:
+            if "disabled" in str(error).lower():
+                self.has_accounting = False
+            else:
+                answers.problem = str(error)
+            return answers
+        answers.knows_ended = True
+        for line in text.splitlines():
+            job, name, state, code, nodes = line.split("|", 4)
+            if re.fullmatch(r"\d+_\d+", job):  # what waits is one line, 12_[3-9%2], and squeue knows it
+                answers.jobs[job] = JobState(job, name, state.split()[0], "", nodes, code)
+        return answers
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        """Cancel jobs or arrays by their numbers.
+
+        Raises:
+            SchedulerError: it can't be asked, or refuses.
+        """
+        if jobs:
+            self._run(["scancel", *jobs])
+
+    def config(self) -> dict[str, str]:
+        """What ``scontrol show config`` says, by name.
+
+        Raises:
+            SchedulerError: it can't be asked.
+        """
+        entries = {}
+        for line in self._run(["scontrol", "show", "config"]).splitlines():
+            name, equals, value = line.partition("=")
+            if equals:
+                entries[name.strip()] = value.strip()
+        return entries
+
+    def output(self, *command: str) -> str:
+        """What another of its commands prints.
+
+        Raises:
+            SchedulerError: it can't be asked, or refuses.
+        """
+        return self._run(list(command))
+
+    def _run(self, command: list[str], cwd: Path | None = None) -> str:
+        if shutil.which(command[0]) is None:
+            raise SchedulerError(
+                f"{command[0]} is not on the PATH of this machine, so it is no login node of a SLURM "
+                "cluster; --on local runs here."
+            )
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=self._timeout, cwd=cwd,
+                env=plain_environment(os.environ),
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise UnreachableError(
+                f"{command[0]} did not answer within {self._timeout:.0f} seconds."
+            ) from None
+        if answer.returncode:
+            words = " ".join((answer.stderr or answer.stdout).split()) or f"exit code {answer.returncode}"
+            kind = UnreachableError if is_unreachable(words) else SchedulerError
+            raise kind(f"{command[0]}: {words.removeprefix(command[0] + ': ').removeprefix('error: ')}")
+        return answer.stdout
+
+
+def is_unreachable(words: str) -> bool:
+    """Whether a command's complaint means that SLURM does not answer now."""
+    return bool(
+        re.search(
+            r"unable to contact|socket timed out|connection refused|connection timed out|connect failure|"
+            r"communication connection failure|zero bytes were transmitted|try again|"
+            r"not responding|problem talking to the database|unexpected message",
+            words,
+            re.IGNORECASE,
+        )
+    )
+
+
+def plain_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would change the commands' answers, or one job's for another.
+
+    sbatch typed inside a job would hand that job's size on; squeue reads its format from variables.
+    A user's own defaults (SBATCH_ACCOUNT) stay.
+    """
+    spoils = re.compile(r"(SQUEUE|SACCT)_|SLURM_(?!CONF$|CLUSTERS$)")
+    return {name: value for name, value in env.items() if not spoils.match(name)}

@@ -1,0 +1,192 @@
+"""What SLURM says of a run's jobs, brought into its records: who was orphaned, who has ended, why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpc.scheduler import REASONS, Answers, JobState, Slurm
+from results import Records, Run
+
+IN_LOGS = (
+    (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
+    (re.compile(r"DUE TO NODE FAILURE|Node failure", re.IGNORECASE), "NODE_FAIL"),
+    (re.compile(r"oom[-_ ]kill|exceeded memory limit|Out Of Memory", re.IGNORECASE), "OUT_OF_MEMORY"),
+    (re.compile(r"DUE TO PREEMPTION", re.IGNORECASE), "PREEMPTED"),
+    (re.compile(r"(?:JOB|STEP) \S+ ON \S+ CANCELLED AT"), "CANCELLED"),
+)
+"""What SLURM writes into a job's log, for sites that keep no accounts."""
+
+
+@dataclass
+class News:
+    """What SLURM says of a run's jobs.
+
+    Attributes:
+        jobs: by their ids, those that it knows.
+        orphans: numbers of arrays by their names, which are in the queue though nobody has
+            written that down.
+        never: names of arrays that were about to be submitted, and were not.
+        ended: jobs that are over, and how: SLURM's word, or ``UNKNOWN``.
+        problem: why it could not be asked; empty if it could.
+    """
+
+    jobs: dict[str, JobState] = field(default_factory=dict)
+    orphans: dict[str, str] = field(default_factory=dict)
+    never: list[str] = field(default_factory=list)
+    ended: dict[str, JobState] = field(default_factory=dict)
+    problem: str = ""
+
+
+def open_arrays(run: Run) -> dict[str, dict[str, Any]]:
+    """Arrays of which not all is known to have ended, by name."""
+    found = {}
+    for name, array in run.arrays.items():
+        if array.get("dropped"):
+            continue
+        job = array.get("job")
+        if job is None or any(_is_open(run, f"{job}_{i}") for i in range(array["size"])):
+            found[name] = array
+    return found
+
+
+def _is_open(run: Run, job: str) -> bool:
+    return "ended" not in run.jobs.get(job, {})
+
+
+def ask(run: Run, slurm: Slurm) -> News:
+    """Ask SLURM for a run's jobs: one squeue, and one sacct if that does not know all of them.
+
+    Nothing is changed. A run without open arrays costs no question.
+    """
+    arrays = open_arrays(run)
+    news = News()
+    if not arrays:
+        return news
+    queue = slurm.queue(arrays)
+    if queue.problem:
+        news.problem = queue.problem
+        return news
+    news.jobs = queue.jobs
+    numbers = {job.name: job.job_id.partition("_")[0] for job in queue.jobs.values()}
+    unknown = [name for name, array in arrays.items() if "job" not in array and name not in numbers]
+    gone = [job for job in _open_jobs(run, arrays) if job not in queue.jobs]
+    account = Answers()
+    if unknown or gone:
+        since = min(float(array["time"]) for array in arrays.values())
+        account = slurm.account(arrays, since)
+        if account.problem:
+            news.problem = account.problem
+    numbers |= {job.name: job.job_id.partition("_")[0] for job in account.jobs.values()}
+    for name, array in arrays.items():
+        if "job" not in array:
+            number = numbers.get(name) or array.get("seen")
+            if number:
+                news.orphans[name] = number
+            elif not news.problem:
+                news.never.append(name)
+    for job in [*_open_jobs(run, arrays), *_jobs_of(news.orphans, arrays)]:
+        state = queue.jobs.get(job)
+        if state is None and not account.problem:
+            # squeue knows whatever is alive; sacct may lag behind and call it RUNNING still.
+            told = account.jobs.get(job)
+            name = told.name if told else ""
+            state = told if told and not told.is_alive else JobState(job, name, "UNKNOWN")
+        if state is not None:
+            news.jobs[job] = state
+            if not state.is_alive:
+                news.ended[job] = state
+    return news
+
+
+def _open_jobs(run: Run, arrays: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for array in arrays.values():
+        if "job" in array:
+            for index in range(array["size"]):
+                job = f"{array['job']}_{index}"
+                if _is_open(run, job):
+                    yield job
+
+
+def _jobs_of(orphans: dict[str, str], arrays: dict[str, dict[str, Any]]) -> Iterator[str]:
+    for name, number in orphans.items():
+        yield from (f"{number}_{index}" for index in range(arrays[name]["size"]))
+
+
+def settle(run: Run, news: News, records: Records) -> list[str]:
+    """Write down what SLURM has said.
+
+    Args:
+        run: of which one holds the lock.
+        news: as :func:`ask` brings them.
+        records: of ``run.jsonl``.
+
+    Returns:
+        Sentences for a person, of what was set right.
+    """
+    said = []
+    for name, number in news.orphans.items():
+        records.append("array", name=name, job=number)
+        said.append(f"Job {number} was submitted by a command that did not live to write it down: adopted.")
+    for name in news.never:
+        records.append("dropped", name=name)
+    run.refresh()
+    for job, state in news.ended.items():
+        facts = run.jobs.get(job, {})
+        if "ended" in facts:
+            continue
+        log = _log(run, job)
+        how, reason, words = verdict(state, log, str(facts.get("error", "")))
+        states = ("running", "waiting") if how == "CANCELLED" else ("running",)
+        for trial in run.trials.values():
+            for number_, attempt in trial.attempts.items():
+                if attempt.job_id == job and attempt.state in states:
+                    records.append(
+                        "failed", trial=trial.trial_id, attempt=number_, reason=reason, error=words,
+                        seconds=attempt.seconds,
+                    )  # fmt: skip
+        records.append("ended", job=job, how=how, why="" if how == "COMPLETED" else words)
+    run.refresh()
+    return said
+
+
+def verdict(state: JobState, log: str, error: str = "") -> tuple[str, str, str]:
+    """How a job ended, what that means for the trial in it, and the words for it.
+
+    Args:
+        state: the job's, as SLURM says.
+        log: the end of its log.
+        error: what its supervisor has recorded, if anything.
+    """
+    how = state.state
+    if how in ("UNKNOWN", "FAILED", "CANCELLED"):
+        # Without accounts the log knows more; and a job that was ended for its time or its memory
+        # may be called CANCELLED or FAILED.
+        found = next((name for pattern, name in IN_LOGS if pattern.search(log)), "")
+        if found and (how == "UNKNOWN" or found != "CANCELLED"):
+            how = found
+    reason = REASONS.get(how, "error")
+    where = f" on {state.nodes}" if state.nodes and state.nodes != "None assigned" else ""
+    meaning = {
+        "TIMEOUT": "the job ran into its time limit before it could write a checkpoint",
+        "OUT_OF_MEMORY": "the job used more memory than it was given; raise mem_gb in the profile",
+        "NODE_FAIL": "a node of the job failed",
+        "CANCELLED": "the job was cancelled",
+        "PREEMPTED": "the job was preempted",
+        "UNKNOWN": "the job is gone, and SLURM does not know why",
+    }.get(how, error or f"the job ended in state {how}, exit code {state.exit_code or 'unknown'}")
+    words = f"{meaning} (SLURM job {state.job_id}: {how}{where})"
+    return how, reason, f"{words}\n{log}".rstrip()
+
+
+def _log(run: Run, job: str, lines: int = 25) -> str:
+    log = run.jobs.get(job, {}).get("log")
+    if not log:
+        return ""
+    try:
+        text = (run.folder / str(log)).read_text(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,406 @@
+"""Submitting a sweep to SLURM: what is unfinished and uncovered becomes arrays of jobs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc import batch, leftovers, settling
+from hpc import profile as profiles
+from hpc.batch import Array
+from hpc.lock import lock
+from hpc.opening import claim_unless_run, left_alone, open_run
+from hpc.profile import Named, Profile, Resources
+from hpc.scheduler import SchedulerError, Slurm, UnreachableError
+from jobs.check import check, code_digest
+from jobs.launch import Launch
+from results import Records, Run, TrialState
+from sweeps import Sweep, SweepError, load_stored
+
+LEASE_SECONDS = 600
+"""How long a command that only submits may hold a run's lock on another host."""
+PATIENCE_SECONDS = 90
+"""How long to go on asking a SLURM that does not answer, as in the minute of its restart."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would be submitted.
+
+    Attributes:
+        profile: of the jobs, with what the command line says instead.
+        name: of the profile.
+        jobs: the trials of each job, by their indices.
+        arrays: the calls of sbatch.
+        max_array_size: of the cluster, which the arrays keep to.
+    """
+
+    profile: Profile
+    name: str
+    jobs: list[tuple[int, ...]]
+    arrays: list[Array]
+    max_array_size: int
+
+    @property
+    def node_hours(self) -> float:
+        """An upper bound for one start of every job."""
+        return len(self.jobs) * self.profile.nodes * self.profile.time_min / 60
+
+    def script(self, array: Array, folder: Path) -> str:
+        """The batch script of one of the arrays."""
+        return batch.script(self.profile, array, folder)
+
+    def launch(self, number: int) -> Launch:
+        """What its jobs are to know."""
+        return batch.launch(self.profile, number, self.jobs)
+
+    def describe(self) -> list[str]:
+        """In words, a line each."""
+        profile, count = self.profile, profiles.count
+        ranks = profile.nodes * profile.ranks_of_node
+        gpus = profile.nodes * profile.gpus_per_node
+        groups = f" in {profile.groups} groups" if profile.groups > 1 else ""
+        sizes = " + ".join(str(array.size) for array in self.arrays)
+        again = f", and anew for each time that a job is requeued ({profile.requeues} at most)"
+        workers = max((array.workers for array in self.arrays), default=0)
+        return [
+            f"{count(len(self.arrays), 'array')} ({sizes} jobs; MaxArraySize is {self.max_array_size}), "
+            f"at most {count(workers, 'job')} at once, with profile {self.name}",
+            f"each job: {count(profile.nodes, 'node')}, {count(ranks, 'rank')}{groups}, "
+            f"{count(gpus, 'GPU')}, {profile.time_min} min; at once: "
+            f"{count(workers * ranks, 'rank')}, {count(workers * gpus, 'GPU')}",
+            f"at most {self.node_hours:.1f} node-hours{again if profile.requeues else ''}",
+        ]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a command has submitted.
+
+    Attributes:
+        run: as its records tell it.
+        job_ids: of SLURM, one for each array.
+        jobs: how many there are in them.
+        trials: how many of the run's these will train.
+        covered: how many more are with jobs that were there before.
+        left: trials that were left alone, with the reason why.
+        said: what was set right on the way.
+    """
+
+    run: Run
+    job_ids: list[str]
+    jobs: int
+    trials: int
+    covered: int
+    left: dict[str, str]
+    said: list[str]
+
+
+def plan(
+    sweep: Sweep,
+    named: Named,
+    *,
+    workers: int | None = None,
+    ranks: int | None = None,
+    slurm: Slurm | None = None,
+) -> tuple[Sweep, Planned]:
+    """What submitting a sweep into a new folder would do; nothing is done.
+
+    Raises:
+        SweepError: with every problem found.
+    """
+    profile = slurm_profile(named, workers=workers, ranks=ranks)
+    sweep = _checked(sweep, profile)
+    try:
+        size = max_array_size((slurm or Slurm()).config())
+    except SchedulerError:  # a laptop may ask, too
+        size = batch.DEFAULT_MAX_ARRAY_SIZE
+    return sweep, _planned(named, profile, list(range(len(sweep.trials))), {}, size, sweep.name, "000000")
+
+
+def submit(
+    sweep: Sweep,
+    *,
+    on: str = "slurm",
+    folder: str | Path | None = None,
+    workers: int | None = None,
+    ranks: int | None = None,
+    profiles_file: Path | None = None,
+    slurm: Slurm | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    rehearse: str = "",
+) -> Submission:
+    """Submit what of a sweep is not finished and not with a job already; return at once.
+
+    Args:
+        sweep: as ``sweeps.load`` or ``sweeps.parse`` gives it.
+        on: name of a profile of SLURM.
+        folder: of the run; ``runs/<name of the sweep>`` unless given.
+        workers: jobs at once, instead of the profile's.
+        ranks: per job, instead of the profile's.
+        profiles_file: a file of profiles that counts before all others.
+        slurm: to talk to.
+        note: hears what a person should know while it goes on.
+        rehearse: as ``Worker.rehearse``.
+
+    Raises:
+        SweepError: the sweep or the profile can't be carried out as written.
+        RunError: the folder holds another sweep or something else, or somebody is at it.
+        SchedulerError: SLURM refuses, or does not answer; nothing is lost, the same command again
+            goes on.
+    """
+    path = Path(folder) if folder is not None else Path("runs") / sweep.name
+    named = profiles.find(on, [sweep.folder], profiles_file)
+    return submit_with(
+        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, rehearse=rehearse
+    )
+
+
+def resubmit(
+    folder: str | Path,
+    *,
+    on: str | None = None,
+    workers: int | None = None,
+    ranks: int | None = None,
+    profiles_file: Path | None = None,
+    slurm: Slurm | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Submission:
+    """Submit what of a run is not finished and not with a job already.
+
+    Args:
+        folder: of the run.
+        on: name of a profile; that of the run's last launch unless given.
+        workers: instead of the profile's.
+        ranks: instead of the profile's.
+        profiles_file: a file of profiles that counts before all others.
+        slurm: to talk to.
+        note: hears what a person should know while it goes on.
+
+    Raises:
+        RunError, SweepError, SchedulerError: as :func:`submit`.
+    """
+    run = Run(folder)
+    named = profile_of(run, on, profiles_file)
+    sweep = load_stored(run.sweep_file)
+    return submit_with(sweep, named, Path(folder), workers=workers, ranks=ranks, slurm=slurm, note=note)
+
+
+def profile_of(run: Run, on: str | None, profiles_file: Path | None = None) -> Named:
+    """The profile to go on with: one by name, or the one of the run's last launch.
+
+    Raises:
+        SweepError: there is none of that name.
+    """
+    last = next((launch for launch in reversed(run.launches) if "profile" in launch), None)
+    folders = [Path(last["folder"])] if last and "folder" in last else []
+    if on is None and last is not None and last["cluster"] == "slurm":
+        stored = Profile.model_validate(last["profile"])
+        known = profiles.available(folders, profiles_file).get(last["on"])
+        return known or Named(last["on"], stored)  # as it stands today, if it still does
+    return profiles.find(on or "local", folders, profiles_file)
+
+
+def submit_with(
+    sweep: Sweep,
+    named: Named,
+    folder: Path,
+    *,
+    workers: int | None = None,
+    ranks: int | None = None,
+    slurm: Slurm | None = None,
+    note: Callable[[str], None] = lambda text: None,
+    rehearse: str = "",
+) -> Submission:
+    """As :func:`submit`, with a profile that was found already."""
+    slurm = slurm or Slurm()
+    profile = slurm_profile(named, workers=workers, ranks=ranks)
+    sweep = _checked(sweep, profile)
+    resources = profiles.resources(profile)
+    code = code_digest(sweep)
+    size = max_array_size(_patiently(slurm.config, note))
+    claim_unless_run(folder)
+    with lock(folder, lease_seconds=LEASE_SECONDS):
+        sweep, run = open_run(folder, sweep, resources, code)
+        records = Records(run.records / "run.jsonl")
+        try:
+            submitter = _Submitter(run, records, slurm, note)
+            return submitter.submit(sweep, named, profile, resources, code, size, rehearse)
+        finally:
+            records.close()
+
+
+class _Submitter:
+    """One command that submits, with the folder to itself."""
+
+    def __init__(self, run: Run, records: Records, slurm: Slurm, note: Callable[[str], None]) -> None:
+        self._run = run
+        self._records = records
+        self._slurm = slurm
+        self._note = note
+
+    def submit(
+        self,
+        sweep: Sweep,
+        named: Named,
+        profile: Profile,
+        resources: Resources,
+        code: str,
+        max_size: int,
+        rehearse: str,
+    ) -> Submission:
+        run = self._run
+        leftovers.clear(run, self._records, "the command that watched its worker was killed")
+        news = settling.ask(run, self._slurm)
+        if news.problem:
+            raise UnreachableError(f"{news.problem} Nothing was submitted; try again.")
+        said = settling.settle(run, news, self._records)
+        covered = covered_trials(run)
+        trials = sorted(run.trials.values(), key=lambda trial: trial.index)
+        left = {t.trial_id: why for t in trials if (why := left_alone(t, code))}
+        open_ = [t for t in trials if t.state not in ("finished", "pruned") and t.trial_id not in left]
+        todo = [t.index for t in open_ if t.index not in covered]
+        alive = sum(state.is_alive for state in news.jobs.values())
+        if not todo:
+            return Submission(run, [], 0, 0, len(open_), left, said)
+        memory = {t.index: _memory(t, profile) for t in trials}
+        number = _next_launch(run)
+        free = max(1, resources.workers - alive)
+        profile = profile.model_copy(update={"workers": free})
+        planned = _planned(named, profile, todo, memory, max_size, run.name, secrets.token_hex(3))
+        folder = run.jobs_folder.resolve() / str(number)
+        batch.launch(profile, number, planned.jobs, rehearse).write(folder)
+        self._records.append(
+            "launched", launch=number, cluster="slurm", on=named.name, folder=str(sweep.folder),
+            profile=profile.model_dump(mode="json"), workers=resources.workers, ranks=resources.ranks,
+            trials=len(todo), code=code,
+        )  # fmt: skip
+        job_ids = self._call_sbatch(planned, folder, number)
+        run.refresh()
+        return Submission(run, job_ids, len(planned.jobs), len(todo), len(open_) - len(todo), left, said)
+
+    def _call_sbatch(self, planned: Planned, folder: Path, launch: int) -> list[str]:
+        """One sbatch for each array; each waits for the one before it, so that few run at once."""
+        job_ids: list[str] = []
+        for array in planned.arrays:
+            script = folder / f"{array.name}.sh"
+            script.write_text(planned.script(array, folder))
+            self._records.append(
+                "submitting", name=array.name, launch=launch, first=array.first, size=array.size,
+                ranks=planned.profile.nodes * planned.profile.ranks_of_node,
+            )  # fmt: skip
+            options = [f"--dependency=afterany:{job_ids[-1]}"] if job_ids else []
+            try:
+                job = self._submit_once(script, options, array.name)
+            except SchedulerError as error:
+                if not isinstance(error, UnreachableError):  # else it may be in the queue yet
+                    self._records.append("dropped", name=array.name)
+                raise
+            self._records.append("array", name=array.name, job=job)
+            job_ids.append(job)
+        return job_ids
+
+    def _submit_once(self, script: Path, options: Sequence[str], name: str) -> str:
+        """Submit an array, whatever SLURM's connection does, and not twice."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._slurm.submit(script, options)
+            except UnreachableError as error:
+                if time.monotonic() > deadline:
+                    raise UnreachableError(
+                        f"{error} What was submitted before is in the queue; the same command again "
+                        "submits the rest."
+                    ) from None
+                self._note(f"{error} Trying again.")
+            time.sleep(2)
+            found = self._slurm.queue([name])  # it may have heard us, and only the answer was lost
+            if found.jobs:
+                return next(iter(found.jobs)).partition("_")[0]
+
+
+def slurm_profile(named: Named, *, workers: int | None, ranks: int | None) -> Profile:
+    """The profile with what the command line says instead.
+
+    Raises:
+        SweepError: it is none of SLURM.
+    """
+    if named.profile.cluster != "slurm":
+        raise SweepError(
+            f"--on {named.name}: is not of SLURM, so there is nothing to submit to; `hpc run` runs it here, "
+            "or name a profile with `cluster: slurm`."
+        )
+    return profiles.with_options(named.profile, workers=workers, ranks=ranks)
+
+
+def max_array_size(config: Mapping[str, str]) -> int:
+    """What ``scontrol show config`` says of it."""
+    text = config.get("MaxArraySize", "")
+    return max(1, int(text)) if text.isdigit() else batch.DEFAULT_MAX_ARRAY_SIZE
+
+
+def covered_trials(run: Run) -> set[int]:
+    """Indices of trials that belong to a job which may yet come to them."""
+    covered: set[int] = set()
+    launches: dict[int, Launch] = {}
+    for job in run.jobs.values():
+        if "ended" in job or "array" not in job:
+            continue
+        number = job["launch"]
+        if number not in launches:
+            launches[number] = Launch.read(run.jobs_folder / str(number))
+        covered.update(launches[number].jobs[job["number"]])
+    return covered
+
+
+def _checked(sweep: Sweep, profile: Profile) -> Sweep:
+    ranks = profile.nodes * profile.ranks_of_node // profile.groups
+    return check(sweep, ranks, here=profile.python is None)
+
+
+def _planned(
+    named: Named,
+    profile: Profile,
+    todo: Sequence[int],
+    memory: Mapping[int, float],
+    max_size: int,
+    sweep: str,
+    token: str,
+) -> Planned:
+    workers = profile.workers or 4
+    jobs: list[tuple[int, ...]] = []
+    sizes: dict[float, int] = {}
+    for factor in sorted({memory.get(index, 1.0) for index in todo}):
+        part = batch.deal([i for i in todo if memory.get(i, 1.0) == factor], profile, workers)
+        sizes[factor] = len(part)
+        jobs += part
+    arrays = batch.arrays(batch.name_of(sweep, token), sizes, workers, max_size)
+    return Planned(profile, named.name, jobs, arrays, max_size)
+
+
+def _memory(trial: TrialState, profile: Profile) -> float:
+    """The factor of memory for a trial: more for each time it ran out of it."""
+    if profile.mem_gb is None:
+        return 1.0
+    times = sum(a.reason == "out-of-memory" for a in trial.attempts.values())
+    return float(profile.more_memory**times)
+
+
+def _next_launch(run: Run) -> int:
+    names = [p.name for p in run.jobs_folder.iterdir() if p.name.isdigit()]
+    return max(map(int, names), default=0) + 1
+
+
+def _patiently(ask: Callable[[], dict[str, str]], note: Callable[[str], None]) -> dict[str, str]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return ask()
+        except UnreachableError as error:
+            if time.monotonic() > deadline:
+                raise
+            note(f"{error} Trying again.")
+            time.sleep(2)

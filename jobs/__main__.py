@@ -1,0 +1,26 @@
+"""What SLURM starts: ``python -m jobs job FOLDER FIRST``, and under srun ``python -m jobs rank FILE``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str]) -> int:
+    """Be a job, or one of its ranks.
+
+    Args:
+        arguments: ``job``, the folder of the launch, the number of the array's first job; or
+            ``rank`` and the file of the step.
+    """
+    if arguments[0] == "rank":
+        from jobs.step import rank
+
+        return rank(Path(arguments[1]))
+    from jobs.supervisor import supervise
+
+    return supervise(Path(arguments[1]), int(arguments[2]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,136 @@
+"""Checkpoints: all that a trial needs to go on exactly where it was."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results import replacing
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a training has come.
+
+    Attributes:
+        epochs: completed.
+        samples: of the epoch under way that were trained on, over all ranks together.
+    """
+
+    epochs: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """A training at one position.
+
+    Attributes:
+        position: of it.
+        shared: arrays that are the same on all ranks: weights, and the optimizer's variables.
+        own: arrays of each rank: its states of random numbers, its sums of metrics.
+        facts: of the trial so far, as plain values.
+    """
+
+    position: Position
+    shared: Sequence[Array]
+    own: Sequence[Sequence[Array]]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def pack(arrays: Sequence[Array]) -> bytes:
+    """Arrays as bytes, exactly."""
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes) -> list[Array]:
+    """What :func:`pack` was given."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        return [archive[f"arr_{index}"] for index in range(len(archive.files))]
+
+
+class Checkpoints:
+    """The checkpoints of a run: one file per trial that is under way.
+
+    A file is written under a temporary name and renamed, then the one before it is removed: at
+    every moment there is a whole one.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "checkpoints"
+
+    def save(self, trial: str, state: State) -> Path:
+        """Write a state; the trial's earlier ones are removed.
+
+        Raises:
+            OSError: it can't be written; the earlier one is kept.
+        """
+        self._folder.mkdir(exist_ok=True)
+        position = state.position
+        path = self._folder / f"{trial}-{position.epochs}-{position.samples}.npz"
+        arrays = {f"shared{i}": array for i, array in enumerate(state.shared)}
+        for rank, own in enumerate(state.own):
+            arrays |= {f"rank{rank}.{i}": array for i, array in enumerate(own)}
+        head = {"position": asdict(position), "shared": len(state.shared), "facts": state.facts,
+                "own": [len(own) for own in state.own]}  # fmt: skip
+        with replacing(path) as scratch, scratch.open("wb") as file:
+            np.savez(file, head=np.array(json.dumps(head)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        for old in self._of(trial):
+            if old != path:
+                old.unlink(missing_ok=True)
+        return path
+
+    def newest(self, trial: str) -> Path | None:
+        """The file from which a trial can go on, if there is one."""
+        return max(self._of(trial), key=_position, default=None)
+
+    def remove(self, trial: str) -> None:
+        """Forget a trial that has ended."""
+        for path in self._of(trial):
+            path.unlink(missing_ok=True)
+
+    def _of(self, trial: str) -> list[Path]:
+        return [p for p in self._folder.glob(f"{trial}-*.npz") if re.fullmatch(r"\w+-\d+-\d+", p.stem)]
+
+
+def _position(path: Path) -> tuple[int, int]:
+    _, epochs, samples = path.stem.split("-")
+    return int(epochs), int(samples)
+
+
+def read(path: Path) -> State:
+    """What a file holds.
+
+    Raises:
+        OSError, ValueError, KeyError: it can't be read, or is none.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        head = json.loads(str(archive["head"]))
+        shared = [archive[f"shared{i}"] for i in range(head["shared"])]
+        own = [[archive[f"rank{r}.{i}"] for i in range(n)] for r, n in enumerate(head["own"])]
+    return State(Position(**head["position"]), shared, own, head["facts"])
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """The facts that a file holds, without its arrays."""
+    with np.load(path, allow_pickle=False) as archive:
+        facts: dict[str, Any] = json.loads(str(archive["head"]))["facts"]
+    return facts

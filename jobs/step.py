@@ -1,0 +1,92 @@
+"""One start of a job's ranks under srun."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.stop import StopRequest
+from results import write_text
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the ranks of one srun are to do.
+
+    Attributes:
+        folder: of the run.
+        job_id: of the scheduler.
+        label: of this start, so that no two meet.
+        tasks: for each group the index and the attempt of its trials.
+        cwd: to work in, where the user typed the command.
+        threads: as in ``Launch``, like those that follow.
+    """
+
+    folder: str
+    job_id: str
+    label: str
+    tasks: list[list[tuple[int, int]]]
+    cwd: str
+    threads: int = 0
+    gpus: bool = False
+    checkpoint_min: float = 5.0
+    rehearse: str = ""
+
+    def write(self, path: Path) -> None:
+        """Write it where all ranks can read it."""
+        write_text(path, json.dumps(asdict(self)) + "\n")
+
+    @staticmethod
+    def read(path: Path) -> Step:
+        """Read it."""
+        entries: dict[str, Any] = json.loads(path.read_text())
+        return Step(**entries)
+
+
+def rank(path: Path) -> int:
+    """Be one of the ranks of a step.
+
+    Args:
+        path: of the step's file.
+
+    Returns:
+        0 if the trials have been dealt with, or if all ranks have agreed to stop.
+    """
+    request = StopRequest()
+    request.listen(signal.SIGUSR2, signal.SIGTERM)
+    from jobs.worker import Task, Worker
+
+    step = Step.read(path)
+    if os.path.isdir(step.cwd):
+        os.chdir(step.cwd)
+    group = _group(len(step.tasks))
+    tasks = tuple(Task(index, attempt) for index, attempt in step.tasks[group])
+    worker = Worker(
+        step.folder,
+        tasks,
+        step.job_id,
+        threads=step.threads,
+        checkpoint_min=step.checkpoint_min,
+        label=step.label,
+        rehearse=step.rehearse,
+        gpus=step.gpus,
+    )
+    try:
+        worker(request)
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # MPI and Horovod would wait for the other ranks
+    return 0
+
+
+def _group(groups: int) -> int:
+    from jobs.place import find_place
+
+    return find_place(os.environ).group if groups > 1 else 0

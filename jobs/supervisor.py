@@ -1,0 +1,345 @@
+"""What runs as the batch script of a job: it starts the ranks, and starts them again.
+
+It is alone, light, and outlives its ranks: where one is killed, it writes down what happened to
+the trial, and the rest goes on in the same allocation without a new wait in the queue.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from jobs.launch import Launch
+from jobs.step import Step
+from results import Records, Run, TrialState
+from results.records import parse
+
+OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded memory limit", re.IGNORECASE)
+NODE_FAILURE = re.compile(r"node failure|nodes? .* (?:not responding|down)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Job:
+    """This job, as SLURM's environment says.
+
+    Attributes:
+        job_id: ``<array>_<index>``, as people type it.
+        raw_id: SLURM's own number of the element.
+        index: in its array.
+        restart: how many times it was requeued.
+        node: this one.
+    """
+
+    job_id: str
+    raw_id: str
+    index: int
+    restart: int
+    node: str
+
+    @staticmethod
+    def of(env: Mapping[str, str]) -> Job:
+        """Read it from ``os.environ``."""
+        index = env["SLURM_ARRAY_TASK_ID"]
+        return Job(
+            f"{env['SLURM_ARRAY_JOB_ID']}_{index}",
+            env["SLURM_JOB_ID"],
+            int(index),
+            int(env.get("SLURM_RESTART_COUNT", 0)),
+            env.get("SLURMD_NODENAME", ""),
+        )
+
+
+def supervise(folder: Path, first: int) -> int:
+    """Work through the trials of this job.
+
+    Args:
+        folder: of the launch.
+        first: number of the first job of this array within the launch.
+
+    Returns:
+        0 unless the job could not work at all.
+    """
+    # A signal to the whole job is for the ranks, which stop in order; this process goes on.
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: None)
+    job = Job.of(os.environ)
+    folder = folder.resolve()
+    run_folder = folder.parents[1]
+    if not (run_folder / "sweep.yaml").is_file():
+        print(
+            f"{run_folder} is no longer the folder of a run; was it moved? Resume it there.", file=sys.stderr
+        )
+        return 1
+    return _Supervisor(folder, run_folder, Launch.read(folder), job, first + job.index).carry_out()
+
+
+class _Supervisor:
+    """One job at work."""
+
+    def __init__(self, folder: Path, run_folder: Path, launch: Launch, job: Job, number: int) -> None:
+        self._folder = folder
+        self._run_folder = run_folder
+        self._launch = launch
+        self._job = job
+        self._trials = launch.jobs[number]
+        self._number = number
+        self._backend = ""
+
+    def carry_out(self) -> int:
+        self._record(
+            "began", job=self._job.job_id, launch=self._launch.number, number=self._number,
+            name=os.environ.get("SLURM_JOB_NAME", ""), restart=self._job.restart, node=self._job.node,
+        )  # fmt: skip
+        run = Run(self._run_folder)
+        self._tell_of_lost(run, "the job was started anew by SLURM", stopped=True)
+        for number in range(1, 10_000):
+            run.refresh()
+            tasks = self._unfinished(run)
+            if not tasks:
+                return 0
+            label = f"{self._job.job_id}.{self._job.restart}.{number}"
+            before = self._attempts(run)
+            code, said = self._step(tasks, label)
+            run.refresh()
+            hows = self._left(label)
+            if "stopped" in hows:
+                self._tell_of_lost(run, "another group of ranks was stopped", stopped=True)
+                self._requeue()
+                return 0
+            if code == 0:
+                continue
+            self._tell_of_lost(run, self._why(code, said), reason=_reason(said))
+            if self._attempts(run) == before and not self._try_another_backend(said):
+                self._record("unfit", job=self._job.job_id, error=self._why(code, said))
+                return 1
+        return 1
+
+    def _unfinished(self, run: Run) -> list[tuple[int, int]]:
+        """Index and next attempt of this job's trials that are to be trained."""
+        by_index = {trial.index: trial for trial in run.trials.values()}
+        tasks = []
+        for index in self._trials:
+            trial = by_index[index]
+            if trial.state in ("finished", "pruned") or self._is_done_with(trial):
+                continue
+            tasks.append((index, max(trial.attempts, default=0) + 1))
+        return tasks
+
+    def _is_done_with(self, trial: TrialState) -> bool:
+        """Whether a trial has failed in this launch, and once too often."""
+        mine = [a for a in trial.attempts.values() if a.job_id == self._job.job_id and a.state == "failed"]
+        if trial.state != "failed" or not mine:
+            return False
+        reason = trial.attempt.reason
+        if reason == "out-of-memory":
+            return True  # it would need more than this job has
+        return sum(a.reason == reason for a in mine) > self._launch.retry.get(reason, 0)
+
+    def _attempts(self, run: Run) -> int:
+        by_index = {trial.index: trial for trial in run.trials.values()}
+        return sum(len(by_index[index].attempts) for index in self._trials)
+
+    def _step(self, tasks: list[tuple[int, int]], label: str) -> tuple[int, str]:
+        """Run the ranks once; srun's exit code, and what it said."""
+        launch, groups = self._launch, self._launch.groups
+        step = Step(
+            str(self._run_folder), self._job.job_id, label, [tasks[g::groups] for g in range(groups)],
+            launch.cwd, launch.threads, launch.gpus, launch.checkpoint_min, launch.rehearse,
+        )  # fmt: skip
+        path = self._folder / f".{label}.json"
+        step.write(path)
+        backend, mpi = self._choose()
+        self._backend = backend
+        command = srun(launch, self._job.job_id, mpi, path)
+        env = {
+            **os.environ,
+            "HPC_BACKEND": backend,
+            "HPC_GROUPS": str(groups),
+            "HPC_INTERFACE": launch.interface,
+        }
+        print(f"{' '.join(command)}  # {backend}", flush=True)
+        try:
+            process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
+            said: list[str] = []
+            assert process.stderr is not None
+            reader = threading.Thread(target=_tee, args=(process.stderr, said), daemon=True)
+            reader.start()
+            code = process.wait()
+            reader.join(5)
+        finally:
+            path.unlink(missing_ok=True)
+        return code, "".join(said[-200:])
+
+    def _choose(self) -> tuple[str, str]:
+        launch = self._launch
+        if launch.ranks == 1:
+            return "none", "none"
+        if self._backend == "gloo" or launch.backend == "gloo":
+            return "gloo", "none"
+        return choose_backend(launch.backend, launch.mpi, offered(), mpi_vendor())
+
+    def _try_another_backend(self, said: str) -> bool:
+        """Meet by Gloo where MPI did not work and nobody insists on it."""
+        if self._backend != "mpi" or self._launch.backend != "auto":
+            return False
+        words = self._log_tail() + said
+        if not re.search(r"MPI|PMI|could not join", words):
+            return False
+        self._backend = "gloo"
+        self._record("note", text=f"MPI did not work, so the ranks meet by Gloo: {_last_error(words)}")
+        return True
+
+    def _left(self, label: str) -> list[str]:
+        """How the groups of a step said that they left."""
+        found = []
+        for path in (self._run_folder / "records").glob(f"{self._job.job_id}*.jsonl"):
+            for line in path.read_bytes().splitlines():
+                if line.startswith(b'{"record": "left"'):
+                    record = parse(line)
+                    if record.get("label") == label:
+                        found.append(str(record["how"]))
+        return found
+
+    def _tell_of_lost(self, run: Run, why: str, *, reason: str = "error", stopped: bool = False) -> None:
+        """Record of this job's trials that are running, but no longer, what became of them."""
+        for trial in run.trials.values():
+            for number, attempt in trial.attempts.items():
+                if attempt.state != "running" or attempt.job_id != self._job.job_id:
+                    continue
+                who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds}
+                if stopped:
+                    self._record("stopped", **who, why=why)
+                else:
+                    self._record("failed", **who, reason=reason, error=why)
+        run.refresh()
+
+    def _why(self, code: int, said: str) -> str:
+        """A sentence on why srun ended, then the ends of the logs."""
+        tail = self._log_tail()
+        error = _last_error(tail)
+        lines = [line for line in said.splitlines() if "task" in line or "rror:" in line]
+        words = error or (lines[0] if lines else f"srun ended with exit code {code}")
+        return "\n".join([words, *lines[:10], tail])
+
+    def _log_tail(self, lines: int = 25) -> str:
+        """The ends of the ranks' logs: of those that tell an error, if some do."""
+        texts = {}
+        for path in sorted(self._folder.glob(f"{self._job.job_id}_[0-9]*_log.out")):
+            texts[path] = "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        telling = {path: text for path, text in texts.items() if "Error" in text} or texts
+        return "\n".join(f"{path.name}:\n{text}" for path, text in list(telling.items())[:2])
+
+    def _requeue(self) -> None:
+        """Go back into the queue, unless the job was cancelled, or gets nowhere."""
+        job = self._job
+        state = _output(["scontrol", "show", "job", "--oneliner", job.raw_id])
+        if "JobState=RUNNING" not in state:
+            return
+        if job.restart >= self._launch.requeues:
+            words = f"requeued {job.restart} times, as often as the profile allows (requeues)"
+            self._record("unfit", job=job.job_id, error=words)
+            return
+        self._record("requeued", job=job.job_id, restart=job.restart)
+        answer = subprocess.run(["scontrol", "requeue", job.raw_id], capture_output=True, text=True)
+        if answer.returncode:
+            words = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
+            self._record("unfit", job=job.job_id, error=words)
+            return
+        time.sleep(120)  # SLURM ends this process
+
+    def _record(self, record: str, **entries: Any) -> None:
+        # Opened for one record: rank 0 appends to the same file while the ranks run.
+        records = Records(self._run_folder / "records" / f"{self._job.job_id}.jsonl")
+        records.append(record, **entries)
+        records.close()
+
+
+def srun(launch: Launch, job_id: str, mpi: str, step: Path | str) -> list[str]:
+    """The command that starts the ranks.
+
+    Args:
+        launch: of the job.
+        job_id: for the names of logs.
+        mpi: the value of ``--mpi``.
+        step: the file of the step.
+    """
+    command = ["srun", "--unbuffered", "--kill-on-bad-exit=1", f"--mpi={mpi}", "--open-mode=append"]
+    command += [f"--output={job_id}_%t_log.out", f"--ntasks={launch.ranks}"]
+    # Since SLURM 22.05, srun no longer takes the CPUs per task from the job.
+    if "SLURM_CPUS_PER_TASK" in os.environ:
+        command.append(f"--cpus-per-task={os.environ['SLURM_CPUS_PER_TASK']}")
+    return [*command, *launch.srun, *launch.python.split(), "-u", "-m", "jobs", "rank", str(step)]
+
+
+def choose_backend(backend: str, mpi: str, offered: Sequence[str], vendor: str) -> tuple[str, str]:
+    """How several ranks meet, and the value of ``srun --mpi``.
+
+    Open MPI 5 speaks PMIx only, and MPICH and Intel MPI both PMIx and PMI-2; where the site's srun
+    offers nothing that our MPI speaks, or there is no MPI, it is Gloo.
+
+    Args:
+        backend: ``auto``, ``mpi`` or ``gloo``.
+        mpi: a plugin of SLURM's by name, or ``auto``.
+        offered: names of SLURM's plugins, as ``srun --mpi=list`` has them.
+        vendor: of the MPI that mpi4py loads, empty if there is none.
+
+    Returns:
+        ``mpi`` or ``gloo``, and the plugin.
+    """
+    if backend == "gloo":
+        return "gloo", "none"
+    if mpi != "auto":
+        return "mpi", mpi
+    pmix = sorted((name for name in offered if name.startswith("pmix")), key=lambda n: (n != "pmix", n))
+    pmi2 = [name for name in offered if name == "pmi2"]
+    spoken = pmix if vendor == "Open MPI" else [*pmix, *pmi2]
+    if vendor and spoken:
+        return "mpi", spoken[0]
+    if backend == "mpi":
+        return "mpi", (pmix or pmi2 or ["pmix"])[0]
+    return "gloo", "none"
+
+
+def offered() -> list[str]:
+    """The plugins that ``srun --mpi=list`` names on this machine."""
+    answer = subprocess.run(["srun", "--mpi=list"], capture_output=True, text=True)
+    return [w for w in re.findall(r"[\w.]+", answer.stdout + answer.stderr) if re.match(r"pmi|none", w)]
+
+
+def mpi_vendor() -> str:
+    """Whose MPI mpi4py loads; empty if it loads none."""
+    code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.get_vendor()[0])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def _reason(said: str) -> str:
+    if OUT_OF_MEMORY.search(said):
+        return "out-of-memory"
+    return "node-failure" if NODE_FAILURE.search(said) else "error"
+
+
+def _tee(stream: IO[str], said: list[str]) -> None:
+    for line in stream:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        said.append(line)
+
+
+def _last_error(text: str) -> str:
+    """The last line of a log that names an error, without its traceback."""
+    lines = [line for line in text.splitlines() if re.match(r"[\w.]*(?:Error|Exception)\b.*:", line)]
+    return lines[-1] if lines else ""
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout

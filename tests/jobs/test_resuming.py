@@ -1,0 +1,239 @@
+"""A training that was stopped goes on exactly where it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sweeps
+from jobs.check import check
+from jobs.checkpoint import Checkpoints, Position, State, facts_of, pack, read, unpack
+from jobs.options import compile_model, options
+from jobs.place import Place
+from jobs.stop import StopRequest
+from jobs.training import Stopped, Wish, train, weights_digest
+from jobs.worker import Task, Worker
+from jobs.world import World
+from models import Dataset
+from results import Plan, Run, create, table
+from tests.jobs.rank import made_up
+
+ALONE = World(Place(), Path(), "")
+
+
+def network(data: Dataset, optimizer: str) -> Any:
+    """One with all that has a state: dropout, batch normalisation, L2, the optimizer's slots."""
+    import keras
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input(data.input_shape),
+            keras.layers.Dense(16, "relu", kernel_regularizer=keras.regularizers.L2(0.01)),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.4),
+            keras.layers.Dense(5, "softmax"),
+        ]
+    )
+    compile_model(model, options({"optimizer": optimizer, "metrics": ["accuracy"]}), classes=True)
+    return model
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("stop", [Position(0, 64), Position(1), Position(1, 128), Position(2, 192)])
+def test_a_stopped_training_ends_with_the_very_weights_and_metrics(
+    tmp_path: Path, optimizer: str, stop: Position
+) -> None:
+    data = made_up(250, 41)
+    whole = network(data, optimizer)
+    settings = {"epochs": 3, "batch_size": 32, "seed": 5, "stride": 2}
+    metrics = train(whole, data, ALONE, **settings)  # type: ignore[arg-type]
+
+    saved: list[State] = []
+    with pytest.raises(Stopped):
+        train(
+            network(data, optimizer), data, ALONE, **settings,  # type: ignore[arg-type]
+            wish=lambda position: Wish(stop=position == stop), save=saved.append,
+        )  # fmt: skip
+    assert [state.position for state in saved] == [stop]
+    path = Checkpoints(tmp_path).save("t1", saved[0])
+    resumed = network(data, optimizer)
+    again = train(resumed, data, ALONE, **settings, begin=read(path))  # type: ignore[arg-type]
+    assert weights_digest(resumed) == weights_digest(whole)
+    assert again == metrics
+
+
+def test_a_checkpoint_on_the_way_changes_nothing() -> None:
+    data = made_up(250, 41)
+    models = [network(data, "adam") for _ in range(2)]
+    saved: list[State] = []
+    for number, model in enumerate(models):
+        train(
+            model, data, ALONE, epochs=2, batch_size=32, seed=5, stride=3,
+            wish=[lambda position: Wish(), lambda position: Wish(save=True)][number], save=saved.append,
+        )  # fmt: skip
+    assert weights_digest(models[0]) == weights_digest(models[1])
+    assert [s.position for s in saved] == [Position(0, 96), Position(0, 192), Position(1), Position(1, 96),
+                                           Position(1, 192)]  # fmt: skip
+
+
+def test_boundaries_come_more_rarely_the_faster_the_steps_are() -> None:
+    data = made_up(2000, 41)
+    seen: list[Position] = []
+
+    def wish(position: Position) -> Wish:
+        seen.append(position)
+        return Wish()
+
+    train(network(data, "sgd"), data, ALONE, epochs=4, batch_size=4, seed=0, wish=wish)
+    assert seen[0].samples == 4 * 32
+    of_epoch = [sum(p.epochs == epoch for p in seen) for epoch in range(4)]
+    assert of_epoch[0] > of_epoch[-1]
+    assert Position(3) in seen
+
+
+def state(*, epochs: int, samples: int = 0, code: str = "c") -> State:
+    return State(
+        Position(epochs, samples),
+        [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.int64)],
+        [[np.array([1, 2], np.uint32)], [np.array([3, 4], np.uint32)]],
+        {"code": code, "best": 0.1},
+    )
+
+
+def test_a_checkpoint_is_read_back_to_the_bit(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    path = checkpoints.save("t1", state(epochs=1, samples=30))
+    again = read(path)
+    assert (again.position, again.facts) == (Position(1, 30), {"code": "c", "best": 0.1})
+    for mine, its in zip(state(epochs=1).shared, again.shared, strict=True):
+        np.testing.assert_array_equal(mine, its)
+        assert mine.dtype == its.dtype
+    assert [own[0].tolist() for own in again.own] == [[1, 2], [3, 4]]
+    assert facts_of(path)["best"] == 0.1
+    np.testing.assert_array_equal(unpack(pack([np.eye(2)]))[0], np.eye(2))
+
+
+def test_only_the_newest_checkpoint_of_a_trial_is_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.newest("t1") is None
+    for epochs, samples in ((0, 64), (9, 0), (10, 0)):
+        checkpoints.save("t1", state(epochs=epochs, samples=samples))
+        checkpoints.save("t12", state(epochs=1))
+    newest = checkpoints.newest("t1")
+    assert newest is not None
+    assert newest.name == "t1-10-0.npz"
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+    checkpoints.remove("t1")
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["t12-1-0.npz"]
+
+
+def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    before = checkpoints.save("t1", state(epochs=1))
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save("t1", state(epochs=2))
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [before.name]
+    assert read(before).position == Position(1)
+
+
+class After(StopRequest):
+    """A signal that comes when it is looked at for the n-th time."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self._n = n
+
+    @property
+    def signal(self) -> str:
+        self._n -= 1
+        return "SIGUSR2" if self._n < 0 else ""
+
+    @signal.setter
+    def signal(self, value: str) -> None: ...
+
+
+def make_run(folder: Path, epochs: int = 4) -> Run:
+    sweep = check(
+        sweeps.parse(
+            {
+                "name": "resuming",
+                "model": "mlp",
+                "data": {"name": "digits", "train": 200, "validation": 50},
+                "space": {"dropout": [0.3]},
+                "fixed": {"epochs": epochs, "batch_size": 32},
+                "objective": "val_accuracy",
+            }
+        ),
+        ranks=1,
+    )
+    trials = [{"trial": t.trial_id, "index": 0, "params": t.params, "seed": 0} for t in sweep.trials]
+    create(folder, Plan(sweep.name, "val_accuracy", "max", ["dropout"], trials, sweep.as_yaml(), "{}"))
+    return Run(folder, keep_epochs=True)
+
+
+def worker(run: Run, attempt: int, job: str) -> Worker:
+    return Worker(str(run.folder), (Task(0, attempt),), job)
+
+
+def test_a_trial_goes_on_in_a_later_attempt_and_its_table_is_that_of_one(tmp_path: Path) -> None:
+    whole, parts = make_run(tmp_path / "whole"), make_run(tmp_path / "parts")
+    assert worker(whole, 1, "1_0")() == 1
+    assert worker(parts, 1, "9_0")(After(2)) == 0
+    parts.refresh()
+    (trial,) = parts.trials.values()
+    assert (trial.state, trial.attempt.epochs) == ("waiting", 2)
+    assert len(list((parts.folder / "checkpoints").iterdir())) == 1
+    assert worker(parts, 2, "10_0")() == 1  # whose records are read first
+    for run in (whole, parts):
+        run.refresh()
+    (a,), (b,) = whole.trials.values(), parts.trials.values()
+    assert (a.attempt.weights, a.attempt.best, a.attempt.metrics) == (
+        b.attempt.weights, b.attempt.best, b.attempt.metrics,
+    )  # fmt: skip
+    assert b.attempt.after == (1, 2)
+    assert not list((parts.folder / "checkpoints").iterdir())
+    columns = ["epoch", "loss", "val_loss", "val_accuracy"]
+    one, two = (table(run.folder, epochs=True)[columns] for run in (whole, parts))
+    assert one.equals(two)
+    assert len(table(parts.folder)) == 1
+
+
+def test_a_checkpoint_of_other_code_or_a_broken_one_is_left_aside(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", epochs=2)
+    (name,) = run.trials
+    Checkpoints(run.folder).save(name, state(epochs=1, code="another"))
+    assert worker(run, 1, "1_0")() == 1
+    run.refresh()
+    assert run.trials[name].attempt.after is None
+
+    other = make_run(tmp_path / "other", epochs=2)
+    (other.folder / "checkpoints").mkdir()
+    (other.folder / "checkpoints" / f"{name}-1-0.npz").write_bytes(b"half a fi")
+    assert worker(other, 1, "1_0")() == 1
+    other.refresh()
+    assert "can't be read and is left aside" in other.notes[0]
+
+
+def test_a_rehearsed_stop_happens_in_the_middle_of_the_first_attempt_only(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r")
+    rehearsal = replace(worker(run, 1, "1_0"), rehearse="stop")
+    assert rehearsal() == 0
+    run.refresh()
+    (trial,) = run.trials.values()
+    assert trial.attempt.epochs == 2
+    (path,) = (run.folder / "checkpoints").iterdir()
+    assert read(path).position == Position(2, 32)
+    assert replace(rehearsal, tasks=(Task(0, 2),), job_id="2_0")() == 1
