@@ -290,6 +290,43 @@ def list_(
                 console.print(f"    {line}", markup=False, highlight=False)
 
 
+@app.command(
+    "verify-resume", epilog="Example: hpc verify-resume sweeps/digits.yaml --ranks 2 --set fixed.epochs=4"
+)
+def verify_resume(
+    sweep: Sweep,
+    on: On = "local",
+    overrides: Overrides = None,
+    ranks: Ranks = None,
+    profiles: Profiles = None,
+) -> None:
+    """Prove that an interrupted trial ends as an uninterrupted one, to the last bit.
+
+    The first trial of the sweep is trained three times: as it is, stopped in the middle as at a
+    time limit, and with a rank killed after a checkpoint; each goes on in new processes.
+    """
+    with _errors():
+        import sweeps
+        from hpc.verifying import verify_resume as verify
+
+        gc.enable()
+        loaded = sweeps.load(sweep, overrides or [])
+        try:
+            verdicts = verify(loaded, on=on, ranks=ranks, profiles_file=profiles, note=print)
+        except RuntimeError as error:
+            _complain(f"hpc: {error}")
+            raise typer.Exit(1) from None
+        for verdict in verdicts:
+            word = "identical to the last bit" if verdict.identical else f"NOT the same: {verdict.difference}"
+            print(f"{verdict.what}: {word}")
+        if not all(verdict.identical for verdict in verdicts):
+            _complain(
+                "What a trial draws outside of Keras' seeds (numpy, random, tf.random) is not in a "
+                "checkpoint; docs/clusters.md says what is."
+            )
+            raise typer.Exit(1)
+
+
 def _carry_out(start: Callable[[Any], Outcome]) -> None:
     from hpc.progress import first_line, leaderboard_table, point, view
     from results import leaderboard, render

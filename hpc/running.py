@@ -307,8 +307,6 @@ class _Runner:
         undone, lost = [], None
         for task in job.worker.tasks:
             attempt = by_index[task.index].attempts.get(task.attempt)
-            if attempt is None and self._rehearse:
-                continue
             if attempt is None:
                 undone.append(task)
             elif attempt.state == "running":

@@ -113,6 +113,8 @@ class _Supervisor:
             hows = self._left(label)
             if "stopped" in hows:
                 self._tell_of_lost(run, "another group of ranks was stopped", stopped=True)
+                if self._launch.rehearse:
+                    continue
                 self._requeue()
                 return 0
             if code == 0:
@@ -195,7 +197,7 @@ class _Supervisor:
         if not re.search(r"MPI|PMI|could not join", words):
             return False
         self._backend = "gloo"
-        self._record("note", text=f"MPI did not work, so the ranks meet by Gloo: {_last_error(words)}")
+        self._record("note", text=f"MPI did not work, so the ranks meet by Gloo: {_complaint(words)}")
         return True
 
     def _left(self, label: str) -> list[str]:
@@ -339,6 +341,12 @@ def _last_error(text: str) -> str:
     """The last line of a log that names an error, without its traceback."""
     lines = [line for line in text.splitlines() if re.match(r"[\w.]*(?:Error|Exception)\b.*:", line)]
     return lines[-1] if lines else ""
+
+
+def _complaint(text: str) -> str:
+    """What a log or srun complains of, in one line."""
+    lines = [line for line in text.splitlines() if "rror:" in line]
+    return _last_error(text) or (lines[0] if lines else "no reason was given")
 
 
 def _output(command: Sequence[str]) -> str:
