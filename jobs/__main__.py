@@ -11,12 +11,16 @@ def main(arguments: list[str]) -> int:
 
     Args:
         arguments: ``job``, the folder of the launch, the number of the array's first job; or
-            ``rank`` and the file of the step.
+            ``rank`` and the file of the step; or ``canary`` and what that takes.
     """
     if arguments[0] == "rank":
         from jobs.step import rank
 
         return rank(Path(arguments[1]))
+    if arguments[0] == "canary":
+        from jobs.canary import main as canary
+
+        return canary(arguments[1:])
     from jobs.supervisor import supervise
 
     return supervise(Path(arguments[1]), int(arguments[2]))

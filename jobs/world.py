@@ -113,7 +113,8 @@ class World:
         meeting = self._meet()
         everyone = meeting.gather(LOAD_SECONDS)
         nodes = [one.node for one in everyone]
-        name, address = interface(self.rank, everyone, os.environ.get("HPC_INTERFACE", ""))
+        wish = os.environ.get("HPC_INTERFACE", "")
+        name, address = interface(self.rank, everyone, wish)
         mine = [rank for rank, node in enumerate(nodes) if node == nodes[self.rank]]
         different = list(dict.fromkeys(nodes))
         os.environ.update(
@@ -132,7 +133,8 @@ class World:
         if self.rank:
             self._init_at(hvd, *meeting.address(LOAD_SECONDS))
             return
-        with rendezvous(nodes, address) as port:
+        clients = [interface(rank, everyone, wish)[1] for rank in range(self.size)]
+        with rendezvous(nodes, address, clients) as port:
             meeting.publish(address, port)
             self._init_at(hvd, address, port)
         meeting.close()

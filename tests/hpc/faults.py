@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jobs.place import find_place
+
 
 def build(input_shape: tuple[int, ...], num_classes: int, fault: str = "none", log: str = "") -> Any:
     """A softmax regression, unless ``fault`` says otherwise.
@@ -16,7 +18,8 @@ def build(input_shape: tuple[int, ...], num_classes: int, fault: str = "none", l
     """
     import keras
 
-    rank = int(os.environ.get("SUBMITIT_LOCAL_GLOBALID", "0"))
+    rank = find_place(os.environ).rank if "HPC_BACKEND" in os.environ else 0
+    rank = int(os.environ.get("SUBMITIT_LOCAL_GLOBALID", rank))
     if log and rank == 0:
         with Path(log).open("a") as file:
             file.write(f"{fault}\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import socket
 import threading
 import urllib.request
@@ -15,7 +17,7 @@ from jobs.device import choose_gpu, local_gpus
 from jobs.horovod import RanksUnavailableError
 from jobs.meeting import Meeting, Presence, WorldError, interface
 from jobs.place import Place, find_place
-from jobs.rendezvous import rendezvous
+from jobs.rendezvous import _is_mine, rendezvous
 from jobs.world import World
 
 SUBMITIT = {
@@ -148,6 +150,44 @@ def test_the_rendezvous_listens_on_its_address_only_and_only_for_its_block() -> 
             socket.create_connection((other, port), timeout=5)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address, port), timeout=5)
+
+
+def test_the_rendezvous_takes_a_value_once_and_whole_and_hears_nobody_else() -> None:
+    def put(path: str, value: bytes, length: int | None = None) -> int:
+        request = http.client.HTTPConnection(address, port, timeout=5)
+        request.putrequest("PUT", path)
+        request.putheader("Content-Length", str(len(value) if length is None else length))
+        request.endheaders(value)
+        if length is not None and length != len(value):
+            request.close()
+            return 0
+        status = request.getresponse().status
+        request.close()
+        return status
+
+    address = "127.0.0.1"
+    with rendezvous(["n", "n"], address) as port:
+        assert put("/global/0", b"half", length=9999) == 0
+        assert put("/global/0", b"whole") == 200
+        assert put("/global/0", b"other") == 409
+        assert put("/global", b"no key") == 400
+        with urllib.request.urlopen(f"http://{address}:{port}/global/0", timeout=5) as answer:
+            assert answer.read() == b"whole"
+    with (
+        rendezvous(["n", "n"], "127.0.0.2", ["127.0.0.3"]) as port,
+        pytest.raises(urllib.error.HTTPError, match="403"),
+    ):
+        # from 127.0.0.1, which is no host of the job
+        urllib.request.urlopen(f"http://127.0.0.2:{port}/global/0", timeout=5)
+
+
+def test_connections_are_told_apart_by_their_user(tmp_path: Path) -> None:
+    table = tmp_path / "tcp"
+    line = "  0: 0100007F:{port:04X} 0100007F:1F90 01 00000000:00000000 00:00000000 00000000 {user} 0 1\n"
+    table.write_text("head\n" + line.format(port=5000, user=os.getuid()) + line.format(port=5001, user=4242))
+    assert _is_mine(5000, table)
+    assert not _is_mine(5001, table)
+    assert _is_mine(5000, tmp_path / "no such table")
 
 
 def there(rank: int, node: str = "n1", host: str = "h1", main: str = "", **addresses: str) -> Presence:

@@ -1,0 +1,276 @@
+"""What the job of ``hpc doctor`` does: it looks around on a node, and lets the ranks meet once."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jobs import device
+from jobs.launch import Launch
+from jobs.meeting import Meeting, join_seconds, presence
+from jobs.place import find_place
+from jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
+from results import write_text
+
+CLOCK = "clock"
+"""The file in which the login node writes its time again and again."""
+REPORT = "report.json"
+PACKAGES = ("hpc-sweeps", "tensorflow", "keras", "numpy", "horovod", "mpi4py")
+JOB_MIN = 5
+"""The time limit of the job, in minutes."""
+MEET_SECONDS = 260.0
+"""How long all tries of the ranks to meet may take together, so that the job can tell of them."""
+LOST = 66
+"""The exit code of a job that does not see its folder: it can't say more."""
+
+
+def main(arguments: list[str]) -> int:
+    """Be the job, or one of its ranks.
+
+    Args:
+        arguments: ``job`` and its folder; or ``rank`` and the file of the step.
+    """
+    # Before a time limit SLURM signals steps; here nothing is to be saved.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    path = Path(arguments[1])
+    return rank(path) if arguments[0] == "rank" else job(path)
+
+
+def job(folder: Path) -> int:
+    """Write what there is to see on this node, then let the ranks meet in every way there is.
+
+    Args:
+        folder: of the launch. The report in it is written anew after every step, so that a job
+            that is killed has told of all before.
+    """
+    try:
+        launch = Launch.read(folder)
+    except OSError as error:
+        print(f"{error}: this node does not see the folder that the job was submitted in.", file=sys.stderr)
+        return LOST
+    report = {**look(folder, os.environ), "tries": [], "done": False}
+    _write(folder, report)
+    vendor, plugins = mpi_vendor(), offered()
+    report |= {"mpi_vendor": vendor, "mpi_offered": plugins}
+    ways = ways_to_meet(launch, plugins, vendor)
+    _write(folder, report)
+    end = time.monotonic() + MEET_SECONDS
+    for number, (backend, mpi) in enumerate(ways):
+        limit = (end - time.monotonic()) / (len(ways) - number)
+        report["tries"].append(_try(folder, launch, backend, mpi, limit))
+        _write(folder, report)
+    report["done"] = True
+    _write(folder, report)
+    return 0
+
+
+def look(folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
+    """What there is to see on this machine, without loading anything large.
+
+    Args:
+        folder: whose file system is asked for its free space.
+        env: ``os.environ``.
+    """
+    host = socket.gethostname()
+    return {
+        "node": env.get("SLURMD_NODENAME", host),
+        "host": host,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "packages": versions(),
+        "cpus": device.available_cpus(),
+        "cuda_visible_devices": env.get("CUDA_VISIBLE_DEVICES"),
+        "job_gpus": env.get("SLURM_JOB_GPUS"),
+        "devices": sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")),
+        **space(folder),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """The packages that training stands on, and None for those that are missing."""
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def space(folder: Path) -> dict[str, int | None]:
+    """Bytes and inodes that a user may yet take of a file system; None where it does not say."""
+    facts = os.statvfs(folder)
+    return {
+        "free_bytes": facts.f_bavail * facts.f_frsize,
+        "free_inodes": facts.f_favail if facts.f_files else None,
+    }
+
+
+def ways_to_meet(launch: Launch, plugins: list[str], vendor: str) -> list[tuple[str, str]]:
+    """Backends to try, each with the value of ``srun --mpi``.
+
+    Gloo comes first: an MPI that is not the one which starts the ranks may hang.
+
+    Args:
+        launch: of the job.
+        plugins: that srun offers.
+        vendor: of the MPI that mpi4py loads, or empty.
+    """
+    if launch.ranks == 1:
+        return [("none", "none")]
+    ways = [("gloo", "none")]
+    if launch.backend != "gloo":
+        chosen = choose_backend(launch.backend, launch.mpi, plugins, vendor)
+        if chosen[0] == "mpi":
+            ways.append(chosen)
+    return ways
+
+
+def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: float) -> dict[str, Any]:
+    """Start the ranks as the supervisor does, and collect what they tell."""
+    here = Job.of(os.environ)
+    step = folder / f"step-{backend}.json"
+    write_text(step, json.dumps({"folder": str(folder), "label": backend, "threads": launch.threads}))
+    name = f"{here.job_id}_{backend}"
+    command = srun(launch, name, mpi, step)
+    command[-2:] = ["canary", "rank", str(step)]  # instead of a worker's rank
+    print(f"{' '.join(command)}  # {backend}", flush=True)
+    env = {
+        **os.environ,
+        "HPC_BACKEND": backend,
+        "HPC_GROUPS": str(launch.groups),
+        "HPC_INTERFACE": launch.interface,
+    }
+    start = time.monotonic()
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
+    said, in_time = _said_until(process, limit_seconds)
+    ranks = _told(folder, backend, launch.ranks if process.returncode == 0 else 0)
+    error = next((one["error"] for one in ranks if one["error"]), "")
+    if not in_time:
+        error = error or f"the ranks did not end within {limit_seconds:.0f} seconds"
+    elif process.returncode or len(ranks) < launch.ranks:
+        error = error or _words(said) or f"srun ended with exit code {process.returncode}"
+    logs = sorted(Path.cwd().glob(f"{name}_*_log.out")) if error else []
+    return {
+        "backend": backend,
+        "mpi": mpi,
+        "seconds": round(time.monotonic() - start, 1),
+        "ranks": ranks,
+        "error": error,
+        "log": "\n".join([said[-2000:], *(_tail(path) for path in logs[:2])]).strip() if error else "",
+    }
+
+
+def _told(folder: Path, label: str, wanted: int) -> list[dict[str, Any]]:
+    """What the ranks have written; waits some seconds for those that are wanted."""
+    for _ in range(50):
+        paths = sorted(folder.glob(f"rank-{label}-*.json"))
+        if len(paths) >= wanted:
+            break
+        (folder / ".again").touch()  # an NFS client shows an old listing unless it changes the folder
+        (folder / ".again").unlink()
+        time.sleep(0.2)
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def _said_until(process: subprocess.Popen[str], limit_seconds: float) -> tuple[str, bool]:
+    """What a process says on stderr, and whether it has ended by itself."""
+    try:
+        return process.communicate(timeout=limit_seconds)[1], True
+    except subprocess.TimeoutExpired:
+        process.terminate()  # srun ends its step
+    try:
+        return process.communicate(timeout=15)[1], False
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[1], False
+
+
+def _words(said: str) -> str:
+    lines = [line for line in said.splitlines() if "rror" in line]
+    return lines[0] if lines else ""
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    return "\n".join([f"{path.name}:", *path.read_text(errors="replace").splitlines()[-lines:]])
+
+
+def rank(path: Path) -> int:
+    """Meet the others, add up ones, and write what came of it.
+
+    Args:
+        path: of the step's file: ``folder``, ``label`` and ``threads``.
+    """
+    from jobs.world import World
+
+    step = json.loads(path.read_text())
+    folder, label = Path(step["folder"]), str(step["label"])
+    place = find_place(os.environ)
+    me = presence(place.rank, os.environ)
+    number = place.group * place.size + place.rank
+    facts: dict[str, Any] = {"rank": number, "node": me.node, "size": place.size, "clock": _clock(folder)}
+    facts |= {"sum": None, "gpu": None, "gpus": None, "seconds_load": None, "seconds_join": None, "error": ""}
+    target = folder / f"rank-{label}-{number:05}.json"
+    threads = step["threads"] or device.granted_cpus(os.environ, place.local_size)
+    device.prepare(os.environ, threads)
+    try:
+        if place.size > 1:
+            # In the order of World, which can't be asked how long each part has taken.
+            Meeting(folder / f".before-{label}-{place.group}", me, place.size).gather(
+                join_seconds(os.environ)
+            )
+            from jobs import horovod
+
+            start = time.monotonic()
+            horovod.load()
+            facts["seconds_load"] = round(time.monotonic() - start, 1)
+        start = time.monotonic()
+        world = World(place, folder, label)
+        if place.size > 1:
+            facts["seconds_join"] = round(time.monotonic() - start, 1)
+        facts["gpu"] = device.start(threads, place.local_rank, 0, place.local_size)
+        if place.size == 1:
+            facts["seconds_load"] = round(time.monotonic() - start, 1)
+        facts["gpus"] = _gpus()
+        facts["sum"] = world.add([1])[0]
+        facts["clock"] = _clock(folder)
+        write_text(target, json.dumps(facts))
+        world.leave()
+    except Exception as error:
+        facts["error"] = f"{type(error).__name__}: {error}"
+        write_text(target, json.dumps(facts))
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # MPI and Horovod would wait for the other ranks
+    return 0
+
+
+def _gpus() -> int:
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def _clock(folder: Path) -> dict[str, float | None]:
+    """What the login node's clock has told, and this one's when that was read."""
+    try:
+        told = float((folder / CLOCK).read_text())
+    except (OSError, ValueError):
+        told = None
+    return {"told": told, "read": time.time()}
+
+
+def _write(folder: Path, report: dict[str, Any]) -> None:
+    report["clock"] = _clock(folder)
+    write_text(folder / REPORT, json.dumps(report))
