@@ -74,7 +74,19 @@ def arrays(name: str, sizes: Mapping[float, int], workers: int, max_array_size: 
     return found
 
 
-def script(profile: Profile, array: Array, folder: Path) -> str:
+def max_array_size(config: Mapping[str, str]) -> int:
+    """How many jobs an array may have.
+
+    Args:
+        config: as ``scontrol show config`` has it.
+    """
+    text = config.get("MaxArraySize", "")
+    size = max(1, int(text)) if text.isdigit() else DEFAULT_MAX_ARRAY_SIZE
+    tasks = re.search(r"max_array_tasks=(\d+)", config.get("SchedulerParameters", ""))
+    return min(size, int(tasks.group(1))) if tasks else size
+
+
+def script(profile: Profile, array: Array, folder: Path, verb: str = "job") -> str:
     """The batch script of an array, as submitit renders it.
 
     It holds no path in an option: sbatch is called in the folder of the launch, and logs are
@@ -84,6 +96,7 @@ def script(profile: Profile, array: Array, folder: Path) -> str:
         profile: of its jobs.
         array: to render.
         folder: of the launch.
+        verb: what ``python -m jobs`` is to do.
     """
     from submitit.slurm.slurm import _convert_mem, _make_sbatch_string
 
@@ -92,7 +105,15 @@ def script(profile: Profile, array: Array, folder: Path) -> str:
         "requeue" if profile.requeues else "no-requeue": True,
         **{name.replace("_", "-"): value for name, value in profile.sbatch.items() if value is not False},
     }
-    command = [*python(profile).split(), "-u", "-m", "jobs", "job", str(folder.resolve()), str(array.first)]
+    command = [
+        *python(profile).split(),
+        "-u",
+        "-m",
+        "jobs",
+        *verb.split(),
+        str(folder.resolve()),
+        str(array.first),
+    ]
     return str(
         _make_sbatch_string(
             # exec: signals reach Python, not a shell that would die of them.

@@ -327,6 +327,37 @@ def verify_resume(
             raise typer.Exit(1)
 
 
+@app.command(epilog="Example: hpc doctor --on slurm")
+def doctor(
+    on: On = "local",
+    profiles: Profiles = None,
+    folder: Annotated[Path, typer.Option("--dir", metavar="FOLDER", help="Where runs would be made.")] = Path(
+        "runs"
+    ),
+    canary: Annotated[
+        bool, typer.Option("--canary/--no-canary", help="Let ranks meet: on SLURM, in one short job.")
+    ] = True,
+    wait_min: Annotated[
+        float, typer.Option("--wait", metavar="MIN", min=0, help="How long that job may take to start.")
+    ] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Check this machine or a cluster for what a profile asks of it, and say what to change."""
+    with _errors():
+        from hpc.doctor import examine
+        from hpc.findings import lines
+        from hpc.profile import find
+
+        findings = examine(
+            find(on, given=profiles), folder, canary=canary, wait_min=wait_min, note=_complain,
+            tell=lambda finding: None if as_json else print(lines(finding), flush=True),
+        )  # fmt: skip
+        if as_json:
+            print(json.dumps([vars(finding) for finding in findings], indent=2))
+        if any(finding.level == "problem" for finding in findings):
+            raise typer.Exit(1)
+
+
 def _carry_out(start: Callable[[Any], Outcome]) -> None:
     from hpc.progress import first_line, leaderboard_table, point, view
     from results import leaderboard, render

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from hpc import leftovers
 from hpc import profile as profiles
+from hpc.interrupting import deaf, interruptible
 from hpc.local import LocalJob, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
@@ -238,7 +238,7 @@ class _Runner:
         )  # fmt: skip
         error, interrupted = "", False
         try:
-            with _interruptible():
+            with interruptible():
                 if self._resources.cluster == "local":
                     error = self._watch(todo)
                 else:
@@ -272,7 +272,7 @@ class _Runner:
                     except _WorkerError as error:
                         errors[str(error)] = None
         except BaseException:
-            with _deaf():
+            with deaf():
                 for job in jobs:
                     job.stop(2.0)
                     self._records.append("ended", job=job.job_id, how="stopped")
@@ -411,35 +411,3 @@ def _communicator() -> Any:
     from mpi4py import MPI
 
     return MPI.COMM_WORLD
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal interrupt as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """No second Ctrl-C gets in the way of stopping in order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

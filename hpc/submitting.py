@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpc import batch, leftovers, settling
 from hpc import profile as profiles
 from hpc.batch import Array
+from hpc.known import known
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Profile, Resources
@@ -115,7 +117,7 @@ def plan(
     profile = slurm_profile(named, workers=workers, ranks=ranks)
     sweep = _checked(sweep, profile)
     try:
-        size = max_array_size((slurm or Slurm()).config())
+        size = batch.max_array_size((slurm or Slurm()).config())
     except SchedulerError:  # a laptop may ask, too
         size = batch.DEFAULT_MAX_ARRAY_SIZE
     return sweep, _planned(named, profile, list(range(len(sweep.trials))), {}, size, sweep.name, "000000")
@@ -221,14 +223,14 @@ def submit_with(
     sweep = _checked(sweep, profile)
     resources = profiles.resources(profile)
     code = code_digest(sweep)
-    size = max_array_size(_patiently(slurm.config, note))
+    config = _patiently(slurm.config, note)
     claim_unless_run(folder)
     with lock(folder, lease_seconds=LEASE_SECONDS):
         sweep, run = open_run(folder, sweep, resources, code)
         records = Records(run.records / "run.jsonl")
         try:
             submitter = _Submitter(run, records, slurm, note)
-            return submitter.submit(sweep, named, profile, resources, code, size, rehearse)
+            return submitter.submit(sweep, named, profile, resources, code, config, rehearse)
         finally:
             records.close()
 
@@ -249,7 +251,7 @@ class _Submitter:
         profile: Profile,
         resources: Resources,
         code: str,
-        max_size: int,
+        config: Mapping[str, str],
         rehearse: str,
     ) -> Submission:
         run = self._run
@@ -270,9 +272,14 @@ class _Submitter:
         number = _next_launch(run)
         free = max(1, resources.workers - alive)
         profile = profile.model_copy(update={"workers": free})
-        planned = _planned(named, profile, todo, memory, max_size, run.name, secrets.token_hex(3))
+        size = batch.max_array_size(config)
+        planned = _planned(named, profile, todo, memory, size, run.name, secrets.token_hex(3))
+        facts = _of_the_last_checkup(config, named)
+        _keep_to(facts, len(planned.jobs), named)
         folder = run.jobs_folder.resolve() / str(number)
-        batch.launch(profile, number, planned.jobs, rehearse).write(folder)
+        # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
+        backend = "gloo" if facts.get("backend") == "gloo" else ""
+        batch.launch(profile, number, planned.jobs, rehearse, backend).write(folder)
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(sweep.folder),
             profile=profile.model_dump(mode="json"), workers=resources.workers, ranks=resources.ranks,
@@ -336,12 +343,6 @@ def slurm_profile(named: Named, *, workers: int | None, ranks: int | None) -> Pr
     return profiles.with_options(named.profile, workers=workers, ranks=ranks)
 
 
-def max_array_size(config: Mapping[str, str]) -> int:
-    """What ``scontrol show config`` says of it."""
-    text = config.get("MaxArraySize", "")
-    return max(1, int(text)) if text.isdigit() else batch.DEFAULT_MAX_ARRAY_SIZE
-
-
 def covered_trials(run: Run) -> set[int]:
     """Indices of trials that belong to a job which may yet come to them."""
     covered: set[int] = set()
@@ -354,6 +355,22 @@ def covered_trials(run: Run) -> set[int]:
             launches[number] = Launch.read(run.jobs_folder / str(number))
         covered.update(launches[number].jobs[job["number"]])
     return covered
+
+
+def _of_the_last_checkup(config: Mapping[str, str], named: Named) -> dict[str, Any]:
+    """What `hpc doctor` has found out about this very profile, if it was asked."""
+    facts = known(config.get("ClusterName", "cluster"), named.name)
+    return facts if facts.get("entries") == named.profile.model_dump(mode="json") else {}
+
+
+def _keep_to(facts: Mapping[str, Any], jobs: int, named: Named) -> None:
+    most = facts.get("max_submit")
+    if most is not None and jobs > most:
+        raise SweepError(
+            f"{jobs} jobs are more than the {most} that you may have in the queue at once (hpc doctor --on "
+            f"{named.name}). Raise trials_per_job in the profile, or leave it out: then there are as many "
+            "jobs as workers."
+        )
 
 
 def _checked(sweep: Sweep, profile: Profile) -> Sweep:
