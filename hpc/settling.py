@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.scheduler import REASONS, Answers, JobState, Slurm
-from results import Records, Run
+from results import Attempt, Records, Run
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
     (re.compile(r"DUE TO NODE FAILURE|Node failure", re.IGNORECASE), "NODE_FAIL"),
-    (re.compile(r"oom[-_ ]kill|exceeded memory limit|Out Of Memory", re.IGNORECASE), "OUT_OF_MEMORY"),
+    (
+        re.compile(r"oom[-_ ]kill|exceeded (?:job |step )?memory limit|out of memory", re.IGNORECASE),
+        "OUT_OF_MEMORY",
+    ),
     (re.compile(r"DUE TO PREEMPTION", re.IGNORECASE), "PREEMPTED"),
     (re.compile(r"(?:JOB|STEP) \S+ ON \S+ CANCELLED AT"), "CANCELLED"),
 )
@@ -133,6 +136,10 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
     for name in news.never:
         records.append("dropped", name=name)
     run.refresh()
+    attempts: dict[str, list[tuple[str, int, Attempt]]] = {}
+    for trial in run.trials.values():
+        for number_, attempt in trial.attempts.items():
+            attempts.setdefault(attempt.job_id, []).append((trial.trial_id, number_, attempt))
     for job, state in news.ended.items():
         facts = run.jobs.get(job, {})
         if "ended" in facts:
@@ -140,13 +147,12 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         log = _log(run, job)
         how, reason, words = verdict(state, log, str(facts.get("error", "")))
         states = ("running", "waiting") if how == "CANCELLED" else ("running",)
-        for trial in run.trials.values():
-            for number_, attempt in trial.attempts.items():
-                if attempt.job_id == job and attempt.state in states:
-                    records.append(
-                        "failed", trial=trial.trial_id, attempt=number_, reason=reason, error=words,
-                        seconds=attempt.seconds,
-                    )  # fmt: skip
+        for name, number_, attempt in attempts.get(job, []):
+            if attempt.state in states:
+                records.append(
+                    "failed", trial=name, attempt=number_, reason=reason, error=words,
+                    seconds=attempt.seconds,
+                )  # fmt: skip
         records.append("ended", job=job, how=how, why="" if how == "COMPLETED" else words)
     run.refresh()
     return said

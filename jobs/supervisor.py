@@ -23,7 +23,7 @@ from jobs.step import Step
 from results import Records, Run, TrialState
 from results.records import parse
 
-OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded memory limit", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)
 NODE_FAILURE = re.compile(r"node failure|nodes? .* (?:not responding|down)", re.IGNORECASE)
 
 
@@ -93,6 +93,7 @@ class _Supervisor:
         self._trials = launch.jobs[number]
         self._number = number
         self._backend = ""
+        self._sizes: dict[Path, int] = {}
 
     def carry_out(self) -> int:
         self._record(
@@ -119,7 +120,8 @@ class _Supervisor:
                 return 0
             if code == 0:
                 continue
-            self._tell_of_lost(run, self._why(code, said), reason=_reason(said))
+            time.sleep(1)  # slurmstepd may have a word yet
+            self._tell_of_lost(run, self._why(code, said), reason=_reason(said + self._new_in_logs()))
             if self._attempts(run) == before and not self._try_another_backend(said):
                 self._record("unfit", job=self._job.job_id, error=self._why(code, said))
                 return 1
@@ -169,6 +171,7 @@ class _Supervisor:
             "HPC_INTERFACE": launch.interface,
         }
         print(f"{' '.join(command)}  # {backend}", flush=True)
+        self._sizes = {path: path.stat().st_size for path in self._logs()}
         try:
             process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
             said: list[str] = []
@@ -232,11 +235,24 @@ class _Supervisor:
         words = error or (lines[0] if lines else f"srun ended with exit code {code}")
         return "\n".join([words, *lines[:10], tail])
 
+    def _logs(self) -> list[Path]:
+        return sorted(self._folder.glob(f"{self._job.job_id}_*log.out"))
+
+    def _new_in_logs(self) -> str:
+        """What has been written into the job's logs, its own included, since the step began."""
+        return "\n".join(self._new_in(path) for path in self._logs())
+
+    def _new_in(self, path: Path) -> str:
+        with path.open("rb") as file:
+            file.seek(self._sizes.get(path, 0))
+            return file.read().decode(errors="replace")
+
     def _log_tail(self, lines: int = 25) -> str:
-        """The ends of the ranks' logs: of those that tell an error, if some do."""
-        texts = {}
-        for path in sorted(self._folder.glob(f"{self._job.job_id}_[0-9]*_log.out")):
-            texts[path] = "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        """The new ends of the ranks' logs: of those that tell an error, if some do."""
+        ranks = [
+            p for p in self._logs() if re.search(r"_\d+_log.out$", p.name.removeprefix(self._job.job_id))
+        ]
+        texts = {p: "\n".join(self._new_in(p).splitlines()[-lines:]) for p in ranks}
         telling = {path: text for path, text in texts.items() if "Error" in text} or texts
         return "\n".join(f"{path.name}:\n{text}" for path, text in list(telling.items())[:2])
 

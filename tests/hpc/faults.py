@@ -27,6 +27,10 @@ def build(input_shape: tuple[int, ...], num_classes: int, fault: str = "none", l
         raise RuntimeError("this model can't be built")
     if fault == "killed" or (fault == "killed on rank 1" and rank == 1):
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "hungry":
+        ballast = b"x" * 1_500_000_000
+        time.sleep(5)  # those who watch memory look at it every few seconds
+        del ballast
     if fault == "raises on rank 1" and rank == 1:
         raise RuntimeError("only here")
     if fault == "memory":

@@ -99,13 +99,15 @@ class Site:
     def __init__(self, cluster: Cluster | Existing, folder: Path) -> None:
         self.cluster = cluster
         self.folder = folder
+        self.path = ""
         folder.mkdir(parents=True, exist_ok=True)
         self.profiles(PROFILES)
 
     @property
     def env(self) -> dict[str, str]:
         """For commands."""
-        return {**environment(), **self.cluster.environment}
+        env = {**environment(), **self.cluster.environment}
+        return {**env, "PATH": f"{self.path}{os.pathsep}{env['PATH']}"} if self.path else env
 
     def profiles(self, text: str) -> None:
         """Write the user's profiles."""

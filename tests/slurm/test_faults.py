@@ -127,6 +127,19 @@ def test_a_time_limit_that_comes_without_notice_is_a_timeout(site: Site) -> None
     assert "hpc resume r" in site.hpc("status", "r")
 
 
+def test_a_trial_that_runs_out_of_memory_gets_more_when_it_is_tried_again(site: Site) -> None:
+    site.profiles(
+        "small: {cluster: slurm, workers: 1, cpus_per_rank: 1, time_min: 10, mem_gb: 1.5, more_memory: 2.5}\n"
+    )
+    path = site.sweep(["hungry", "none"])
+    site.hpc("submit", path, "--on", "small", "--dir", "r")
+    assert site.settle() == {"hungry": "out-of-memory", "none": "finished"}, site.logs()
+    site.hpc("resume", "r")
+    scripts = [path.read_text() for path in sorted((site.folder / "r" / "jobs").glob("*/*.sh"))]
+    assert ["--mem=1536MB" in scripts[0], "--mem=3840MB" in scripts[1]] == [True, True]
+    assert site.settle() == {"hungry": "finished", "none": "finished"}, site.logs()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of four megabytes."""
@@ -209,8 +222,8 @@ def test_the_login_process_killed_at_any_time_of_a_submission(site: Site) -> Non
         waiting = [job for job in run.jobs.values() if "ended" not in job]
         assert sorted(job["number"] for job in waiting) == [0, 1], name  # each trial with one job
     for name in names[::8]:
-        for number in site.arrays(name):
-            site.cluster.run("scontrol", "release", number)
+        for array in site.arrays(name):
+            site.cluster.run("scontrol", "release", array)
         assert set(site.settle(name).values()) == {"finished"}, name
         assert [max(trial.attempts) for trial in site.run(name).trials.values()] == [1, 1]
     for name in names:
