@@ -1,6 +1,6 @@
 """How long `hpc submit` and `hpc status` take on a real SLURM, whole process, Python's start included.
 
-    uv run python benchmarks/submitting.py --trials 2500 --repeats 5
+    uv run python -m benchmarks.submitting --trials 2500 --repeats 5
 
 It boots a SLURM of its own (Debian's packages, as root), as the tests do, and submits held jobs. Each
 command's time is given beside that of `sbatch --wrap true` and of `squeue`, taken in turn.

@@ -11,9 +11,9 @@ from hpc.lock import lock
 from hpc.profile import Named
 from hpc.running import Outcome, View
 from hpc.scheduler import Slurm
-from hpc.submitting import LEASE_SECONDS, Submission, covered_trials, submit_with
+from hpc.submitting import LEASE_SECONDS, Submission, submit_with
 from hpc.watching import Pause
-from results import Records, Run
+from results import Records, Run, RunError
 from sweeps import Sweep
 
 
@@ -91,10 +91,14 @@ def _watch(
                 view.note(f"SLURM does not answer: {news.problem} Waiting.")
             problem = news.problem
             if not problem and (news.ended or news.orphans or news.never):
-                with lock(run.folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
-                    records = Records(run.records / "run.jsonl")
-                    settling.settle(run, news, records)
-                    records.close()
+                try:
+                    with lock(run.folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
+                        run.refresh()
+                        records = Records(run.records / "run.jsonl")
+                        settling.settle(run, news, records)
+                        records.close()
+                except RunError as error:  # another command is at it, and does the same
+                    view.note(str(error))
                 view.update(run)
             if not problem and not settling.open_arrays(run):
                 break
@@ -103,7 +107,6 @@ def _watch(
     finally:
         view.end()
     unfit = {job["error"] for name, job in run.jobs.items() if "error" in job and _is_of(name, submission)}
-    assert not covered_trials(run)
     return "\n".join(f"A job could not work: {str(error).splitlines()[0]}" for error in sorted(unfit))
 
 

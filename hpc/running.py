@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpc import leftovers
+from hpc import leftovers, settling
 from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
 from hpc.local import LocalJob, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
+from hpc.scheduler import Slurm
 from jobs import device
 from jobs.check import check, code_digest
 from jobs.place import Place, find_place
@@ -205,7 +206,7 @@ class _Runner:
     def carry_out(self) -> Outcome:
         """Do what is left to do, with the folder to oneself."""
         claim_unless_run(self._folder)
-        with lock(self._folder):
+        with lock(self._folder, wait_seconds=30):
             self._sweep, self._run = open_run(self._folder, self._sweep, self._resources, self._code)
             self._records = Records(self._run.records / "run.jsonl")
             try:
@@ -217,6 +218,7 @@ class _Runner:
         workers = leftovers.living_workers(self._run)
         if workers:
             self._view.note(f"Stopping {len(workers)} workers that an earlier command left behind.")
+        settling.settle_or_refuse(self._run, self._records, Slurm())
         leftovers.clear(self._run, self._records, "the command that watched its worker was killed")
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._code))}

@@ -145,8 +145,9 @@ class Slurm:
         answers = Answers()
         if not self.has_accounting:
             return answers
-        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 60))
-        command = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates",
+        # A day more costs nothing, names are unique, and clocks may differ.
+        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 86400))
+        command = ["sacct", "--noheader", "--parsable2", "--allocations",
                    f"--name={','.join(sorted(names))}", f"--starttime={start}",
                    "--format=JobID,JobName,State,ExitCode,NodeList"]  # fmt: skip
         try:

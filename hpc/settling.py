@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.scheduler import REASONS, Answers, JobState, Slurm
-from results import Attempt, Records, Run
+from results import Attempt, Records, Run, RunError
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -116,6 +116,26 @@ def _open_jobs(run: Run, arrays: dict[str, dict[str, Any]]) -> Iterator[str]:
 def _jobs_of(orphans: dict[str, str], arrays: dict[str, dict[str, Any]]) -> Iterator[str]:
     for name, number in orphans.items():
         yield from (f"{number}_{index}" for index in range(arrays[name]["size"]))
+
+
+def settle_or_refuse(run: Run, records: Records, slurm: Slurm) -> None:
+    """Make sure that no job of SLURM is at a run that is about to be carried out here.
+
+    Raises:
+        RunError: some are, or it can't be known.
+    """
+    if not open_arrays(run):
+        return
+    news = ask(run, slurm)
+    if not news.problem:
+        settle(run, news, records)
+    jobs = [str(array.get("job", name)) for name, array in open_arrays(run).items()]
+    if jobs:
+        why = f" (SLURM can't be asked: {news.problem})" if news.problem else ""
+        raise RunError(
+            f"{run.folder} has jobs of SLURM that are not over: {', '.join(jobs)}{why}. Wait for them, or "
+            f"stop them with `hpc cancel {run.folder}`; then it can be carried out here."
+        )
 
 
 def settle(run: Run, news: News, records: Records) -> list[str]:

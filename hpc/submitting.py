@@ -225,7 +225,7 @@ def submit_with(
     code = code_digest(sweep)
     config = _patiently(slurm.config, note)
     claim_unless_run(folder)
-    with lock(folder, lease_seconds=LEASE_SECONDS):
+    with lock(folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
         sweep, run = open_run(folder, sweep, resources, code)
         records = Records(run.records / "run.jsonl")
         try:
@@ -303,9 +303,14 @@ class _Submitter:
             try:
                 job = self._submit_once(script, options, array.name)
             except SchedulerError as error:
-                if not isinstance(error, UnreachableError):  # else it may be in the queue yet
-                    self._records.append("dropped", name=array.name)
-                raise
+                if isinstance(error, UnreachableError):  # it may be in the queue yet
+                    raise
+                self._records.append("dropped", name=array.name)
+                before = f" Submitted before that: {', '.join(job_ids)}." if job_ids else ""
+                raise SchedulerError(
+                    f"{error}{before} Mend the profile {planned.name} (`hpc doctor --on {planned.name}` says "
+                    "more) and type the same command again."
+                ) from None
             self._records.append("array", name=array.name, job=job)
             job_ids.append(job)
         return job_ids

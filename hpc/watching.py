@@ -55,7 +55,8 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         trial = at_work.get(name)
         known = scheduler.news.jobs.get(name)
         if "array" in job:
-            state = job.get("ended") or (known.state if known else "UNKNOWN")
+            told = ("RUNNING" if "began" in job else "PENDING") if scheduler.news.problem else "UNKNOWN"
+            state = job.get("ended") or (known.state if known else told)
         else:
             state = job.get("ended") or ("running" if _alive(job) else "lost")
         at = trial if trial and state in AT_WORK else None

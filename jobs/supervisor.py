@@ -96,11 +96,15 @@ class _Supervisor:
         self._sizes: dict[Path, int] = {}
 
     def carry_out(self) -> int:
+        run = Run(self._run_folder)
+        if run.arrays.get(os.environ.get("SLURM_JOB_NAME", ""), {}).get("dropped"):
+            print("This submission was given up; its trials are with another job.", file=sys.stderr)
+            return 0
         self._record(
             "began", job=self._job.job_id, launch=self._launch.number, number=self._number,
             name=os.environ.get("SLURM_JOB_NAME", ""), restart=self._job.restart, node=self._job.node,
         )  # fmt: skip
-        run = Run(self._run_folder)
+        run.refresh()
         self._tell_of_lost(run, "the job was started anew by SLURM", stopped=True)
         for number in range(1, 10_000):
             run.refresh()

@@ -23,6 +23,7 @@ class Records:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._is_torn = False
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")  # ends the line that an earlier writer was killed in
@@ -31,8 +32,12 @@ class Records:
         """Append one record of the kind ``record``, with the time."""
         entries = {"record": record, **finite(entries), "time": round(time.time(), 3)}
         data = json.dumps(entries, allow_nan=False).encode() + b"\n"
+        if self._is_torn:  # by a full disk, that has room again
+            data = b"\n" + data
+        self._is_torn = True
         while data:
             data = data[os.write(self._file, data) :]
+        self._is_torn = False
 
     def close(self) -> None:
         """Bring the file to the disk and close it."""

@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).parent.parent
 REQUIRED = "HPC_TESTS_REQUIRE"
 """Names what must not be missing, by commas, so that a skip becomes a failure; CI sets it to
-``mpi,mnist,slow``, where ``slow`` are the tests that take minutes."""
+``mpi,mnist,slow,slurm``, where ``slow`` are the tests that take minutes."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -34,7 +34,17 @@ def missing(what: str, message: str) -> None:
     """Skip a test for want of something, or fail where it must be there."""
     if what in os.environ.get(REQUIRED, "").split(","):
         pytest.fail(f"{message} ({REQUIRED} names {what})")
+    _missing[message] = _missing.get(message, 0) + 1
     pytest.skip(message)
+
+
+_missing: dict[str, int] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line each what was missing, and how many tests that has cost."""
+    for message, tests in _missing.items():
+        terminalreporter.write_line(f"{tests} tests skipped: {message}")
 
 
 @pytest.fixture

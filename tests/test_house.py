@@ -53,6 +53,8 @@ def test_imports_go_one_way(path: Path) -> None:
         (["table", "RUN", "--epochs", "--format", "csv"], {"jobs.worker", "models"}),
         (["list", "models"], set()),
         (["run", "SWEEP", "--dry-run"], set()),
+        (["submit", "SWEEP", "--dry-run"], {"jobs.worker"}),
+        (["list", "profiles"], {"pandas", "jobs.worker"}),
     ],
 )
 def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str], also_not: set[str]) -> None:
@@ -82,7 +84,7 @@ def test_the_rooms_export_what_they_promise() -> None:
     import results
     import sweeps
 
-    assert {"run", "resume", "status", "cancel"} <= set(hpc.__all__)
+    assert {"run", "submit", "resume", "status", "cancel"} <= set(hpc.__all__)
     for room in (hpc, models, results, sweeps):
         for name in room.__all__:
             assert getattr(room, name) is not None
