@@ -106,7 +106,7 @@ def script(profile: Profile, array: Array, folder: Path, verb: str = "job") -> s
         **{name.replace("_", "-"): value for name, value in profile.sbatch.items() if value is not False},
     }
     command = [
-        *python(profile).split(),
+        *shlex.split(python(profile)),
         "-u",
         "-m",
         "jobs",

@@ -60,6 +60,8 @@ def retries(run: Run, retry: object) -> list[str]:
     Submitting takes up whatever is unfinished, so that is done only if nothing else would be.
     """
     limits = dict(retry) if isinstance(retry, dict) else {}
+    if any(t.state in ("waiting", "running") for t in run.trials.values()):
+        return []
     failed = [t for t in run.trials.values() if t.state == "failed" and t.attempt.reason != "diverged"]
     found = []
     for trial in failed:
@@ -94,11 +96,13 @@ def _watch(
                 try:
                     with lock(run.folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
                         run.refresh()
+                        if news.never:  # sbatch may have been under way when squeue was asked
+                            news = settling.ask(run, slurm)
                         records = Records(run.records / "run.jsonl")
                         settling.settle(run, news, records)
                         records.close()
-                except RunError as error:  # another command is at it, and does the same
-                    view.note(str(error))
+                except RunError:
+                    pass  # another command is at it, `hpc cancel` say, for as long as jobs take to end
                 view.update(run)
             if not problem and not settling.open_arrays(run):
                 break

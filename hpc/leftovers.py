@@ -42,7 +42,8 @@ def cancel_running(run: Run, records: Records, why: str) -> None:
     run.refresh()
     for trial in run.trials.values():
         for number, attempt in trial.attempts.items():
-            if attempt.state == "running" and "array" not in run.jobs.get(attempt.job_id, {}):
+            job = run.jobs.get(attempt.job_id, {})
+            if attempt.state == "running" and "array" not in job and "began" not in job:
                 verdict: dict[str, Any] = {"reason": "cancelled", "error": why}
                 records.append(
                     "failed", trial=trial.trial_id, attempt=number, **verdict, seconds=attempt.seconds

@@ -49,8 +49,12 @@ def _path(folder: Path) -> Path:
 
 def holder(folder: Path) -> Holder | None:
     """Who carries out the run, or did so when it was killed; None if nobody."""
+    return _read(_path(folder))
+
+
+def _read(path: Path) -> Holder | None:
     try:
-        return Holder(**json.loads(_path(folder).read_text()))
+        return Holder(**json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -85,7 +89,7 @@ def lock(folder: Path, *, lease_seconds: float = 0.0, wait_seconds: float = 0.0)
                 break
             except RunError:
                 other = holder(folder)
-                if time.monotonic() > deadline or other is None or not other.until:
+                if time.monotonic() > deadline or (other is not None and not other.until):
                     raise
             time.sleep(0.2)
         try:
@@ -117,6 +121,11 @@ def _acquire(path: Path, mine: Path, folder: Path) -> None:
             os.rename(path, stale)
         except FileNotFoundError:
             continue
+        if _read(stale) != other:  # somebody was faster: that is a living one's
+            try:
+                os.link(stale, path)
+            except FileExistsError:
+                pass
         stale.unlink()
         time.sleep(0.05)
     raise RunError(f"{path} can't be taken over; delete it if nothing runs in {folder}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ OURS = {
     "signal": "write signal_seconds: 120, the seconds before a time limit",
     "chdir": "jobs work in the folder where you typed the command",
     "wrap": "hpc runs its own script",
+    "wait": "submitting returns at once; hpc run waits for the jobs",
+    "test-only": "write --dry-run",
     "parsable": "hpc reads the answer of sbatch",
     "nodes": "write nodes: 2 outside sbatch",
     "ntasks": "write nodes and ranks_per_node outside sbatch",
@@ -98,7 +101,7 @@ class Profile(BaseModel):
     ranks_per_node: Count | None = None
     gpus_per_node: Annotated[int, Field(ge=0)] = 0
     cpus_per_rank: Count | None = None
-    mem_gb: Annotated[float, Field(gt=0)] | None = None
+    mem_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     time_min: Count = 60
     partition: str | None = None
     account: str | None = None
@@ -129,6 +132,25 @@ class Profile(BaseModel):
             if name != plain and name != plain.replace("-", "_"):
                 raise ValueError(f"{name} is written without dashes before it: {plain}")
         return options
+
+    @field_validator("partition", "account", "qos", "constraint", "mpi", "interface", "python", "sbatch")
+    @classmethod
+    def _one_line(cls, value: Any) -> Any:
+        for text in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(text, str) and len(text.splitlines()) > 1:
+                raise ValueError(f"{text!r} has more than one line")
+        return value
+
+    @field_validator("python")
+    @classmethod
+    def _is_command(cls, value: str | None) -> str | None:
+        try:
+            words = None if value is None else shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f'"{value}" is no command of a shell: {error}') from None
+        if words == []:
+            raise ValueError(f"{value!r} names no command")
+        return value
 
     @property
     def ranks_of_node(self) -> int:
@@ -219,7 +241,8 @@ def _validated(document: Document, name: str, entries: Any) -> Profile:
     try:
         profile = Profile.model_validate(entries)
     except ValidationError as error:
-        raise SweepError([_sentence(document, name, dict(e)) for e in error.errors()]) from None
+        found = [_sentence(document, name, dict(e)) for e in error.errors()]
+        raise SweepError(list(dict.fromkeys(found))) from None
     problems = []
     if profile.cluster != "slurm":
         for key in SLURM_ONLY:
@@ -257,6 +280,10 @@ def _sentence(document: Document, name: str, error: dict[str, Any]) -> str:
     """One of pydantic's errors in our words."""
     key = (name, *error["loc"])
     kind, value = error["type"], error["input"]
+    if key[-1] == "[key]":
+        key = key[:2]
+    if key[1:2] == ("sbatch",) and len(key) > 3:  # one of the types that an option may have
+        return document.problem(key[:3], f"{value!r} is not a word, a number, true or false.")
     if kind == "missing":
         return document.problem(key, "is missing; write `cluster: slurm`.")
     if kind == "extra_forbidden":
@@ -339,6 +366,11 @@ def with_options(profile: Profile, *, workers: int | None = None, ranks: int | N
         if ranks % profile.groups:
             raise SweepError(f"--ranks {ranks}: can't be split into {profile.groups} equal groups.")
         changes["ranks_per_node"] = ranks // profile.nodes
+        share, gpus = ranks // profile.nodes, profile.gpus_per_node
+        if profile.ranks_per_node and 0 < gpus < share and not profile.allow_cpu:
+            raise SweepError(
+                f"--ranks {ranks}: {share} ranks can't share {gpus} GPUs of a node; each needs its own."
+            )
         if profile.gpus_per_node and profile.ranks_per_node is None:
             changes["gpus_per_node"] = ranks // profile.nodes
     return profile.model_copy(update=changes)

@@ -12,20 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpc import leftovers, settling
+from hpc import leftovers
 from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
 from hpc.local import LocalJob, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
-from hpc.scheduler import Slurm
 from jobs import device
 from jobs.check import check, code_digest
 from jobs.place import Place, find_place
 from jobs.processes import identity
 from jobs.worker import Task, Worker
-from results import Records, Run
+from results import Records, Run, RunError
 from sweeps import Sweep, SweepError, load_stored
 
 POLL_SECONDS = 0.25
@@ -215,10 +214,10 @@ class _Runner:
                 self._records.close()
 
     def _carry_out(self) -> Outcome:
+        self._leave_slurm_alone()
         workers = leftovers.living_workers(self._run)
         if workers:
             self._view.note(f"Stopping {len(workers)} workers that an earlier command left behind.")
-        settling.settle_or_refuse(self._run, self._records, Slurm())
         leftovers.clear(self._run, self._records, "the command that watched its worker was killed")
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._code))}
@@ -251,6 +250,23 @@ class _Runner:
             self._view.end()
         self._run.refresh()
         return Outcome(self._run, len(todo), left, interrupted, error)
+
+    def _leave_slurm_alone(self) -> None:
+        if not self._run.arrays:
+            return
+        from hpc import settling
+        from hpc.scheduler import Slurm
+        from hpc.submitting import covered_trials
+
+        news = settling.ask(self._run, Slurm())
+        if news.heard:
+            settling.settle(self._run, news, self._records)
+        covered = covered_trials(self._run)
+        if covered:
+            raise RunError(
+                f"{len(covered)} trials of {self._folder} are with jobs of SLURM: watch them with "
+                f"`hpc status {self._folder}`, or end them with `hpc cancel {self._folder}` first."
+            )
 
     def _watch(self, todo: Sequence[Task]) -> str:
         """Run local jobs until every task is dealt with; what stopped some of them, if anything."""

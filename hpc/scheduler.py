@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -28,6 +29,13 @@ REASONS = {
     "REVOKED": "cancelled",
 }
 """What a final state of a job means for the trial that was running in it; otherwise error."""
+
+
+NAMED = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
+    "REVOKED", "TIMEOUT", "PENDING", "REQUEUED", "RUNNING", "SUSPENDED",
+)  # fmt: skip
+"""States to name to sacct: unless it is told some, it leaves out jobs that never began."""
 
 
 class SchedulerError(RuntimeError):
@@ -105,7 +113,10 @@ class Slurm:
             UnreachableError: it does not answer; the job may be in the queue all the same.
             SchedulerError: it refuses, in its words.
         """
-        command = ["sbatch", "--parsable", *options, script.name]
+        # Typed, since a variable like SBATCH_PARTITION counts more than the script.
+        lines = [line for line in script.read_text().splitlines() if line.startswith("#SBATCH ")]
+        written = [option for line in lines for option in shlex.split(line[len("#SBATCH ") :])]
+        command = ["sbatch", "--parsable", *written, *options, script.name]
         answer = self._run(command, cwd=script.parent)
         found = re.match(r"(\d+)", answer)
         if not found:
@@ -127,6 +138,8 @@ class Slurm:
                    f"--format={form}"]  # fmt: skip
         try:
             for line in self._run(command).splitlines():
+                if line.count("|") < 7:
+                    continue  # what a site's wrapper has to say
                 array, index, name, state, reason, nodes, left, start = line.split("|", 7)
                 job = f"{array}_{index}"
                 answers.jobs[job] = JobState(job, name, state, reason, nodes, left=left, start=start)
@@ -149,6 +162,7 @@ class Slurm:
         start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 86400))
         command = ["sacct", "--noheader", "--parsable2", "--allocations",
                    f"--name={','.join(sorted(names))}", f"--starttime={start}",
+                   "--endtime=now", f"--state={','.join(NAMED)}",
                    "--format=JobID,JobName,State,ExitCode,NodeList"]  # fmt: skip
         try:
             text = self._run(command)
@@ -160,8 +174,10 @@ class Slurm:
             return answers
         answers.knows_ended = True
         for line in text.splitlines():
-            job, name, state, code, nodes = line.split("|", 4)
-            if re.fullmatch(r"\d+_\d+", job):  # what waits is one line, 12_[3-9%2], and squeue knows it
+            if line.count("|") < 4:
+                continue
+            jobs, name, state, code, nodes = line.split("|", 4)
+            for job in _elements(jobs):
                 answers.jobs[job] = JobState(job, name, state.split()[0], "", nodes, code)
         return answers
 
@@ -215,6 +231,18 @@ class Slurm:
             kind = UnreachableError if is_unreachable(words) else SchedulerError
             raise kind(f"{command[0]}: {words.removeprefix(command[0] + ': ').removeprefix('error: ')}")
         return answer.stdout
+
+
+def _elements(job: str) -> list[str]:
+    """Ids of jobs by sacct's words: those that never began are one line, ``12_[0,3-9%2]``."""
+    found = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", job)
+    if not found:
+        return [job] if re.fullmatch(r"\d+_\d+", job) else []
+    elements = []
+    for part in found[2].split(","):
+        first, _, last = part.partition("-")
+        elements += [f"{found[1]}_{index}" for index in range(int(first), int(last or first) + 1)]
+    return elements
 
 
 def is_unreachable(words: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.scheduler import REASONS, Answers, JobState, Slurm
-from results import Attempt, Records, Run, RunError
+from results import Attempt, Records, Run
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -18,9 +18,11 @@ IN_LOGS = (
         "OUT_OF_MEMORY",
     ),
     (re.compile(r"DUE TO PREEMPTION", re.IGNORECASE), "PREEMPTED"),
-    (re.compile(r"(?:JOB|STEP) \S+ ON \S+ CANCELLED AT"), "CANCELLED"),
+    (re.compile(r"JOB \S+ ON \S+ CANCELLED AT(?!.* DUE TO JOB REQUEUE)"), "CANCELLED"),
 )
 """What SLURM writes into a job's log, for sites that keep no accounts."""
+START = re.compile(r"^srun --unbuffered .*$", re.MULTILINE)
+"""What the supervisor prints when it starts the ranks; what is before the last one is past."""
 
 
 @dataclass
@@ -33,6 +35,7 @@ class News:
             written that down.
         never: names of arrays that were about to be submitted, and were not.
         ended: jobs that are over, and how: SLURM's word, or ``UNKNOWN``.
+        heard: whether squeue has answered.
         problem: why it could not be asked; empty if it could.
     """
 
@@ -40,6 +43,7 @@ class News:
     orphans: dict[str, str] = field(default_factory=dict)
     never: list[str] = field(default_factory=list)
     ended: dict[str, JobState] = field(default_factory=dict)
+    heard: bool = False
     problem: str = ""
 
 
@@ -72,7 +76,7 @@ def ask(run: Run, slurm: Slurm) -> News:
     if queue.problem:
         news.problem = queue.problem
         return news
-    news.jobs = queue.jobs
+    news.jobs, news.heard = dict(queue.jobs), True
     numbers = {job.name: job.job_id.partition("_")[0] for job in queue.jobs.values()}
     unknown = [name for name, array in arrays.items() if "job" not in array and name not in numbers]
     gone = [job for job in _open_jobs(run, arrays) if job not in queue.jobs]
@@ -118,26 +122,6 @@ def _jobs_of(orphans: dict[str, str], arrays: dict[str, dict[str, Any]]) -> Iter
         yield from (f"{number}_{index}" for index in range(arrays[name]["size"]))
 
 
-def settle_or_refuse(run: Run, records: Records, slurm: Slurm) -> None:
-    """Make sure that no job of SLURM is at a run that is about to be carried out here.
-
-    Raises:
-        RunError: some are, or it can't be known.
-    """
-    if not open_arrays(run):
-        return
-    news = ask(run, slurm)
-    if not news.problem:
-        settle(run, news, records)
-    jobs = [str(array.get("job", name)) for name, array in open_arrays(run).items()]
-    if jobs:
-        why = f" (SLURM can't be asked: {news.problem})" if news.problem else ""
-        raise RunError(
-            f"{run.folder} has jobs of SLURM that are not over: {', '.join(jobs)}{why}. Wait for them, or "
-            f"stop them with `hpc cancel {run.folder}`; then it can be carried out here."
-        )
-
-
 def settle(run: Run, news: News, records: Records) -> list[str]:
     """Write down what SLURM has said.
 
@@ -150,11 +134,16 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         Sentences for a person, of what was set right.
     """
     said = []
+    run.refresh()  # another command may have written something down since SLURM was asked
+    known = {name for name, array in run.arrays.items() if "job" in array or array.get("dropped")}
     for name, number in news.orphans.items():
+        if name in known:
+            continue
         records.append("array", name=name, job=number)
         said.append(f"Job {number} was submitted by a command that did not live to write it down: adopted.")
     for name in news.never:
-        records.append("dropped", name=name)
+        if name not in known:
+            records.append("dropped", name=name)
     run.refresh()
     attempts: dict[str, list[tuple[str, int, Attempt]]] = {}
     for trial in run.trials.values():
@@ -166,6 +155,9 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
             continue
         log = _log(run, job)
         how, reason, words = verdict(state, log, str(facts.get("error", "")))
+        running = any(attempt.state == "running" for _, _, attempt in attempts.get(job, []))
+        if how == "UNKNOWN" and facts.get("left") == "done" and not running:
+            how = "COMPLETED"  # by its own records, which SLURM's memory of minutes does not outlive
         states = ("running", "waiting") if how == "CANCELLED" else ("running",)
         for name, number_, attempt in attempts.get(job, []):
             if attempt.state in states:
@@ -190,9 +182,10 @@ def verdict(state: JobState, log: str, error: str = "") -> tuple[str, str, str]:
     if how in ("UNKNOWN", "FAILED", "CANCELLED"):
         # Without accounts the log knows more; and a job that was ended for its time or its memory
         # may be called CANCELLED or FAILED.
-        found = next((name for pattern, name in IN_LOGS if pattern.search(log)), "")
-        if found and (how == "UNKNOWN" or found != "CANCELLED"):
-            how = found
+        last = START.split(log)[-1]
+        found = next((name for pattern, name in IN_LOGS if pattern.search(last)), "")
+        if how == "UNKNOWN" or found in ("TIMEOUT", "OUT_OF_MEMORY"):
+            how = found or how
     reason = REASONS.get(how, "error")
     where = f" on {state.nodes}" if state.nodes and state.nodes != "None assigned" else ""
     meaning = {

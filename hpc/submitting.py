@@ -22,7 +22,7 @@ from jobs.launch import Launch
 from results import Records, Run, TrialState
 from sweeps import Sweep, SweepError, load_stored
 
-LEASE_SECONDS = 600
+LEASE_SECONDS = 1800
 """How long a command that only submits may hold a run's lock on another host."""
 PATIENCE_SECONDS = 90
 """How long to go on asking a SLURM that does not answer, as in the minute of its restart."""
@@ -188,6 +188,9 @@ def resubmit(
     run = Run(folder)
     named = profile_of(run, on, profiles_file)
     sweep = load_stored(run.sweep_file)
+    last = run.launches[-1] if run.launches and on is None else {}
+    if last.get("cluster") == "slurm":  # what the command line said then
+        workers, ranks = workers or last["workers"], ranks or last["ranks"]
     return submit_with(sweep, named, Path(folder), workers=workers, ranks=ranks, slurm=slurm, note=note)
 
 
@@ -255,11 +258,11 @@ class _Submitter:
         rehearse: str,
     ) -> Submission:
         run = self._run
-        leftovers.clear(run, self._records, "the command that watched its worker was killed")
         news = settling.ask(run, self._slurm)
         if news.problem:
             raise UnreachableError(f"{news.problem} Nothing was submitted; try again.")
         said = settling.settle(run, news, self._records)
+        leftovers.clear(run, self._records, "the command that watched its worker was killed")
         covered = covered_trials(run)
         trials = sorted(run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, code))}
@@ -282,8 +285,8 @@ class _Submitter:
         batch.launch(profile, number, planned.jobs, rehearse, backend).write(folder)
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(sweep.folder),
-            profile=profile.model_dump(mode="json"), workers=resources.workers, ranks=resources.ranks,
-            trials=len(todo), code=code,
+            profile=named.profile.model_dump(mode="json"), workers=resources.workers,
+            ranks=resources.ranks, trials=len(todo), code=code,
         )  # fmt: skip
         job_ids = self._call_sbatch(planned, folder, number)
         run.refresh()
@@ -318,20 +321,28 @@ class _Submitter:
     def _submit_once(self, script: Path, options: Sequence[str], name: str) -> str:
         """Submit an array, whatever SLURM's connection does, and not twice."""
         deadline = time.monotonic() + PATIENCE_SECONDS
+        in_doubt = False
         while True:
             try:
+                if in_doubt:  # it may have heard us, and only the answer was lost
+                    found = self._slurm.queue([name])
+                    if found.problem:
+                        raise UnreachableError(found.problem)
+                    if found.jobs:
+                        return next(iter(found.jobs)).partition("_")[0]
                 return self._slurm.submit(script, options)
-            except UnreachableError as error:
-                if time.monotonic() > deadline:
+            except SchedulerError as error:
+                unreachable = isinstance(error, UnreachableError)
+                if not unreachable and not in_doubt:
+                    raise
+                if not unreachable or time.monotonic() > deadline:
                     raise UnreachableError(
                         f"{error} What was submitted before is in the queue; the same command again "
                         "submits the rest."
                     ) from None
                 self._note(f"{error} Trying again.")
+            in_doubt = True
             time.sleep(2)
-            found = self._slurm.queue([name])  # it may have heard us, and only the answer was lost
-            if found.jobs:
-                return next(iter(found.jobs)).partition("_")[0]
 
 
 def slurm_profile(named: Named, *, workers: int | None, ranks: int | None) -> Profile:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hpc import settling
 from hpc.lock import Holder, holder, lock
-from hpc.scheduler import Slurm, UnreachableError
+from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 from jobs.processes import is_running
 from results import Records, Run, RunError
 
@@ -55,7 +55,8 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         trial = at_work.get(name)
         known = scheduler.news.jobs.get(name)
         if "array" in job:
-            told = ("RUNNING" if "began" in job else "PENDING") if scheduler.news.problem else "UNKNOWN"
+            last = "RUNNING" if "began" in job else "PENDING"
+            told = last if scheduler.news.problem and not scheduler.news.heard else "UNKNOWN"
             state = job.get("ended") or (known.state if known else told)
         else:
             state = job.get("ended") or ("running" if _alive(job) else "lost")
@@ -128,13 +129,17 @@ class Scheduler:
             return
         news = settling.ask(run, self._slurm)
         if news.problem:  # what was known before is better than nothing
-            news.jobs = self.news.jobs
+            news.jobs = {**self.news.jobs, **news.jobs}
         self.news = news
         if news.problem or not (news.ended or news.orphans or news.never):
             return
         try:
             with lock(run.folder, lease_seconds=60):
                 run.refresh()
+                if news.never:  # sbatch may have been under way when squeue was asked
+                    self.news = news = settling.ask(run, self._slurm)
+                    if news.problem:
+                        return
                 records = Records(run.records / "run.jsonl")
                 settling.settle(run, news, records)
                 records.close()
@@ -188,19 +193,20 @@ def _cancel_jobs(run: Run, wait_seconds: float) -> str:
         records = Records(run.records / "run.jsonl")
         try:
             news = settling.ask(run, slurm)
-            if news.problem:
+            if not news.heard:
                 raise UnreachableError(f"{news.problem} Nothing was cancelled; try again.")
             settling.settle(run, news, records)
-            arrays = [array["job"] for array in settling.open_arrays(run).values()]
+            # By what squeue says: a sbatch that was heard twice has made two arrays of one name.
+            arrays = _numbers(news)
             if not arrays:
                 return f"nothing of {run.folder} is running."
             slurm.cancel(arrays)
             deadline = time.monotonic() + wait_seconds
             while time.monotonic() < deadline:
                 news = settling.ask(run, slurm)
-                if not news.problem:
+                if news.heard:
                     settling.settle(run, news, records)
-                    if not settling.open_arrays(run):
+                    if not _numbers(news):
                         return (
                             f"SLURM jobs {', '.join(arrays)} are cancelled. "
                             f"`hpc resume {run.folder}` goes on with the run."
@@ -208,10 +214,16 @@ def _cancel_jobs(run: Run, wait_seconds: float) -> str:
                 time.sleep(0.5)
         finally:
             records.close()
-    raise RunError(
+    raise SchedulerError(
         f"SLURM was asked to cancel {', '.join(arrays)} {wait_seconds:.0f} seconds ago, and they are not "
         f"gone yet; look again with `hpc status {run.folder}`."
     )
+
+
+def _numbers(news: settling.News) -> list[str]:
+    """Numbers of the arrays that are alive."""
+    alive = {job.job_id.partition("_")[0] for job in news.jobs.values() if job.is_alive}
+    return sorted(alive, key=int)
 
 
 def logs(folder: str | Path, trial: str | None = None) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from jobs.step import Step
 from results import Records, Run, TrialState
 from results.records import parse
 
+RESTARTED = "the job was started anew by SLURM"
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)
 NODE_FAILURE = re.compile(r"node failure|nodes? .* (?:not responding|down)", re.IGNORECASE)
 
@@ -94,18 +96,21 @@ class _Supervisor:
         self._number = number
         self._backend = ""
         self._sizes: dict[Path, int] = {}
+        self._given_up: set[int] = set()
 
     def carry_out(self) -> int:
         run = Run(self._run_folder)
-        if run.arrays.get(os.environ.get("SLURM_JOB_NAME", ""), {}).get("dropped"):
-            print("This submission was given up; its trials are with another job.", file=sys.stderr)
+        if self._is_given_up(run):
+            print(f"The trials of job {self._job.job_id} are with another: sbatch was heard late, or twice.")
             return 0
         self._record(
             "began", job=self._job.job_id, launch=self._launch.number, number=self._number,
             name=os.environ.get("SLURM_JOB_NAME", ""), restart=self._job.restart, node=self._job.node,
         )  # fmt: skip
-        run.refresh()
-        self._tell_of_lost(run, "the job was started anew by SLURM", stopped=True)
+        self._tell_of_lost(run, RESTARTED, stopped=True)
+        if self._job.restart > self._launch.requeues:
+            return self._give_up()
+        self._leave_what_kills(run)
         for number in range(1, 10_000):
             run.refresh()
             tasks = self._unfinished(run)
@@ -122,14 +127,37 @@ class _Supervisor:
                     continue
                 self._requeue()
                 return 0
-            if code == 0:
+            if code == 0 and self._attempts(run) > before:
                 continue
             time.sleep(1)  # slurmstepd may have a word yet
-            self._tell_of_lost(run, self._why(code, said), reason=_reason(said + self._new_in_logs()))
+            if code and self._is_ending():
+                return 0  # by cancel, time limit, preemption, a node: what it means, SLURM knows better
+            reason, guilty = _reason(said + self._new_in_logs()), self._guilty(said, tasks)
+            self._tell_of_lost(run, self._why(code, said), reason=reason, guilty=guilty)
             if self._attempts(run) == before and not self._try_another_backend(said):
                 self._record("unfit", job=self._job.job_id, error=self._why(code, said))
                 return 1
         return 1
+
+    def _is_given_up(self, run: Run) -> bool:
+        """Whether the command that submitted this job took it for not submitted, and did so again."""
+        array = run.arrays.get(os.environ.get("SLURM_JOB_NAME", ""), {})
+        mine = self._job.job_id.partition("_")[0]
+        return bool(array.get("dropped")) or array.get("job", mine) != mine
+
+    def _is_ending(self) -> bool:
+        state = _output(["scontrol", "show", "job", "--oneliner", self._job.job_id])
+        found = re.search(r"JobState=(\w+)", state)
+        return found is not None and found[1] != "RUNNING"
+
+    def _guilty(self, said: str, tasks: list[tuple[int, int]]) -> set[int] | None:
+        """Indices of the trials of the group whose rank died first; srun ends the others with it."""
+        groups = self._launch.groups
+        found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", said)
+        if groups == 1 or not found:
+            return None
+        group = int(found[1]) // (self._launch.ranks // groups)
+        return {index for index, _ in tasks[group::groups]}
 
     def _unfinished(self, run: Run) -> list[tuple[int, int]]:
         """Index and next attempt of this job's trials that are to be trained."""
@@ -144,6 +172,8 @@ class _Supervisor:
 
     def _is_done_with(self, trial: TrialState) -> bool:
         """Whether a trial has failed in this launch, and once too often."""
+        if trial.index in self._given_up:
+            return True
         mine = [a for a in trial.attempts.values() if a.job_id == self._job.job_id and a.state == "failed"]
         if trial.state != "failed" or not mine:
             return False
@@ -151,6 +181,26 @@ class _Supervisor:
         if reason == "out-of-memory":
             return True  # it would need more than this job has
         return sum(a.reason == reason for a in mine) > self._launch.retry.get(reason, 0)
+
+    def _give_up(self) -> int:
+        words = f"the job was requeued {self._job.restart} times, and the profile allows no more (requeues)"
+        self._record("unfit", job=self._job.job_id, error=words)
+        return 1
+
+    def _leave_what_kills(self, run: Run) -> None:
+        """Fail a trial in which the whole job has ended again and again, at the same epoch."""
+        most = self._launch.retry.get("node-failure", 2)
+        for trial in run.trials.values():
+            mine = [a for a in trial.attempts.values() if a.job_id == self._job.job_id and a.lost]
+            last = max(trial.attempts, default=0)
+            if trial.state == "waiting" and sum(a.epochs == trial.attempt.epochs for a in mine) > most:
+                words = f"the job ended {len(mine)} times in this trial; did a node fail, or was it killed?"
+                self._record(
+                    "failed", trial=trial.trial_id, attempt=last, reason="node-failure", error=words,
+                    seconds=trial.attempt.seconds,
+                )  # fmt: skip
+                self._given_up.add(trial.index)
+        run.refresh()
 
     def _attempts(self, run: Run) -> int:
         by_index = {trial.index: trial for trial in run.trials.values()}
@@ -218,7 +268,15 @@ class _Supervisor:
                         found.append(str(record["how"]))
         return found
 
-    def _tell_of_lost(self, run: Run, why: str, *, reason: str = "error", stopped: bool = False) -> None:
+    def _tell_of_lost(
+        self,
+        run: Run,
+        why: str,
+        *,
+        reason: str = "error",
+        stopped: bool = False,
+        guilty: set[int] | None = None,
+    ) -> None:
         """Record of this job's trials that are running, but no longer, what became of them."""
         for trial in run.trials.values():
             for number, attempt in trial.attempts.items():
@@ -226,7 +284,9 @@ class _Supervisor:
                     continue
                 who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds}
                 if stopped:
-                    self._record("stopped", **who, why=why)
+                    self._record("stopped", **who, why=why, lost=why == RESTARTED)
+                elif guilty is not None and trial.index not in guilty:
+                    self._record("stopped", **who, why="a rank of another group was killed")
                 else:
                     self._record("failed", **who, reason=reason, error=why)
         run.refresh()
@@ -263,15 +323,14 @@ class _Supervisor:
     def _requeue(self) -> None:
         """Go back into the queue, unless the job was cancelled, or gets nowhere."""
         job = self._job
-        state = _output(["scontrol", "show", "job", "--oneliner", job.raw_id])
+        state = _output(["scontrol", "show", "job", "--oneliner", job.job_id])
         if "JobState=RUNNING" not in state:
             return
         if job.restart >= self._launch.requeues:
-            words = f"requeued {job.restart} times, as often as the profile allows (requeues)"
-            self._record("unfit", job=job.job_id, error=words)
+            self._give_up()
             return
         self._record("requeued", job=job.job_id, restart=job.restart)
-        answer = subprocess.run(["scontrol", "requeue", job.raw_id], capture_output=True, text=True)
+        answer = subprocess.run(["scontrol", "requeue", job.job_id], capture_output=True, text=True)
         if answer.returncode:
             words = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
             self._record("unfit", job=job.job_id, error=words)
@@ -299,7 +358,7 @@ def srun(launch: Launch, job_id: str, mpi: str, step: Path | str) -> list[str]:
     # Since SLURM 22.05, srun no longer takes the CPUs per task from the job.
     if "SLURM_CPUS_PER_TASK" in os.environ:
         command.append(f"--cpus-per-task={os.environ['SLURM_CPUS_PER_TASK']}")
-    return [*command, *launch.srun, *launch.python.split(), "-u", "-m", "jobs", "rank", str(step)]
+    return [*command, *launch.srun, *shlex.split(launch.python), "-u", "-m", "jobs", "rank", str(step)]
 
 
 def choose_backend(backend: str, mpi: str, offered: Sequence[str], vendor: str) -> tuple[str, str]:
@@ -351,10 +410,11 @@ def _reason(said: str) -> str:
 
 
 def _tee(stream: IO[str], said: list[str]) -> None:
-    for line in stream:
-        sys.stderr.write(line)
-        sys.stderr.flush()
-        said.append(line)
+    with stream:
+        for line in stream:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+            said.append(line)
 
 
 def _last_error(text: str) -> str:

@@ -38,6 +38,7 @@ class Attempt:
         node: the host of rank 0.
         code: digest of the user's model and dataset files.
         weights: SHA-256 of the weights and the optimizer's variables at the end; else empty.
+        lost: whether the whole job ended in it without a word, to go on later.
         after: the attempt and the epoch that this one went on from; None if it began anew.
         history: the metrics of every epoch of this attempt, if they are kept.
     """
@@ -55,6 +56,7 @@ class Attempt:
     code: str = ""
     started: float = 0.0
     weights: str = ""
+    lost: bool = False
     after: tuple[int, int] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -236,6 +238,9 @@ class Run:
             self.arrays[record["name"]]["seen"] = record["job"].partition("_")[0]
         self.jobs.setdefault(record["job"], {}).update(restart=record["restart"], began=record["time"])
 
+    def _on_left(self, record: Mapping[str, Any]) -> None:
+        self.jobs.setdefault(record["job"], {}).update(left=record["how"])
+
     def _on_unfit(self, record: Mapping[str, Any]) -> None:
         self.jobs.setdefault(record["job"], {}).update(error=record["error"])
 
@@ -286,6 +291,7 @@ class Run:
         attempt = self._attempt(record)
         if attempt.state == "running":
             attempt.state, attempt.seconds = "waiting", record.get("seconds", attempt.seconds)
+            attempt.lost = record.get("lost", False)
 
     def _on_failed(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)

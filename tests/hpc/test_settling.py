@@ -1,0 +1,401 @@
+"""What SLURM says of jobs, and what the records say after that."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpc import settling
+from hpc.scheduler import JobState, Slurm
+from hpc.settling import News
+from results import Plan, Records, Run, create
+from tests.hpc.fake_slurm import FakeSlurm
+
+TIME = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***"
+MEMORY = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0. Some of the step tasks have been OOM"
+NODE = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO NODE FAILURE ***"
+PREEMPTED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO PREEMPTION ***"
+CANCELLED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***"
+REQUEUED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO JOB REQUEUE ***"
+STEP = "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***"
+BEGUN = "srun --unbuffered --kill-on-bad-exit=1 --mpi=none python -u -m jobs rank x  # none"
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    fake = FakeSlurm.install(tmp_path / "slurm", monkeypatch)
+    fake.quick(monkeypatch)
+    return fake
+
+
+def new_run(folder: Path, trials: int = 4) -> Run:
+    """A run of trials t0, t1, …, with one job of no array yet."""
+    planned = [{"trial": f"t{i}", "index": i, "params": {"x": i}, "seed": 0} for i in range(trials)]
+    create(folder, Plan("small", "val_accuracy", "max", ["x"], planned, "name: small\n", "{}\n"))
+    (folder / "jobs" / "1").mkdir()
+    return Run(folder)
+
+
+def write(run: Run, writer: str, *records: tuple[str, dict[str, Any]]) -> None:
+    file = Records(run.records / f"{writer}.jsonl")
+    for record, entries in records:
+        file.append(record, **entries)
+    file.close()
+    run.refresh()
+
+
+def submitting(run: Run, name: str = "hpc-small-a.0", size: int = 2) -> None:
+    write(run, "run", ("submitting", {"name": name, "launch": 1, "first": 0, "size": size, "ranks": 1}))
+
+
+def queue(slurm: FakeSlurm, folder: Path, name: str = "hpc-small-a.0", size: int = 2) -> str:
+    """Hand an array to the queue."""
+    script = folder / "jobs" / "1" / f"{name}.sh"
+    script.write_text(f"#!/bin/bash\n#SBATCH --job-name={name}\n#SBATCH --array=0-{size - 1}%{size}\n")
+    return Slurm().submit(script)
+
+
+def submitted(slurm: FakeSlurm, folder: Path, size: int = 2) -> Run:
+    """A run with an array in the queue."""
+    run = new_run(folder)
+    submitting(run, size=size)
+    number = queue(slurm, folder, size=size)
+    write(run, "run", ("array", {"name": "hpc-small-a.0", "job": number}))
+    slurm.forget_calls()
+    return run
+
+
+def start(run: Run, job: str, index: int, attempt: int = 1) -> None:
+    who = {"trial": f"t{index}", "attempt": attempt}
+    write(run, job, ("started", {**who, "index": index, "params": {}, "seed": 0, "ranks": 1, "job": job,
+                                 "node": "n1"}))  # fmt: skip
+
+
+def stop(run: Run, job: str, index: int) -> None:
+    write(run, job, ("stopped", {"trial": f"t{index}", "attempt": 1, "why": "SIGUSR2", "seconds": 3.0}))
+
+
+def settled(run: Run) -> tuple[News, list[str]]:
+    """Ask and settle, as every command does."""
+    news = settling.ask(run, Slurm())
+    records = Records(run.records / "run.jsonl")
+    said = settling.settle(run, news, records) if not news.problem else []
+    records.close()
+    return news, said
+
+
+def states(run: Run) -> list[str]:
+    return [t.attempt.reason or t.state for t in Run(run.folder).trials.values()]
+
+
+def lines(run: Run) -> int:
+    return len((run.records / "run.jsonl").read_bytes().splitlines())
+
+
+# --- how a job ended, and why
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "error", "how", "reason", "words"),
+    [
+        ("COMPLETED", "", "", "COMPLETED", "error", "the job ended in state COMPLETED, exit code 0:0"),
+        ("FAILED", "", "", "FAILED", "error", "the job ended in state FAILED, exit code 0:0"),
+        ("FAILED", "", "no MPI here", "FAILED", "error", "no MPI here (SLURM job 7_0: FAILED on n1)"),
+        ("FAILED", MEMORY, "", "OUT_OF_MEMORY", "out-of-memory", "more memory than it was given; raise mem"),
+        ("FAILED", "slurmstepd: Exceeded job memory limit", "", "OUT_OF_MEMORY", "out-of-memory", "raise"),
+        ("FAILED", "slurmstepd: Exceeded memory limit", "", "OUT_OF_MEMORY", "out-of-memory", "raise"),
+        ("FAILED", CANCELLED, "", "FAILED", "error", "the job ended in state FAILED"),
+        ("OUT_OF_MEMORY", "", "", "OUT_OF_MEMORY", "out-of-memory", "raise mem_gb in the profile"),
+        ("TIMEOUT", "", "", "TIMEOUT", "timeout", "ran into its time limit before it could write a check"),
+        ("DEADLINE", "", "", "DEADLINE", "timeout", "the job ended in state DEADLINE"),
+        ("CANCELLED", TIME, "", "TIMEOUT", "timeout", "its time limit"),
+        ("CANCELLED", "", "", "CANCELLED", "cancelled", "the job was cancelled (SLURM job 7_0: CANCELLED"),
+        ("CANCELLED", CANCELLED, "", "CANCELLED", "cancelled", "the job was cancelled"),
+        ("NODE_FAIL", "", "", "NODE_FAIL", "node-failure", "a node of the job failed"),
+        ("BOOT_FAIL", "", "", "BOOT_FAIL", "node-failure", "the job ended in state BOOT_FAIL"),
+        ("PREEMPTED", "", "", "PREEMPTED", "cancelled", "the job was preempted"),
+        ("UNKNOWN", "", "", "UNKNOWN", "error", "the job is gone, and SLURM does not know why"),
+        ("UNKNOWN", TIME, "", "TIMEOUT", "timeout", "its time limit"),
+        ("UNKNOWN", MEMORY, "", "OUT_OF_MEMORY", "out-of-memory", "raise mem_gb"),
+        ("UNKNOWN", NODE, "", "NODE_FAIL", "node-failure", "a node of the job failed"),
+        ("UNKNOWN", PREEMPTED, "", "PREEMPTED", "cancelled", "the job was preempted"),
+        ("UNKNOWN", CANCELLED, "", "CANCELLED", "cancelled", "the job was cancelled"),
+        # What was before the job's last start says nothing of its end, and a step is not the job.
+        ("UNKNOWN", REQUEUED, "", "UNKNOWN", "error", "the job is gone"),
+        ("UNKNOWN", STEP, "", "UNKNOWN", "error", "the job is gone"),
+        ("UNKNOWN", f"{TIME}\n{BEGUN}", "", "UNKNOWN", "error", "the job is gone"),
+        ("CANCELLED", f"{NODE}\n{BEGUN}\n{CANCELLED}", "", "CANCELLED", "cancelled", "was cancelled"),
+        ("CANCELLED", NODE, "", "CANCELLED", "cancelled", "was cancelled"),
+        ("FAILED", f"{MEMORY}\n{BEGUN}\nTraceback", "", "FAILED", "error", "the job ended in state FAILED"),
+    ],
+)  # fmt: skip
+def test_how_a_job_ended_is_told_by_slurm_or_its_log(
+    state: str, log: str, error: str, how: str, reason: str, words: str
+) -> None:
+    job = JobState("7_0", "hpc-small-a.0", state, nodes="n1", exit_code="0:0")
+    found = settling.verdict(job, log, error)
+    assert found[:2] == (how, reason)
+    assert words in found[2].splitlines()[0]
+    assert found[2].endswith(log)
+
+
+@pytest.mark.parametrize("nodes", ["", "None assigned"])
+def test_a_job_that_never_had_a_node_names_none(nodes: str) -> None:
+    words = settling.verdict(JobState("7_0", "a", "CANCELLED", nodes=nodes), "")[2]
+    assert words == "the job was cancelled (SLURM job 7_0: CANCELLED)"
+
+
+# --- trials of jobs that have ended
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "expected"),
+    [
+        ("NODE_FAIL", "", "node-failure"),
+        ("TIMEOUT", "", "timeout"),
+        ("OUT_OF_MEMORY", "", "out-of-memory"),
+        ("CANCELLED", "", "cancelled"),
+        ("FAILED", "", "error"),
+        ("COMPLETED", "", "error"),
+        (None, "", "error"),
+        (None, TIME, "timeout"),
+        (None, MEMORY, "out-of-memory"),
+        (None, CANCELLED, "cancelled"),
+    ],
+)
+def test_a_trial_that_runs_by_its_records_though_its_job_is_gone_fails_with_the_reason(
+    slurm: FakeSlurm, tmp_path: Path, state: str | None, log: str, expected: str
+) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    start(run, "101_0", 0)
+    (run.folder / "jobs/1/101_0_log.out").write_text(f"...\n{log}\n")
+    if state is None:
+        slurm.fail("sacct", "disabled", always=True)
+        slurm.set("101_0", "", squeue=False)
+    else:
+        slurm.set("101_0", state, nodes="n1")
+    news, said = settled(run)
+    assert (news.problem, said) == ("", [])
+    assert states(run) == [expected, "waiting", "waiting", "waiting"]
+    error = Run(run.folder).trials["t0"].attempt.error
+    assert "(SLURM job 101_0: " in error.splitlines()[0]
+    assert error.endswith(log)
+    assert run.jobs["101_0"]["ended"]
+    assert "ended" not in run.jobs["101_1"]
+
+
+def test_settling_twice_writes_nothing_twice(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    start(run, "101_0", 0)
+    slurm.set("101", "NODE_FAIL")
+    news, _ = settled(run)
+    before = lines(run)
+    records = Records(run.records / "run.jsonl")
+    settling.settle(run, news, records)
+    settling.settle(Run(run.folder), news, records)
+    records.close()
+    assert lines(run) == before
+    slurm.forget_calls()
+    settled(run)
+    assert (lines(run), slurm.calls()) == (before, [])
+
+
+def test_a_trial_that_has_finished_stays_finished(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    start(run, "101_0", 0)
+    write(run, "101_0", ("finished", {"trial": "t0", "attempt": 1, "epochs": 1, "metrics": {}, "best": 0.5,
+                                      "seconds": 1.0}))  # fmt: skip
+    start(run, "101_1", 1)
+    slurm.set("101_0", "CANCELLED")
+    settled(run)
+    assert states(run) == ["finished", "running", "waiting", "waiting"]
+
+
+def test_a_record_that_comes_after_the_verdict_counts(slurm: FakeSlurm, tmp_path: Path) -> None:
+    """On NFS, the last record of a job may be seen later than its end."""
+    run = submitted(slurm, tmp_path / "run")
+    start(run, "101_0", 0)
+    slurm.set("101_0", "COMPLETED")
+    settled(run)
+    write(run, "101_0", ("finished", {"trial": "t0", "attempt": 1, "epochs": 1, "metrics": {}, "best": 0.5,
+                                      "seconds": 1.0}))  # fmt: skip
+    assert states(run)[0] == "finished"
+    assert Run(run.folder).trials["t0"].attempt.error == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("CANCELLED", "cancelled"), ("TIMEOUT", "waiting"), ("NODE_FAIL", "waiting")]
+)
+def test_a_stopped_trial_is_cancelled_with_its_job_and_else_waits(
+    slurm: FakeSlurm, tmp_path: Path, state: str, expected: str
+) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    start(run, "101_0", 0)
+    stop(run, "101_0", 0)
+    slurm.set("101_0", state)
+    settled(run)
+    assert states(run) == [expected, "waiting", "waiting", "waiting"]
+
+
+def test_the_words_of_the_supervisor_are_kept(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    write(run, "101_0", ("unfit", {"job": "101_0", "error": "ranks can't meet\nand a log"}))
+    slurm.set("101_0", "FAILED", nodes="n1")
+    settled(run)
+    assert run.jobs["101_0"]["why"].startswith("ranks can't meet\nand a log (SLURM job 101_0: FAILED on n1)")
+
+
+# --- what SLURM knows no longer
+
+
+def test_a_job_that_squeue_and_sacct_know_not_is_over(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    slurm.set("101_0", "RUNNING", squeue=False, sacct=None)
+    news, _ = settled(run)
+    assert [call[0] for call in slurm.calls()] == ["squeue", "sacct"]
+    assert news.ended["101_0"].state == "UNKNOWN"
+    assert news.jobs["101_1"].state == "PENDING"
+    assert run.jobs["101_0"]["ended"] == "UNKNOWN"
+
+
+def test_a_job_that_is_gone_though_sacct_still_calls_it_running_is_over(
+    slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    start(run, "101_0", 0)
+    slurm.set("101_0", "COMPLETED", squeue=False, sacct="RUNNING")
+    settled(run)
+    assert states(run)[0] == "error"
+    assert run.jobs["101_0"]["ended"] == "UNKNOWN"
+
+
+def test_what_sacct_says_counts_where_squeue_has_forgotten(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    slurm.set("101_0", "CANCELLED", squeue=False, sacct="CANCELLED by 0")
+    slurm.set("101_1", "RUNNING")
+    news, _ = settled(run)
+    assert run.jobs["101_0"]["ended"] == "CANCELLED"
+    assert list(news.ended) == ["101_0"]
+
+
+def test_without_accounts_sacct_is_asked_once_only(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    slurm.fail("sacct", "disabled", always=True)
+    slurm.set("101_0", "RUNNING", squeue=False)
+    client = Slurm()
+    for _ in range(3):
+        assert settling.ask(run, client).ended["101_0"].state == "UNKNOWN"
+    assert (slurm.count("squeue"), slurm.count("sacct")) == (3, 1)
+
+
+def test_a_job_that_ended_in_order_is_not_told_to_be_gone_for_no_reason(
+    slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    """Without accounts, SLURM forgets a job minutes after its end; its own records don't."""
+    run = submitted(slurm, tmp_path / "run", size=1)
+    start(run, "101_0", 0)
+    write(run, "101_0", ("finished", {"trial": "t0", "attempt": 1, "epochs": 1, "metrics": {}, "best": 0.5,
+                                      "seconds": 1.0}),
+          ("left", {"job": "101_0", "label": "101_0.0.1", "how": "done"}))  # fmt: skip
+    slurm.fail("sacct", "disabled", always=True)
+    slurm.set("101_0", "", squeue=False)
+    settled(run)
+    assert (run.jobs["101_0"]["ended"], run.jobs["101_0"]["why"]) == ("COMPLETED", "")
+
+
+@pytest.mark.parametrize("command", ["squeue", "sacct"])
+@pytest.mark.parametrize("fault", ["unreachable", "slurm_persist_conn_open: Something bad happened"])
+def test_a_problem_changes_nothing(slurm: FakeSlurm, tmp_path: Path, command: str, fault: str) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    submitting(run, "hpc-small-b.0")
+    start(run, "101_0", 0)
+    slurm.set("101", "", squeue=False)
+    slurm.fail(command, fault, always=True)
+    before = lines(run)
+    news, said = settled(run)
+    assert news.problem.startswith(command)
+    assert (news.ended, news.never, news.orphans, said) == ({}, [], {}, [])
+    assert lines(run) == before
+    assert states(run)[0] == "running"
+
+
+# --- submissions that nobody lived to write down
+
+
+@pytest.mark.parametrize("known_by", ["squeue", "sacct", "its own record"])
+def test_an_orphan_is_adopted(slurm: FakeSlurm, tmp_path: Path, known_by: str) -> None:
+    run = new_run(tmp_path / "run")
+    submitting(run)
+    queue(slurm, run.folder)
+    if known_by != "squeue":
+        slurm.set("101", "COMPLETED", squeue=False)
+    if known_by == "its own record":
+        slurm.fail("sacct", "disabled", always=True)
+        write(run, "101_0", ("began", {"job": "101_0", "launch": 1, "number": 0, "name": "hpc-small-a.0",
+                                       "restart": 0, "node": "n1"}))  # fmt: skip
+    start(run, "101_0", 0)
+    news, said = settled(run)
+    assert said == ["Job 101 was submitted by a command that did not live to write it down: adopted."]
+    assert news.orphans == {"hpc-small-a.0": "101"}
+    assert run.arrays["hpc-small-a.0"]["job"] == "101"
+    assert run.jobs["101_1"]["log"] == "jobs/1/101_1_log.out"
+    assert states(run)[0] == ("running" if known_by == "squeue" else "error")
+    assert bool(settling.open_arrays(run)) == (known_by == "squeue")
+    before = lines(run)
+    settled(run)
+    assert lines(run) == before
+
+
+def test_a_submission_that_never_happened_is_dropped(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    submitting(run)
+    slurm.fail("sacct", "disabled", always=True)
+    news, said = settled(run)
+    assert (news.never, said) == (["hpc-small-a.0"], [])
+    assert settling.open_arrays(run) == {}
+    slurm.forget_calls()
+    settled(run)
+    assert slurm.calls() == []
+
+
+def test_what_was_written_down_since_slurm_was_asked_is_not_undone(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = new_run(tmp_path / "run")
+    submitting(run)
+    stale = settling.ask(run, Slurm())
+    assert stale.never == ["hpc-small-a.0"]
+    number = queue(slurm, run.folder)
+    write(run, "run", ("array", {"name": "hpc-small-a.0", "job": number}))
+    records = Records(run.records / "run.jsonl")
+    settling.settle(Run(run.folder), stale, records)
+    assert settling.open_arrays(Run(run.folder))
+    settling.settle(Run(run.folder), News(orphans={"hpc-small-a.0": number}), records)
+    records.close()
+    assert (run.records / "run.jsonl").read_text().count('"array"') == 1
+
+
+def test_a_run_without_arrays_costs_no_question(slurm: FakeSlurm, tmp_path: Path) -> None:
+    assert settling.ask(new_run(tmp_path / "run"), Slurm()) == News()
+    assert slurm.calls() == []
+
+
+def test_another_runs_jobs_are_not_asked_for(slurm: FakeSlurm, tmp_path: Path) -> None:
+    mine, other = new_run(tmp_path / "mine"), new_run(tmp_path / "other")
+    for run, name in ((mine, "hpc-small-a.0"), (other, "hpc-small-b.0")):
+        submitting(run, name)
+        number = queue(slurm, run.folder, name)
+        write(run, "run", ("array", {"name": name, "job": number}))
+    slurm.forget_calls()
+    assert list(settling.ask(mine, Slurm()).jobs) == ["101_0", "101_1"]
+    assert "--name=hpc-small-a.0" in slurm.calls("squeue")[0]
+
+
+def test_many_jobs_are_settled_at_once(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run", size=1000)
+    slurm.set("101", "COMPLETED")
+    began = time.monotonic()
+    settled(run)
+    assert time.monotonic() - began < 2
+    assert settling.open_arrays(run) == {}

@@ -1,0 +1,906 @@
+"""Submitting, watching and cancelling by the command, against a SLURM that only remembers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import sweeps
+from hpc import following, scheduler, settling, submitting
+from hpc.command import app
+from hpc.lock import Holder, lock
+from hpc.profile import Named, Profile
+from hpc.running import Outcome, View
+from hpc.scheduler import Answers, Slurm, UnreachableError
+from hpc.submitting import Submission
+from jobs.launch import Launch
+from results import Records, Run, RunError
+from sweeps import Sweep
+from sweeps.document import write
+from tests.conftest import ROOT
+from tests.hpc.fake_slurm import FakeSlurm
+from tests.test_house import HEAVY
+
+FOUR = {
+    "name": "small",
+    "model": "mlp",
+    "data": "digits",
+    "space": {"dropout": [0.0, 0.1, 0.2, 0.3]},
+    "fixed": {"epochs": 1},
+    "objective": "val_accuracy",
+}
+PROFILES = """
+two: {cluster: slurm, workers: 2}
+gpus: {cluster: slurm, workers: 2, nodes: 2, gpus_per_node: 4, time_min: 90, partition: gpu, python: python3}
+"""
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    """A SLURM, and a folder to work in with a sweep of four trials and profiles."""
+    fake = FakeSlurm.install(tmp_path / "slurm", monkeypatch)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "small.yaml").write_text(write(FOUR))
+    (work / "profiles.yaml").write_text(PROFILES)
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return fake
+
+
+@pytest.fixture
+def slurm(commands: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    """The same, which answers in this process."""
+    commands.quick(monkeypatch)
+    return commands
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time that passes by sleeping only."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time)
+    for module in ("submitting", "watching", "following"):
+        monkeypatch.setattr(f"hpc.{module}.time", fake)
+
+
+def hpc(*arguments: str | Path) -> Result:
+    """The command, in this process."""
+    return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+
+
+def sweep() -> Sweep:
+    return sweeps.load(Path("small.yaml"))
+
+
+def submit(folder: str | Path = "run", **options: Any) -> Submission:
+    return submitting.submit(sweep(), on="two", folder=folder, **options)
+
+
+def held(slurm: FakeSlurm) -> Counter[int]:
+    """How many living jobs each trial is with, by what their scripts say."""
+    found: Counter[int] = Counter()
+    for array in slurm.arrays.values():
+        command = shlex.split(array["script"].split("# command\n")[1])
+        folder, first = command[-2:]
+        launch = Launch.read(Path(folder))
+        for index, job in array["jobs"].items():
+            if job["state"] in ("PENDING", "RUNNING"):
+                found.update(launch.jobs[int(first) + int(index)])
+    return found
+
+
+def writes(folder: str | Path, job: str) -> Records:
+    return Records(Path(folder) / "records" / f"{job}.jsonl")
+
+
+def begins(folder: str | Path, job: str, index: int, state: str = "running", attempt: int = 1) -> str:
+    """Write what a job does that takes up a trial; the trial's id."""
+    trial = next(t for t in Run(folder).trials.values() if t.index == index)
+    who = {"trial": trial.trial_id, "attempt": attempt}
+    records = writes(folder, job)
+    records.append(
+        "started", **who, index=index, params=trial.params, seed=trial.seed, ranks=1, job=job, node="n1"
+    )
+    if state == "finished":
+        records.append(
+            "finished", **who, epochs=1, metrics={"val_accuracy": 0.9}, best=0.9, seconds=2.0, weights=""
+        )
+    if state == "stopped":
+        records.append("stopped", **who, why="SIGUSR2", seconds=1.0)
+    records.close()
+    return trial.trial_id
+
+
+def states(folder: str | Path) -> list[str]:
+    trials = sorted(Run(folder).trials.values(), key=lambda trial: trial.index)
+    return [t.attempt.reason or t.state for t in trials]
+
+
+# --- submitting
+
+
+def test_submitting_returns_though_no_job_has_run(commands: FakeSlurm) -> None:
+    done = hpc("submit", "small.yaml", "--on", "two")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "small: 4 trials submitted in 2 jobs, SLURM 1 array 101.",
+        "How it stands:  hpc status runs/small --watch",
+        "The results:    hpc table runs/small",
+        "Stop, go on:    hpc cancel runs/small;  hpc resume runs/small",
+    ]
+    assert [call[0] for call in commands.calls()] == ["scontrol", "sbatch"]
+    assert held(commands) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+    assert commands.arrays["101"]["cwd"] == str(Path("runs/small/jobs/1").resolve())
+    assert states("runs/small") == ["waiting"] * 4
+
+
+def test_submitting_again_submits_nothing(commands: FakeSlurm) -> None:
+    hpc("submit", "small.yaml", "--on", "two")
+    commands.forget_calls()
+    again = hpc("submit", "small.yaml", "--on", "two")
+    assert again.exit_code == 0
+    assert again.stdout.startswith("Nothing to submit: 4 trials are with jobs already.")
+    assert [call[0] for call in commands.calls()] == ["scontrol", "squeue"]
+    for index in range(4):
+        begins("runs/small", "101_0", index, "finished")
+    commands.set("101", "COMPLETED")
+    over = hpc("submit", "small.yaml", "--on", "two")
+    assert over.stdout.startswith("Nothing to submit: no trial of runs/small is left to train.")
+    assert commands.count("sbatch") == 0
+
+
+def test_a_dry_run_shows_what_would_be_submitted_and_submits_nothing(slurm: FakeSlurm) -> None:
+    slurm.change(config={"MaxArraySize": "3"})
+    done = hpc("submit", "small.yaml", "--on", "gpus", "--workers", "4", "--dry-run")
+    assert done.exit_code == 0
+    for said in (
+        "#SBATCH --array=0-2%3",
+        "#SBATCH --gpus-per-node=4",
+        "#SBATCH --partition=gpu",
+        f"exec python3 -u -m jobs job {Path('runs/small/jobs/1').resolve()} 0",
+        "# it starts the ranks by: srun ",
+        "4 trials; into runs/small\n",
+        "2 arrays (3 + 1 jobs; MaxArraySize is 3), at most 3 jobs at once, with profile gpus",
+        "each job: 2 nodes, 8 ranks, 8 GPUs, 90 min; at once: 24 ranks, 24 GPUs",
+        "at most 12.0 node-hours, and anew for each time that a job is requeued (20 at most)",
+        "Nothing was submitted (--dry-run).",
+    ):
+        assert said in done.stdout
+    assert len(re.findall(r"^t\w{10} ", done.stdout, re.MULTILINE)) == 4
+    assert [call[0] for call in slurm.calls()] == ["scontrol"]
+    assert not Path("runs").exists()
+
+
+def test_a_dry_run_needs_no_slurm(slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = hpc("run", "small.yaml", "--on", "two", "--dry-run")
+    assert done.exit_code == 0
+    assert "1 array (2 jobs; MaxArraySize is 1001)" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'say "so"', "two\nlines", "$HOME `id`", "#x", "100%j"])
+def test_folders_may_have_any_name(slurm: FakeSlurm, name: str) -> None:
+    submitted = submit(Path("runs") / name)
+    assert (submitted.job_ids, submitted.trials) == (["101"], 4)
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+    assert submit(Path("runs") / name).covered == 4
+
+
+def test_long_arrays_are_split_and_wait_for_each_other(commands: FakeSlurm) -> None:
+    commands.change(config={"MaxArraySize": "1"})
+    done = hpc("submit", "small.yaml", "--on", "two", "--workers", "3")
+    assert "4 trials submitted in 3 jobs, SLURM 3 arrays 101, 103, 105." in done.stdout
+    options = [array["options"] for array in commands.arrays.values()]
+    assert [o["array"] for o in options] == ["0-0%1"] * 3
+    assert [o.get("dependency") for o in options] == [None, "afterany:101", "afterany:103"]
+    assert held(commands) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+
+
+def test_what_is_unfinished_after_a_cancel_is_resumed(commands: FakeSlurm) -> None:
+    submit()
+    begins("run", "101_0", 0, "finished")
+    begins("run", "101_0", 2)
+    commands.set("101_0", "RUNNING", nodes="n1")
+    assert "SLURM jobs 101 are cancelled. `hpc resume run`" in hpc("cancel", "run").stdout
+    assert states("run") == ["finished", "waiting", "cancelled", "waiting"]
+    resumed = hpc("resume", "run")
+    assert resumed.exit_code == 0
+    assert "small: 3 trials submitted in 2 jobs, SLURM 1 array 104." in resumed.stdout
+    assert held(commands) == Counter({1: 1, 2: 1, 3: 1})
+
+
+def test_more_workers_are_not_taken_than_the_profile_says(slurm: FakeSlurm) -> None:
+    first = submit(workers=1)
+    slurm.set("101_0", "RUNNING")
+    run = first.run
+    with lock(run.folder):  # its jobs hold two trials, say
+        folder = run.jobs_folder / "1"
+        launch = Launch.read(folder)
+        Launch(**{**launch.__dict__, "jobs": ((0, 1),)}).write(folder)
+    second = submit(workers=2)
+    assert (second.trials, second.covered, second.jobs) == (2, 2, 1)
+
+
+def test_submitting_loads_nothing_heavy(commands: FakeSlurm) -> None:
+    code = (
+        "import sys\nfrom hpc.command import app\n"
+        "try:\n    app(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "sys.stderr.write('\\n' + ' '.join(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "submit", "small.yaml", "--on", "two"],
+        capture_output=True, text=True, check=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "hpc.submitting" in loaded
+    assert not loaded & (HEAVY | {"jobs.worker", "pandas"})
+    assert "SLURM 1 array 101." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("SBATCH_JOB_NAME", "mine"), ("SBATCH_PARTITION", "short"), ("SBATCH_ARRAY_INX", "5-6")],
+)
+def test_a_variable_of_the_users_does_not_undo_the_profile(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    submitting.submit(sweep(), on="gpus", folder="run")
+    options = slurm.arrays["101"]["options"]
+    assert (options["partition"], options["array"]) == ("gpu", "0-1%2")
+    assert options["job-name"] == next(iter(Run("run").arrays))
+
+
+# --- what SLURM may do
+
+
+def test_a_slurm_that_comes_back_is_waited_for(slurm: FakeSlurm, clock: None) -> None:
+    slurm.fail("scontrol", "unreachable", "unreachable")
+    slurm.fail("sbatch", "unreachable", "unreachable")
+    notes: list[str] = []
+    assert submit(note=notes.append).job_ids == ["101"]
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+    assert notes == [
+        "scontrol: Unable to contact slurm controller (connect failure) Trying again.",
+        "scontrol: Unable to contact slurm controller (connect failure) Trying again.",
+        "sbatch: Batch job submission failed: Unable to contact slurm controller (connect failure) "
+        "Trying again.",
+        "sbatch: Batch job submission failed: Unable to contact slurm controller (connect failure) "
+        "Trying again.",
+    ]
+
+
+def test_a_job_whose_id_was_lost_on_the_way_is_found_and_not_submitted_twice(
+    slurm: FakeSlurm, clock: None
+) -> None:
+    slurm.fail("sbatch", "lost")
+    assert submit().job_ids == ["101"]
+    assert slurm.count("sbatch") == 1
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+    assert submit().covered == 4
+
+
+def test_a_lost_answer_is_not_submitted_twice_though_squeue_fails_too(slurm: FakeSlurm, clock: None) -> None:
+    slurm.fail("sbatch", "lost")
+    slurm.fail("squeue", "unreachable", "unreachable")
+    assert submit().job_ids == ["101"]
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+
+
+def test_the_array_after_one_whose_answer_was_lost_waits_for_it(slurm: FakeSlurm, clock: None) -> None:
+    slurm.change(config={"MaxArraySize": "1"})
+    slurm.fail("sbatch", "lost", "ok")
+    assert submit().job_ids == ["101", "103"]
+    assert slurm.arrays["103"]["options"]["dependency"] == "afterany:101"
+
+
+def test_a_slurm_that_stays_away_is_told_of_and_the_same_command_goes_on(
+    slurm: FakeSlurm, clock: None
+) -> None:
+    slurm.change(config={"MaxArraySize": "1"})
+    slurm.fail("sbatch", "ok", "unreachable", always=True)
+    done = hpc("submit", "small.yaml", "--on", "two", "--dir", "run")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        "hpc: sbatch: Batch job submission failed: Unable to contact slurm controller (connect failure) "
+        "What was submitted before is in the queue; the same command again submits the rest."
+    )
+    assert held(slurm) == Counter({0: 1, 2: 1})
+    slurm.fail("sbatch")
+    assert submit().trials == 2
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+
+
+def test_an_array_that_was_queued_after_all_is_adopted(slurm: FakeSlurm, clock: None) -> None:
+    slurm.fail("sbatch", "lost")
+    slurm.fail("squeue", "unreachable", always=True)
+    with pytest.raises(UnreachableError):
+        submit()
+    slurm.fail("sbatch")
+    slurm.fail("squeue")
+    again = hpc("submit", "small.yaml", "--on", "two", "--dir", "run")
+    assert again.stdout.splitlines()[:2] == [
+        "Job 101 was submitted by a command that did not live to write it down: adopted.",
+        "Nothing to submit: 4 trials are with jobs already.",
+    ]
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+
+
+def test_an_array_that_was_queued_though_the_next_try_was_refused_is_adopted(
+    slurm: FakeSlurm, clock: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Slurm()
+    asked = late.queue
+    answers = iter([Answers()])  # the first sbatch is in the queue a little later
+    monkeypatch.setattr(late, "queue", lambda names: next(answers, None) or asked(names))
+    slurm.fail("sbatch", "lost", "Job violates accounting/QOS policy (job submit limit)")
+    with pytest.raises(Exception, match="job submit limit"):
+        submit(slurm=late)
+    assert submit().covered == 4
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+
+
+def test_a_refusal_is_told_in_slurms_words_and_a_better_profile_goes_on(slurm: FakeSlurm) -> None:
+    slurm.change(partitions=["main"])
+    Path("profiles.yaml").write_text("two: {cluster: slurm, partition: mian}\n")
+    refused = hpc("submit", "small.yaml", "--on", "two", "--dir", "run")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("hpc: sbatch: Batch job submission failed: Invalid partition name spec")
+    assert "Mend the profile two (`hpc doctor --on two` says more)" in refused.stderr
+    assert held(slurm) == Counter()
+    Path("profiles.yaml").write_text("two: {cluster: slurm, partition: main}\n")
+    assert hpc("submit", "small.yaml", "--on", "two", "--dir", "run").exit_code == 0
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+    assert slurm.count("sbatch") == 2
+
+
+@pytest.mark.parametrize("arguments", [("submit", "small.yaml"), ("run", "small.yaml", "--on", "slurm")])
+def test_a_machine_without_slurm_says_so(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = hpc(*arguments)
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "hpc: scontrol is not on the PATH of this machine, so it is no login node of a SLURM cluster; "
+        "--on local runs here.\n"
+    )
+    assert not Path("runs").exists()
+
+
+def test_only_a_profile_of_slurm_is_submitted_to(slurm: FakeSlurm) -> None:
+    done = hpc("submit", "small.yaml", "--on", "local")
+    assert done.exit_code == 2
+    assert "--on local: is not of SLURM, so there is nothing to submit to; `hpc run` runs it" in done.stderr
+    assert slurm.calls() == []
+
+
+def test_another_sweep_is_not_submitted_into_the_folder(slurm: FakeSlurm) -> None:
+    submit()
+    done = hpc("submit", "small.yaml", "--on", "two", "--dir", "run", "--set", "fixed.epochs=2")
+    assert done.exit_code == 2
+    assert "run holds another sweep" in done.stderr
+    assert slurm.count("sbatch") == 1
+
+
+# --- killed at every point
+
+
+@dataclass
+class Deadly:
+    """Ends the process before the n-th thing that it does to the world."""
+
+    at: int
+    count: int = 0
+
+    def __call__(self, target: object, name: str) -> None:
+        """Count the calls of a function."""
+        real: Callable[..., Any] = getattr(target, name)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if self.count == self.at:
+                os._exit(9)
+            return real(*arguments, **options)
+
+        setattr(target, name, counted)
+
+
+def forked(body: Callable[[], None]) -> int:
+    """Run something in a process of its own; its exit code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other tests may have left threads
+        pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        signal.alarm(20)
+        body()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def submit_and_die(folder: Path, at: int) -> None:
+    deadly = Deadly(at)
+    deadly(Records, "append")
+    deadly(vars(scheduler)["subprocess"], "run")
+    deadly(os, "replace")
+    deadly(os, "link")
+    deadly(Path, "write_text")
+    deadly(Path, "unlink")
+    submit(folder)
+
+
+def test_a_submit_that_is_killed_anywhere_leaves_each_trial_with_one_job(
+    slurm: FakeSlurm, clock: None
+) -> None:
+    Path("small.yaml").write_text(write({**FOUR, "space": {"dropout": [0.0, 0.1]}}))
+    slurm.change(config={"MaxArraySize": "1"})
+    died = 0
+    for at in range(1, 100):
+        slurm.change(arrays={})
+        folder = Path(f"killed-{at}")
+        code = forked(lambda at=at, folder=folder: submit_and_die(folder, at))  # type: ignore[misc]
+        before = len(slurm.arrays)
+        submitted = submit(folder)
+        assert held(slurm) == Counter({0: 1, 1: 1}), f"killed at {at}"
+        assert submitted.trials + submitted.covered == 2
+        assert len(submitted.said) <= 1
+        assert len(slurm.arrays) == 2, f"killed at {at}, when there were {before}"
+        assert not (folder / "jobs" / "runner.json").exists()
+        if code == 0:
+            break
+        assert code == 9
+        died += 1
+    assert died > 20
+
+
+def test_a_killed_command_is_followed_by_status_and_cancel_too(slurm: FakeSlurm, clock: None) -> None:
+    def answer_lost(self: Records, record: str, **entries: Any) -> None:
+        if record == "array":
+            os._exit(9)
+        real(self, record, **entries)
+
+    def die() -> None:
+        Records.append = answer_lost  # type: ignore[method-assign]
+        submit()
+
+    real = Records.append
+    assert forked(die) == 9
+    (array,) = Run("run").arrays.values()
+    assert "job" not in array
+    facts = json.loads(hpc("status", "run", "--json").stdout)
+    assert [job["state"] for job in facts["jobs"]] == ["PENDING", "PENDING"]
+    assert slurm.alive()
+    hpc("cancel", "run")
+    assert slurm.alive() == []
+
+
+def test_a_trial_that_runs_in_an_orphan_goes_on(slurm: FakeSlurm, clock: None) -> None:
+    slurm.fail("sbatch", "lost")
+    slurm.fail("squeue", "unreachable", always=True)
+    with pytest.raises(UnreachableError):
+        submit()
+    slurm.fail("sbatch")
+    slurm.fail("squeue")
+    name = slurm.arrays["101"]["name"]
+    slurm.set("101_0", "RUNNING", nodes="n1")
+    records = writes("run", "101_0")
+    records.append("began", job="101_0", launch=1, number=0, name=name, restart=0, node="n1")
+    records.close()
+    begins("run", "101_0", 0)
+    assert submit().covered == 4
+    assert states("run") == ["running", "waiting", "waiting", "waiting"]
+
+
+# --- two at once
+
+
+def test_a_status_in_the_midst_of_a_submit_does_not_give_its_arrays_up(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks squeue before sbatch has answered, and writes after that."""
+    looks: list[settling.News] = []
+    real_submit = Slurm.submit
+
+    def slow_submit(self: Slurm, *arguments: Any) -> str:
+        looks.append(settling.ask(Run("run"), Slurm()))
+        return real_submit(self, *arguments)
+
+    monkeypatch.setattr(Slurm, "submit", slow_submit)
+    run = submit().run
+    (news,) = looks
+    records = Records(run.records / "run.jsonl")
+    settling.settle(Run("run"), news, records)
+    records.close()
+    assert list(settling.open_arrays(Run("run"))) == list(run.arrays)
+    assert hpc("cancel", "run").exit_code == 0
+    assert slurm.alive() == []
+
+
+def test_submitting_waits_for_a_command_that_has_the_folder_for_a_moment(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit()
+    path = Path("run/jobs/runner.json")
+    pid, started = os.getppid(), 0.0
+    path.write_text(json.dumps(Holder("elsewhere", pid, started, time.time() + 0.5).__dict__))
+    assert submit().covered == 4
+
+
+def test_a_lock_is_waited_for_though_it_vanishes_while_one_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Holder("elsewhere", 1, 0.0, time.time() + 60)
+    path = tmp_path / "jobs" / "runner.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(other.__dict__))
+    answers = iter([other])
+
+    def vanishing(folder: Path) -> Holder | None:
+        path.unlink(missing_ok=True)
+        return next(answers, None)
+
+    monkeypatch.setattr("hpc.lock.holder", vanishing)
+    with lock(tmp_path, lease_seconds=60, wait_seconds=5):
+        pass
+
+
+def test_a_lock_that_another_has_just_taken_over_is_not_taken_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both see a dead holder's lock; the slower of them must not remove the faster one's."""
+    living = Holder("elsewhere", 7, 0.0, time.time() + 60)
+    path = tmp_path / "jobs" / "runner.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(Holder("elsewhere", 1, 0.0, 1.0).__dict__))
+    real, raced = os.rename, [False]
+
+    def slower(source: Path, target: Path) -> None:
+        if not raced[0]:
+            raced[0] = True
+            path.write_text(json.dumps(living.__dict__))
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", slower)
+    with pytest.raises(RunError, match="process 7 on elsewhere"), lock(tmp_path, lease_seconds=60):
+        pass
+    assert json.loads(path.read_text())["pid"] == 7
+
+
+def test_a_local_run_leaves_alone_what_is_with_jobs_of_slurm(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_worker(*arguments: object) -> NoReturn:
+        raise AssertionError("it would be trained twice")
+
+    submit()
+    monkeypatch.setattr("hpc.running.LocalJob", no_worker)
+    hpc("run", "small.yaml", "--dir", "run")
+    assert states("run") == ["waiting"] * 4
+
+
+# --- how it stands
+
+
+def test_the_status_costs_one_squeue(slurm: FakeSlurm) -> None:
+    submit()
+    slurm.set("101_0", "RUNNING", nodes="n1")
+    trial = begins("run", "101_0", 0)
+    slurm.forget_calls()
+    facts = json.loads(hpc("status", "run", "--json").stdout)
+    assert [call[0] for call in slurm.calls()] == ["squeue"]
+    assert facts["run"] == "run"
+    assert facts["trials"] == {
+        "waiting": 3, "running": 1, "finished": 0, "pruned": 0, "failed": 0, "total": 4,
+    }  # fmt: skip
+    assert (facts["best"], facts["lost"], facts["scheduler"]) == (None, 0, "")
+    running, pending = facts["jobs"]
+    assert (running["job_id"], running["state"], running["host"]) == ("101_0", "RUNNING", "n1")
+    assert (running["trial"], running["epoch"], running["log"]) == (trial, 0, "jobs/1/101_0_log.out")
+    assert (pending["state"], pending["why"], pending["trial"]) == ("PENDING", "Resources", None)
+
+
+def test_the_status_costs_one_sacct_more_where_squeue_has_forgotten(commands: FakeSlurm) -> None:
+    submit()
+    trial = begins("run", "101_0", 0)
+    commands.set("101_0", "NODE_FAIL", nodes="n1", squeue=False)
+    commands.forget_calls()
+    shown = hpc("status", "run").stdout
+    assert [call[0] for call in commands.calls()] == ["squeue", "sacct"]
+    assert "small: 4 trials: 3 waiting, 1 failed" in shown
+    assert "failed: 1 node-failure" in shown
+    assert f"{trial} (node-failure): a node of the job failed (SLURM job 101_0: NODE_FAIL on n1)" in shown
+    assert "jobs: 1 NODE_FAIL, 1 PENDING (Resources)" in shown
+    commands.forget_calls()
+    hpc("status", "run")
+    assert [call[0] for call in commands.calls()] == ["squeue"]
+
+
+def test_a_run_that_is_over_costs_no_question(slurm: FakeSlurm) -> None:
+    submit()
+    slurm.set("101", "COMPLETED")
+    assert "nobody is at it; go on with: hpc resume run" in hpc("status", "run", "--watch").stdout
+    slurm.forget_calls()
+    hpc("status", "run")
+    assert slurm.calls() == []
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "no SLURM at all"])
+def test_where_slurm_does_not_answer_the_status_is_the_last_known(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    submit()
+    begins("run", "101_0", 0)
+    if fault == "unreachable":
+        slurm.fail("squeue", fault, always=True)
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    shown = hpc("status", "run")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "4 trials: 3 waiting, 1 running" in shown.stdout
+    assert "SLURM does not answer, so jobs are shown as last known: squeue" in shown.stdout
+    assert "lost" not in shown.stdout
+    facts = json.loads(hpc("status", "run", "--json").stdout)
+    assert facts["lost"] == 0
+    assert facts["scheduler"].startswith("squeue")
+    assert states("run") == ["running", "waiting", "waiting", "waiting"]
+
+
+def test_where_only_the_accounts_are_down_what_squeue_says_is_shown(slurm: FakeSlurm) -> None:
+    submit()
+    slurm.set("101_0", "RUNNING", nodes="n1")
+    slurm.set("101_1", "COMPLETED", squeue=False)
+    slurm.fail("sacct", "Problem talking to the database: Connection refused", always=True)
+    facts = json.loads(hpc("status", "run", "--json").stdout)
+    assert [job["state"] for job in facts["jobs"]] == ["RUNNING", "UNKNOWN"]
+    assert "sacct" in facts["scheduler"]
+
+
+def test_trials_whose_job_is_gone_are_failed_with_a_reason(slurm: FakeSlurm) -> None:
+    submit()
+    begins("run", "101_0", 0, "finished")
+    begins("run", "101_0", 2)
+    begins("run", "101_1", 1)
+    Path("run/jobs/1/101_1_log.out").write_text("slurmstepd: error: Detected 1 oom_kill event\n")
+    slurm.fail("sacct", "disabled", always=True)
+    slurm.set("101", "", squeue=False)
+    hpc("status", "run")
+    assert states("run") == ["finished", "out-of-memory", "error", "waiting"]
+    assert submit().trials == 3
+
+
+def test_a_table_has_what_slurm_says(slurm: FakeSlurm) -> None:
+    submit()
+    begins("run", "101_0", 0)
+    slurm.set("101", "TIMEOUT")
+    rows = hpc("table", "run", "--format", "csv").stdout.splitlines()
+    assert [row.split(",")[1:3] for row in rows[1:]].count(["failed", "timeout"]) == 1
+
+
+# --- cancelling
+
+
+def test_cancelling_ends_exactly_this_runs_jobs(slurm: FakeSlurm, clock: None) -> None:
+    slurm.change(config={"MaxArraySize": "1"})
+    submit("run")
+    submit("other")
+    said = hpc("cancel", "run")
+    assert said.exit_code == 0
+    assert slurm.calls("scancel") == [["scancel", "101", "103"]]
+    assert slurm.alive() == ["105_0", "107_0"]
+    assert hpc("cancel", "run").stdout.startswith("nothing of run is running; 4 trials are not finished")
+    assert slurm.count("scancel") == 1
+
+
+def test_jobs_that_take_their_time_to_end_are_told_of(slurm: FakeSlurm, clock: None) -> None:
+    submit()
+    slurm.change(cancelled="COMPLETING")
+    done = hpc("cancel", "run")
+    assert done.exit_code == 1
+    assert "SLURM was asked to cancel 101 90 seconds ago, and they are not gone yet" in done.stderr
+    assert "hpc status run" in done.stderr
+
+
+def test_nothing_is_cancelled_where_slurm_does_not_answer(slurm: FakeSlurm) -> None:
+    submit()
+    slurm.fail("squeue", "unreachable", always=True)
+    done = hpc("cancel", "run")
+    assert done.exit_code == 1
+    assert "Unable to contact slurm controller (connect failure) Nothing was cancelled; try" in done.stderr
+    assert len(slurm.alive()) == 2
+
+
+def test_jobs_are_cancelled_though_the_accounts_are_down(slurm: FakeSlurm, clock: None) -> None:
+    submit()
+    slurm.set("101_1", "COMPLETED", squeue=False)
+    slurm.fail("sacct", "Problem talking to the database: Connection refused", always=True)
+    hpc("cancel", "run")
+    assert slurm.alive() == []
+
+
+def test_both_of_two_arrays_of_one_name_are_cancelled(slurm: FakeSlurm, clock: None) -> None:
+    """A sbatch that was heard late, and again, has made two."""
+    submit()
+    Slurm().submit(next(Path("run/jobs/1").glob("*.sh")).resolve())
+    assert len(slurm.alive()) == 4
+    hpc("cancel", "run")
+    assert slurm.alive() == []
+
+
+# --- logs
+
+
+def test_the_logs_of_a_trial_are_those_of_its_job(slurm: FakeSlurm) -> None:
+    submit()
+    trial = begins("run", "101_0", 0)
+    (Path("run") / "jobs/1/101_0_log.out").write_text("the job\n")
+    (Path("run") / "jobs/1/101_0_0_log.out").write_text("rank 0\n")
+    (Path("run") / "jobs/1/101_0_1_log.out").write_text("rank 1\n")
+    (Path("run") / "jobs/1/101_1_log.out").write_text("another job\n")
+    shown = hpc("logs", "run", trial[:8]).stdout
+    assert shown.splitlines() == [
+        "==> run/jobs/1/101_0_log.out <==", "the job",
+        "==> run/jobs/1/101_0_0_log.out <==", "rank 0",
+        "==> run/jobs/1/101_0_1_log.out <==", "rank 1",
+    ]  # fmt: skip
+    assert "another job" in hpc("logs", "run").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "there is no log of run yet"),
+        (["run", "nosuch"], "nosuch: no trial of run begins so"),
+        (["run", "t"], "t: 4 trials of run begin so"),
+        (["nowhere"], "nowhere is not the folder of a run: it does not exist"),
+    ],
+)
+def test_logs_that_there_are_not(slurm: FakeSlurm, arguments: list[str], said: str) -> None:
+    submit()
+    done = hpc("logs", *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+# --- watching, for hpc run
+
+
+@contextlib.contextmanager
+def jobs_do(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[], None]
+) -> Iterator[list[str]]:
+    """Let something happen at each second that hpc run watches; the notes that it makes."""
+    waiting = list(deeds)
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += 100
+        if waiting:
+            waiting.pop(0)()
+        elif now[0] > 5000:
+            raise AssertionError("it watches for ever")
+
+    fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time)
+    monkeypatch.setattr("hpc.following.time", fake)
+    yield []
+    assert not waiting
+
+
+class Notes(View):
+    """A view that keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def follow(retry: dict[str, int] | None = None) -> tuple[Outcome, list[str]]:
+    profile = Profile.model_validate({"cluster": "slurm", "workers": 2, "retry": retry or {}})
+    view = Notes()
+    named = Named("two", profile)
+    return following.run(sweep(), named, Path("run"), workers=None, ranks=None, view=view), view.notes
+
+
+def all_finish(slurm: FakeSlurm, array: int, *indices: int) -> Callable[[], None]:
+    def finish() -> None:
+        for index in indices:
+            begins("run", f"{array}_0", index, "finished", attempt=array)
+        slurm.set(str(array), "COMPLETED")
+
+    return finish
+
+
+def test_watching_ends_with_the_last_job(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down() -> None:
+        slurm.fail("squeue", "unreachable", "unreachable")
+
+    with jobs_do(slurm, monkeypatch, down, lambda: None, lambda: None, all_finish(slurm, 101, 0, 1, 2, 3)):
+        outcome, notes = follow()
+    assert outcome.is_good
+    assert (outcome.trained, outcome.error) == (4, "")
+    assert notes == [
+        "SLURM does not answer: squeue: slurm_load_jobs error: Unable to contact slurm controller "
+        "(connect failure) Waiting."
+    ]
+
+
+def test_what_failed_for_a_reason_of_the_profile_is_tried_again(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def node_fails() -> None:
+        for index in (0, 1, 2):
+            begins("run", "101_0", index, "finished")
+        begins("run", "101_1", 3)
+        slurm.set("101_0", "COMPLETED")
+        slurm.set("101_1", "NODE_FAIL")
+
+    with jobs_do(slurm, monkeypatch, node_fails, all_finish(slurm, 104, 3)):
+        outcome, notes = follow({"node-failure": 1})
+    assert outcome.is_good
+    assert [note.split(":")[0] for note in notes] == ["Trying again, as the profile says"]
+
+
+def test_jobs_that_were_cancelled_are_not_submitted_again(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One trial failed with its node, and the rest has not begun when a person cancels."""
+
+    def cancel() -> None:
+        begins("run", "101_0", 0)
+        slurm.set("101_0", "NODE_FAIL")
+        slurm.set("101_1", "CANCELLED")
+
+    with jobs_do(slurm, monkeypatch, cancel):
+        outcome, _ = follow({"node-failure": 1})
+    assert slurm.count("sbatch") == 1
+    assert states("run") == ["node-failure", "waiting", "waiting", "waiting"]
+    assert not outcome.is_good
+
+
+def test_watching_outlives_another_command_that_settles(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path("run/jobs/runner.json")
+
+    def busy() -> None:
+        slurm.set("101_0", "COMPLETED")
+        path.write_text(json.dumps(Holder("elsewhere", 1, 0.0, time.time() + 60).__dict__))
+        monkeypatch.setattr("hpc.lock.time", SimpleNamespace(
+            time=time.time, sleep=lambda seconds: None, monotonic=iter(range(0, 10**9, 40)).__next__
+        ))  # fmt: skip
+
+    with jobs_do(slurm, monkeypatch, busy, path.unlink, all_finish(slurm, 101, 0, 1, 2, 3)):
+        outcome, _ = follow()
+    assert outcome.is_good
