@@ -164,7 +164,6 @@ def launch(
         groups=profile.groups,
         backend=backend if backend and profile.backend == "auto" else profile.backend,
         mpi=profile.mpi,
-        interface=profile.interface,
         srun=tuple(profile.srun),
         gpus=profile.gpus_per_node > 0 and not profile.allow_cpu,
         threads=profile.cpus_per_rank or 0,

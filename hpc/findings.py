@@ -716,7 +716,8 @@ def _meeting(profile: Profile, one: Mapping[str, Any], ranks: int, good: Sequenc
         return problem(way, said, f"Write backend: {other} into the profile: that way works.")
     remedy = {
         "none": "Mend what the message names; the job's Python is that of the profile (python:, setup:).",
-        "gloo": "If it is the network, name one that all nodes share, interface: ib0; see docs/ranks.md.",
+        "gloo": "If it is the network: Gloo talks over the address that a node's name stands for; see "
+        "docs/ranks.md.",
         "mpi": "Try another mpi: of those that srun offers, or build Horovod with the site's MPI "
         "(docs/install.md).",
     }

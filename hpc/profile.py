@@ -48,7 +48,7 @@ OURS = {
 SLURM_ONLY = (
     "nodes", "ranks_per_node", "gpus_per_node", "cpus_per_rank", "mem_gb", "time_min", "partition",
     "account", "qos", "constraint", "sbatch", "srun", "setup", "python", "trials_per_job", "groups",
-    "backend", "mpi", "interface", "allow_cpu", "signal_seconds", "requeues", "retry", "more_memory",
+    "backend", "mpi", "allow_cpu", "signal_seconds", "requeues", "retry", "more_memory",
 )  # fmt: skip
 
 
@@ -81,7 +81,6 @@ class Profile(BaseModel):
         groups: into which the ranks of a job are split, each training its own trials.
         backend: how several ranks meet: mpi, gloo, or auto for what works.
         mpi: the value of ``srun --mpi``; auto for what the site offers.
-        interface: of the network for Gloo, ``ib0`` for one; found unless given.
         allow_cpu: whether ranks may train on a CPU where a GPU was asked for.
         signal_seconds: before the time limit at which a job writes its checkpoint.
         requeues: how many times a job may be requeued.
@@ -115,7 +114,6 @@ class Profile(BaseModel):
     groups: Count = 1
     backend: Literal["auto", "mpi", "gloo"] = "auto"
     mpi: str = "auto"
-    interface: str = ""
     allow_cpu: bool = False
     signal_seconds: Annotated[int, Field(ge=1)] = 90
     requeues: Annotated[int, Field(ge=0)] = 20
@@ -133,7 +131,7 @@ class Profile(BaseModel):
                 raise ValueError(f"{name} is written without dashes before it: {plain}")
         return options
 
-    @field_validator("partition", "account", "qos", "constraint", "mpi", "interface", "python", "sbatch")
+    @field_validator("partition", "account", "qos", "constraint", "mpi", "python", "sbatch")
     @classmethod
     def _one_line(cls, value: Any) -> Any:
         for text in value.values() if isinstance(value, dict) else [value]:

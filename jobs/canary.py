@@ -150,7 +150,6 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
         **os.environ,
         "HPC_BACKEND": backend,
         "HPC_GROUPS": str(launch.groups),
-        "HPC_INTERFACE": launch.interface,
     }
     start = time.monotonic()
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")

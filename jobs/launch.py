@@ -24,7 +24,6 @@ class Launch:
         groups: into which a job's ranks are split, each training its own trials.
         backend: ``auto``, ``mpi`` or ``gloo``.
         mpi: the value of ``srun --mpi``, or ``auto``.
-        interface: of the network for Gloo, or empty.
         srun: further arguments of srun.
         python: the command that starts Python.
         cwd: where the user typed the command.
@@ -44,7 +43,6 @@ class Launch:
     groups: int = 1
     backend: str = "auto"
     mpi: str = "auto"
-    interface: str = ""
     srun: tuple[str, ...] = ()
     gpus: bool = False
     threads: int = 0

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -33,7 +32,7 @@ class Presence:
         host: as the machine calls itself.
         addresses: IPv4 addresses with prefix length of its network interfaces, by their names;
             ``10.0.0.3/16``.
-        main: the address that its host name stands for, if any.
+        main: the address that its host name stands for, or empty.
     """
 
     rank: int
@@ -58,11 +57,7 @@ def presence(rank: int, env: Mapping[str, str]) -> Presence:
             if entry.family == socket.AF_INET and entry.netmask and name in states and states[name].isup:
                 addresses[name] = str(ipaddress.ip_interface(f"{entry.address}/{entry.netmask}"))
                 break
-    try:
-        main = socket.gethostbyname(host)
-    except OSError:
-        main = ""
-    return Presence(rank, env.get("SLURMD_NODENAME", host), host, addresses, main)
+    return Presence(rank, env.get("SLURMD_NODENAME", host), host, addresses, _address_of(host))
 
 
 class Meeting:
@@ -160,55 +155,51 @@ def join_seconds(env: Mapping[str, str]) -> float:
     return float(env.get("HPC_JOIN_SECONDS", JOIN_SECONDS))
 
 
-def interface(rank: int, everyone: Sequence[Presence], wish: str = "") -> tuple[str, str]:
-    """The network interface on which a rank talks to the others, and its address.
+def interface(rank: int, everyone: Sequence[Presence]) -> tuple[str, str]:
+    """The network interface on which a rank meets the others through Gloo, and its address.
 
-    On one machine it is the loopback. Otherwise it is one in a network that all hosts are in:
-    the one that wish names; else that of the address which rank 0's host name stands for; else
-    the first. Bridges that have the same address on two hosts (docker0) don't count.
+    On one machine it is the loopback; on several, that of the address which the rank's host name
+    stands for, since Horovod's reductions go over that one in any case.
 
     Args:
         rank: whose interface is asked for.
         everyone: as the meeting has it.
-        wish: the name of an interface, from the profile.
 
     Raises:
-        WorldError: there is no such network, or no such interface.
+        WorldError: a host name stands for no address, or for one that other hosts can't reach.
     """
-    mine = everyone[rank]
-    if wish:
-        if wish not in mine.addresses:
+    remedy = "mend /etc/hosts there, or the name service, or meet by MPI (see docs/ranks.md)"
+    apart = len({one.host for one in everyone}) > 1
+    for one in everyone:
+        if not one.main:
             raise WorldError(
-                f"rank {rank} on {mine.node} has no interface {wish!r} (profile: interface); "
-                f"it has {', '.join(mine.addresses)}."
+                f"the host name {one.host} of {one.node} stands for no address of that machine, and Gloo "
+                f"talks over the address of the host name: {remedy}."
             )
-        return wish, str(ipaddress.ip_interface(mine.addresses[wish]).ip)
-    hosts = {one.host: one for one in everyone}
-    if len(hosts) == 1:
-        for name, address in mine.addresses.items():
-            if ipaddress.ip_interface(address).is_loopback:
-                return name, str(ipaddress.ip_interface(address).ip)
-        raise WorldError(f"{mine.host} has no loopback interface.")
-    shared = _shared_networks(list(hosts.values()), first=everyone[0])
-    for network in shared:
-        for name, text in mine.addresses.items():
-            if ipaddress.ip_interface(text).network == network:
-                return name, str(ipaddress.ip_interface(text).ip)
-    raise WorldError(
-        f"the nodes {', '.join(dict.fromkeys(one.node for one in everyone))} have no network in common that "
-        "can be told from their interfaces; name one in the profile, for example `interface: ib0` "
-        f"({mine.node} has {', '.join(mine.addresses)})."
-    )
+        if apart and ipaddress.ip_address(one.main).is_loopback:
+            raise WorldError(
+                f"the host name {one.host} of {one.node} stands for {one.main}, which no other node reaches, "
+                f"and Gloo talks over the address of the host name: {remedy}."
+            )
+    mine = everyone[rank]
+    for name, text in mine.addresses.items():
+        address = ipaddress.ip_interface(text)
+        if str(address.ip) == mine.main if apart else address.is_loopback:
+            return name, str(address.ip)
+    raise WorldError(f"{mine.node} has no interface with the address {mine.main if apart else '127.0.0.1'}.")
 
 
-def _shared_networks(hosts: Sequence[Presence], first: Presence) -> list[Any]:
-    """Networks that all hosts are in, the one to prefer first."""
-    of_host = []
-    all_addresses = [text for host in hosts for text in set(host.addresses.values())]
-    for host in hosts:
-        interfaces = [ipaddress.ip_interface(text) for text in host.addresses.values()]
-        of_host.append([i for i in interfaces if not i.is_loopback and all_addresses.count(str(i)) == 1])
-    common = [i for i in of_host[0] if all(any(j.network == i.network for j in other) for other in of_host)]
-    main = {str(i.ip) for i in common} & {first.main}
-    ordered = sorted(common, key=lambda i: (str(i.ip) not in main, str(i.ip)))
-    return [i.network for i in ordered]
+def _address_of(host: str) -> str:
+    """The address of this machine's name, as Gloo looks it up: the first that can be bound."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return ""
+    for family, kind, protocol, _, place in found:
+        try:
+            with socket.socket(family, kind, protocol) as trial:
+                trial.bind(place)
+        except OSError:
+            continue
+        return str(place[0])
+    return ""

@@ -222,7 +222,6 @@ class _Supervisor:
             **os.environ,
             "HPC_BACKEND": backend,
             "HPC_GROUPS": str(groups),
-            "HPC_INTERFACE": launch.interface,
         }
         print(f"{' '.join(command)}  # {backend}", flush=True)
         self._sizes = {path: path.stat().st_size for path in self._logs()}
@@ -338,6 +337,10 @@ class _Supervisor:
         time.sleep(120)  # SLURM ends this process
 
     def _record(self, record: str, **entries: Any) -> None:
+        if not (self._run_folder / "sweep.yaml").is_file():
+            raise SystemExit(
+                f"{self._run_folder} is no longer the folder of a run; was it moved? Resume it there."
+            )
         # Opened for one record: rank 0 appends to the same file while the ranks run.
         records = Records(self._run_folder / "records" / f"{self._job.job_id}.jsonl")
         records.append(record, **entries)

@@ -113,8 +113,7 @@ class World:
         meeting = self._meet()
         everyone = meeting.gather(LOAD_SECONDS)
         nodes = [one.node for one in everyone]
-        wish = os.environ.get("HPC_INTERFACE", "")
-        name, address = interface(self.rank, everyone, wish)
+        name, address = interface(self.rank, everyone)
         mine = [rank for rank, node in enumerate(nodes) if node == nodes[self.rank]]
         different = list(dict.fromkeys(nodes))
         os.environ.update(
@@ -133,7 +132,7 @@ class World:
         if self.rank:
             self._init_at(hvd, *meeting.address(LOAD_SECONDS))
             return
-        clients = [interface(rank, everyone, wish)[1] for rank in range(self.size)]
+        clients = [interface(rank, everyone)[1] for rank in range(self.size)]
         with rendezvous(nodes, address, clients) as port:
             meeting.publish(address, port)
             self._init_at(hvd, address, port)

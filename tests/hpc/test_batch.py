@@ -145,7 +145,6 @@ def test_lines_of_setup_come_before_the_command_and_after_the_options() -> None:
         ({}, "backend", "auto"),
         ({"backend": "gloo"}, "backend", "gloo"),
         ({"mpi": "pmi2"}, "mpi", "pmi2"),
-        ({"interface": "ib0"}, "interface", "ib0"),
         ({"srun": ["--label"]}, "srun", ("--label",)),
         ({"gpus_per_node": 1}, "gpus", True),
         ({"gpus_per_node": 1, "allow_cpu": True}, "gpus", False),

@@ -15,7 +15,7 @@ import pytest
 from jobs import horovod
 from jobs.device import choose_gpu, local_gpus
 from jobs.horovod import RanksUnavailableError
-from jobs.meeting import Meeting, Presence, WorldError, interface
+from jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
 from jobs.place import Place, find_place
 from jobs.rendezvous import _is_mine, rendezvous
 from jobs.world import World
@@ -220,39 +220,55 @@ def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:
         Meeting(tmp_path / "m", there(1), 3).gather(0.1)
 
 
-ETH, IB = {"eth0": "10.0.0.{}/24"}, {"ib0": "10.1.0.{}/16"}
+LO, DEBIAN = {"lo": "127.0.0.1/8"}, {"lo": "127.0.0.1/8", "eth0": "10.0.0.{}/24"}
 
 
-def hosts(*, main: str = "", **interfaces: str) -> list[Presence]:
-    """Two hosts with the same interfaces; {} in an address is the host's number."""
+def two(main: str, addresses: dict[str, str]) -> list[Presence]:
+    """Two hosts; {} in an address is the host's number."""
     return [
-        there(n, f"n{n}", f"h{n}", main.format(n), lo="127.0.0.1/8",
-              **{name: text.format(n) for name, text in interfaces.items()})
+        there(n - 1, f"n{n}", f"h{n}", main.format(n), **{k: v.format(n) for k, v in addresses.items()})
         for n in (1, 2)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
-    ("everyone", "wish", "chosen"),
+    ("everyone", "chosen"),
     [
-        ([there(0, lo="127.0.0.1/8"), there(1, "n2", lo="127.0.0.1/8")], "", ("lo", "127.0.0.1")),
-        (hosts(**ETH), "", ("eth0", "10.0.0.2")),
-        (hosts(docker0="172.17.0.1/16", **ETH), "", ("eth0", "10.0.0.2")),  # a bridge on every host
-        (hosts(**ETH, **IB, main="10.1.0.{}"), "", ("ib0", "10.1.0.2")),  # what the host name stands for
-        (hosts(**ETH, **IB, main="10.1.0.{}"), "eth0", ("eth0", "10.0.0.2")),
+        (
+            [there(0, main="10.0.0.7", **DEBIAN), there(1, "n2", main="10.0.0.7", **DEBIAN)],
+            ("lo", "127.0.0.1"),
+        ),
+        ([there(0, main="127.0.1.1", **LO), there(1, main="127.0.1.1", **LO)], ("lo", "127.0.0.1")),
+        (two("10.0.0.{}", DEBIAN), ("eth0", "10.0.0.2")),
+        (two("10.1.0.{}", {**DEBIAN, "ib0": "10.1.0.{}/16"}), ("ib0", "10.1.0.2")),
     ],
 )
-def test_ranks_talk_over_a_network_that_all_of_them_are_in(
-    everyone: list[Presence], wish: str, chosen: tuple[str, str]
+def test_ranks_meet_on_the_loopback_or_where_the_host_name_points(
+    everyone: list[Presence], chosen: tuple[str, str]
 ) -> None:
-    assert interface(1, everyone, wish) == chosen
+    assert interface(1, everyone) == chosen
 
 
-def test_a_network_that_is_not_there_is_told() -> None:
-    with pytest.raises(WorldError, match=r"n1, n2 have no network in common.*`interface: ib0`.*lo, docker0"):
-        interface(0, hosts(docker0="172.17.0.1/16"))
-    with pytest.raises(WorldError, match=r"rank 0 on n1 has no interface 'ib1' \(profile: interface\)"):
-        interface(0, hosts(**ETH), "ib1")
+@pytest.mark.parametrize(
+    ("everyone", "said"),
+    [
+        (
+            two("127.0.1.1", DEBIAN),
+            "the host name h1 of n1 stands for 127.0.1.1, which no other node reaches",
+        ),
+        (two("", DEBIAN), "the host name h1 of n1 stands for no address of that machine.*mend /etc/hosts"),
+        (two("10.9.0.{}", DEBIAN), "n2 has no interface with the address 10.9.0.2"),
+    ],
+)
+def test_a_host_name_over_which_gloo_can_not_talk_is_told(everyone: list[Presence], said: str) -> None:
+    with pytest.raises(WorldError, match=said):
+        interface(1, everyone)
+
+
+def test_the_name_of_this_machine_is_looked_up_as_gloo_does() -> None:
+    assert _address_of("127.0.0.1") == "127.0.0.1"
+    assert _address_of("192.0.2.1") == ""  # of no machine
+    assert _address_of("no-such-host.invalid") == ""
 
 
 @pytest.mark.parametrize(

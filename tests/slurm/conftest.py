@@ -223,8 +223,8 @@ def own_site(own_slurm: Cluster, tmp_path: Path) -> Iterator[Site]:
 def _site(cluster: Cluster | Existing, folder: Path) -> Iterator[Site]:
     site = Site(cluster, folder / "a user's folder")
     yield site
-    for run in site.folder.rglob("records"):
-        numbers = re.findall(r'"record": "array", .*?"job": "(\d+)"', (run / "run.jsonl").read_text())
+    for plan in site.folder.rglob("run.jsonl"):
+        numbers = re.findall(r'"record": "array", .*?"job": "(\d+)"', plan.read_text())
         for number in numbers:
             subprocess.run(
                 ["scancel", number], env={**os.environ, **cluster.environment}, capture_output=True

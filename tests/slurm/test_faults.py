@@ -184,7 +184,9 @@ def test_a_run_that_was_moved(site: Site) -> None:
     status = site.hpc("status", "moved to here")
     assert "4 trials" in status
     site.hpc("cancel", "moved to here")
-    assert not (site.folder / "r" / "sweep.yaml").exists()
+    assert not list(
+        (site.folder / "r").rglob("*.jsonl")
+    )  # what is written there would be lost, or spoil another run
     finish(site, "moved to here")
 
 
