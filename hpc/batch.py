@@ -64,6 +64,7 @@ def arrays(name: str, sizes: Mapping[float, int], workers: int, max_array_size: 
         workers: jobs that run at once.
         max_array_size: of the cluster; it bounds the index, which begins at 0.
     """
+    max_array_size = max(1, max_array_size)  # where arrays are turned off, sbatch says so
     found: list[Array] = []
     first = 0
     for memory, size in sizes.items():
@@ -75,13 +76,13 @@ def arrays(name: str, sizes: Mapping[float, int], workers: int, max_array_size: 
 
 
 def max_array_size(config: Mapping[str, str]) -> int:
-    """How many jobs an array may have.
+    """How many jobs an array may have; 0 where arrays are turned off.
 
     Args:
         config: as ``scontrol show config`` has it.
     """
     text = config.get("MaxArraySize", "")
-    size = max(1, int(text)) if text.isdigit() else DEFAULT_MAX_ARRAY_SIZE
+    size = int(text) if text.isdigit() else DEFAULT_MAX_ARRAY_SIZE
     tasks = re.search(r"max_array_tasks=(\d+)", config.get("SchedulerParameters", ""))
     return min(size, int(tasks.group(1))) if tasks else size
 
