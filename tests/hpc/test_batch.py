@@ -279,7 +279,7 @@ def test_arrays_hold_every_job_exactly_once() -> None:
 
 @pytest.mark.parametrize(
     ("config", "expected"),
-    [({"MaxArraySize": "1001"}, 1001), ({"MaxArraySize": "4000001"}, 4000001), ({"MaxArraySize": "0"}, 1),
+    [({"MaxArraySize": "1001"}, 1001), ({"MaxArraySize": "4000001"}, 4000001), ({"MaxArraySize": "0"}, 0),
      ({}, 1001), ({"MaxArraySize": "N/A"}, 1001),
      ({"MaxArraySize": "4001", "SchedulerParameters": "bf_continue,max_array_tasks=100"}, 100)],
 )  # fmt: skip
