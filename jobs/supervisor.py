@@ -109,7 +109,7 @@ class _Supervisor:
         )  # fmt: skip
         self._tell_of_lost(run, RESTARTED, stopped=True)
         if self._job.restart > self._launch.requeues:
-            return self._give_up()
+            return self._give_up(run, "node-failure")
         self._leave_what_kills(run)
         for number in range(1, 10_000):
             run.refresh()
@@ -125,7 +125,7 @@ class _Supervisor:
                 self._tell_of_lost(run, "another group of ranks was stopped", stopped=True)
                 if self._launch.rehearse:
                     continue
-                self._requeue()
+                self._requeue(run)
                 return 0
             if code == 0 and self._attempts(run) > before:
                 continue
@@ -182,8 +182,22 @@ class _Supervisor:
             return True  # it would need more than this job has
         return sum(a.reason == reason for a in mine) > self._launch.retry.get(reason, 0)
 
-    def _give_up(self) -> int:
-        words = f"the job was requeued {self._job.restart} times, and the profile allows no more (requeues)"
+    def _give_up(self, run: Run, reason: str) -> int:
+        """Fail the trials that the job was stopped in, since it may not be started again."""
+        allowed = self._launch.requeues
+        words = (
+            f"the job was requeued {self._job.restart} times, and the profile allows no more (requeues)"
+            if allowed
+            else "the job was stopped, and the profile allows no requeue (requeues: 0)"
+        )
+        for trial in run.trials.values():
+            attempt = trial.attempt
+            if trial.state == "waiting" and attempt.job_id == self._job.job_id:
+                self._record(
+                    "failed", trial=trial.trial_id, attempt=max(trial.attempts), reason=reason,
+                    error=f"{words}; hpc resume goes on with the trial from its checkpoint",
+                    seconds=attempt.seconds,
+                )  # fmt: skip
         self._record("unfit", job=self._job.job_id, error=words)
         return 1
 
@@ -319,14 +333,14 @@ class _Supervisor:
         telling = {path: text for path, text in texts.items() if "Error" in text} or texts
         return "\n".join(f"{path.name}:\n{text}" for path, text in list(telling.items())[:2])
 
-    def _requeue(self) -> None:
+    def _requeue(self, run: Run) -> None:
         """Go back into the queue, unless the job was cancelled, or gets nowhere."""
         job = self._job
         state = _output(["scontrol", "show", "job", "--oneliner", job.job_id])
         if "JobState=RUNNING" not in state:
             return
         if job.restart >= self._launch.requeues:
-            self._give_up()
+            self._give_up(run, "timeout")
             return
         self._record("requeued", job=job.job_id, restart=job.restart)
         answer = subprocess.run(["scontrol", "requeue", job.job_id], capture_output=True, text=True)

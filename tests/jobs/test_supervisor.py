@@ -392,6 +392,14 @@ def test_a_job_is_not_requeued_more_often_than_the_profile_says(
     assert requeued(slurm) == [0, 0]
     (unfit,) = records(slurm, "unfit")
     assert "requeued 3 times, and the profile allows no more (requeues)" in unfit["error"]
+    assert states(slurm) == ["timeout", "waiting", "waiting", "waiting"]
+
+
+def test_a_time_limit_is_the_reason_where_no_requeue_is_allowed(slurm: FakeSlurm) -> None:
+    assert supervised(slurm, "finish(0); start(1); stop(1)", requeues=0) == 0
+    assert requeued(slurm) == [0, 0]
+    assert states(slurm) == ["finished", "timeout", "waiting", "waiting"]
+    assert "the profile allows no requeue (requeues: 0)" in records(slurm, "unfit")[0]["error"]
 
 
 def test_a_job_that_slurm_restarts_more_often_than_that_does_nothing(
