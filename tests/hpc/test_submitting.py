@@ -26,8 +26,9 @@ from typer.testing import CliRunner, Result
 import sweeps
 from hpc import following, scheduler, settling, submitting
 from hpc.command import app
+from hpc.known import remember
 from hpc.lock import Holder, lock
-from hpc.profile import Named, Profile
+from hpc.profile import Named, Profile, find
 from hpc.running import Outcome, View
 from hpc.scheduler import Answers, Slurm, UnreachableError
 from hpc.submitting import Submission
@@ -904,3 +905,47 @@ def test_watching_outlives_another_command_that_settles(
     with jobs_do(slurm, monkeypatch, busy, path.unlink, all_finish(slurm, 101, 0, 1, 2, 3)):
         outcome, _ = follow()
     assert outcome.is_good
+
+
+# --- what a check-up has found out
+
+
+def test_a_submission_keeps_to_what_the_check_up_has_found(slurm: FakeSlurm) -> None:
+    named = find("two")
+    remember("fake", named, {"max_submit": 1, "backend": "gloo", "mpi": "none"})
+    refused = hpc("submit", "small.yaml", "--on", "two", "--dir", "run")
+    assert refused.exit_code == 2
+    assert "2 jobs are more than the 1 that you may have in the queue at once" in refused.stderr
+    assert "Raise trials_per_job" in refused.stderr
+    assert held(slurm) == Counter()
+    assert submit(workers=1).jobs == 1
+    assert Launch.read(Path("run/jobs/1")).backend == "gloo"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "facts"),
+    [("another", {"max_submit": 1, "backend": "gloo"}), ("fake", {"max_submit": None, "backend": "mpi"})],
+)
+def test_what_was_found_elsewhere_or_works_by_itself_changes_nothing(
+    slurm: FakeSlurm, cluster: str, facts: dict[str, Any]
+) -> None:
+    remember(cluster, find("two"), facts)
+    assert submit().jobs == 2
+    assert Launch.read(Path("run/jobs/1")).backend == "auto"
+
+
+def test_a_check_up_of_another_profile_of_that_name_counts_no_longer(slurm: FakeSlurm) -> None:
+    remember("fake", find("two"), {"max_submit": 1, "backend": "gloo"})
+    Path("profiles.yaml").write_text("two: {cluster: slurm, workers: 2, time_min: 5}\n")
+    assert submit().jobs == 2
+    assert Launch.read(Path("run/jobs/1")).backend == "auto"
+
+
+def test_a_resumed_run_keeps_the_workers_and_ranks_that_were_asked_for(slurm: FakeSlurm) -> None:
+    submit(workers=3, ranks=2)
+    slurm.set("101_0", "CANCELLED")
+    slurm.set("101_1", "CANCELLED")
+    slurm.set("101_2", "CANCELLED")
+    again = submitting.resubmit("run")
+    assert again.jobs == 3
+    assert Launch.read(Path("run/jobs/2")).ranks == 2

@@ -150,6 +150,7 @@ def test_cancel_ends_exactly_the_jobs_of_its_run(site: Site) -> None:
     site.hpc("cancel", "r")
 
 
+@pytest.mark.slow
 def test_hpc_run_on_slurm_watches_to_the_end(site: Site) -> None:
     path = site.sweep(["none", "raises"])
     said = site.hpc("run", path, "--on", "slurm", "--workers", "2", "--dir", "r", code=1)
@@ -158,6 +159,7 @@ def test_hpc_run_on_slurm_watches_to_the_end(site: Site) -> None:
     assert "best_val_accuracy" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["mpi", "gloo"])
 def test_groups_of_one_allocation_train_their_own_trials(site: Site, backend: str) -> None:
     site.profiles(
@@ -192,6 +194,7 @@ def test_a_rank_that_does_not_come_fails_the_job_with_its_number(site: Site) -> 
     assert "FAILED" in status
 
 
+@pytest.mark.slow
 def test_an_mpi_that_is_not_there_is_told_or_replaced_by_gloo(site: Site) -> None:
     text = (
         "{name}: {{cluster: slurm, ranks_per_node: 2, cpus_per_rank: 1, workers: 1, time_min: 10, mpi: none, "
@@ -261,6 +264,7 @@ def test_the_rendezvous_listens_on_loopback_until_all_have_joined_and_bears_rubb
     assert site.settle() == {"slow": "finished"}
 
 
+@pytest.mark.slow
 def test_without_slurmdbd_reasons_come_from_squeue_and_the_logs(plain_site: Site) -> None:
     site = plain_site
     path = site.sweep(["none", "killed", "slow"], epochs=30)

@@ -53,6 +53,7 @@ def test_four_ranks_over_two_nodes_train_what_one_trains(
                 assert facts["val_loss"] == pytest.approx(metrics["val_loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_gpus_are_dealt_one_to_a_rank_and_cpus_reach_the_ranks(site: Site, tmp_path: Path) -> None:
     """GPUs are device files here, so only SLURM's side is tried: what each rank is given to see."""
     site.profiles(
