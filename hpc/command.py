@@ -164,7 +164,12 @@ def resume(
 @app.command(epilog="Example: hpc status runs/digits --json")
 def status(
     folder: Run,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Show it again and again, SLURM's part the more rarely the less changes."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """Show how a run stands."""
@@ -185,7 +190,9 @@ def status(
                 _show_status(console, facts)
             if not watch or not is_busy(facts):
                 return
-            time.sleep(pause.after(facts["scheduler"] or [job["state"] for job in facts["jobs"]]))
+            asks = any(job["pid"] is None and not job["over"] for job in facts["jobs"])
+            changes = facts["scheduler"] or [job["state"] for job in facts["jobs"]]
+            time.sleep(pause.after(changes) if asks else 2)
 
 
 def is_busy(facts: dict[str, Any]) -> bool:

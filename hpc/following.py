@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hpc import profile as profiles
 from hpc import settling
@@ -33,33 +35,29 @@ def run(
     """
     slurm = Slurm()
     trained = 0
-    tried: set[str] = set()
+    only: list[str] | None = None
     while True:
         submission = submit_with(
-            sweep, named, folder, workers=workers, ranks=ranks, slurm=slurm, note=view.note, rehearse=rehearse
-        )
+            sweep, named, folder, workers=workers, ranks=ranks, slurm=slurm, note=view.note,
+            rehearse=rehearse, only=only,
+        )  # fmt: skip
         for text in submission.said:
             view.note(text)
         trained += submission.trials + submission.covered
-        tried.update(submission.job_ids)
         try:
             error = _watch(submission, named, slurm, view, workers, ranks)
         except KeyboardInterrupt:
             view.note("The jobs go on. Watch them again with the same command, stop them with hpc cancel.")
             submission.run.refresh()
             return Outcome(submission.run, trained, submission.left, interrupted=True)
-        again = retries(submission.run, named.profile.retry)
-        if rehearse or error or not again or not submission.job_ids:
+        only = retries(submission.run, named.profile.retry)
+        if rehearse or error or not only or not submission.job_ids:
             return Outcome(submission.run, trained, submission.left, error=error)
-        view.note(f"Trying again, as the profile says: {', '.join(again)}")
+        view.note(f"Trying again, as the profile says: {', '.join(only)}")
 
 
-def retries(run: Run, retry: object) -> list[str]:
-    """Failed trials that the profile says to try again, if every failed one is among them.
-
-    Submitting takes up whatever is unfinished, so that is done only if nothing else would be.
-    """
-    limits = dict(retry) if isinstance(retry, dict) else {}
+def retries(run: Run, retry: Mapping[Any, int]) -> list[str]:
+    """Failed trials that the profile says to try again; none once somebody has cancelled the jobs."""
     if any(t.state in ("waiting", "running") for t in run.trials.values()):
         return []
     failed = [t for t in run.trials.values() if t.state == "failed" and t.attempt.reason != "diverged"]
@@ -67,9 +65,9 @@ def retries(run: Run, retry: object) -> list[str]:
     for trial in failed:
         reason = trial.attempt.reason
         times = sum(a.reason == reason for a in trial.attempts.values())
-        if times <= limits.get(reason, 0):
+        if times <= retry.get(reason, 0):
             found.append(trial.trial_id)
-    return found if len(found) == len(failed) else []
+    return found
 
 
 def _watch(

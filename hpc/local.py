@@ -89,14 +89,16 @@ class LocalJob:
 
     def failure(self) -> str:
         """Why its processes ended, from submitit's result and the logs of its ranks."""
+        found: list[str] = []
         for rank in range(self._ranks):
             job = self._job.task(rank) if self._ranks > 1 else self._job
             if not job.paths.result_pickle.exists():
                 continue  # the process ended without a word; submitit would wait for one
             error = job.exception()
             if error is not None:
-                return _last_error(str(error))
-        return ""
+                found.append(_last_error(str(error)))
+        # What Horovod complains of is mostly that another rank has left: the cause is told there.
+        return min(found, key=lambda words: "Horovod" in words, default="")
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of the logs, those of later ranks after those of rank 0."""

@@ -51,6 +51,7 @@ class Display(View):
         counts = run.counts()
         again = f", {counts['total'] - todo} done before" if counts["total"] > todo else ""
         self._before = counts["total"] - todo
+        self._ended, self._first = 0, None
         self._seen = {name: (trial.state, len(trial.attempts)) for name, trial in run.trials.items()}
         self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
 
@@ -63,6 +64,7 @@ class Display(View):
             if self._seen.get(name) != now:
                 self._seen[name] = now
                 if trial.state in ("finished", "pruned", "failed"):
+                    self._ended += 1
                     self.ended(run, trial)
 
     def ended(self, run: Run, trial: TrialState) -> None:
@@ -81,7 +83,7 @@ class Display(View):
 
     def seconds_left(self, run: Run) -> float | None:
         """An estimate from the trials that have ended this time; None before the first."""
-        done = ended_trials(run) - self._before
+        done = self._ended
         if done < 1 or self._first is None:
             return None
         left = len(run.trials) - self._before - done
@@ -95,7 +97,6 @@ class Lines(Display):
         """Write a line about a trial that has ended."""
         attempt = trial.attempt
         total = len(run.trials)
-        self._ended += 1
         width = len(str(total))
         what = f"{attempt.reason}: {first_line(attempt.error)}" if attempt.state == "failed" else ""
         value = attempt.metrics.get(run.metric)

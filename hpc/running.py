@@ -154,10 +154,11 @@ def resume(
         RanksUnavailableError: more than one rank, and what that needs is not installed.
         SchedulerError: SLURM refuses, or does not answer.
     """
-    from hpc.submitting import profile_of
+    from hpc.submitting import profile_of, said_of
 
     found = Run(folder)
     named = profile_of(found, on, profiles_file)
+    workers, ranks = said_of(found, on, workers, ranks)
     return _run(load_stored(found.sweep_file), named, Path(folder), workers, ranks, view or View())
 
 
@@ -179,7 +180,11 @@ def _run(
         return _follow(place)
     with _led(place) as followers:
         sweep, resources = plan(sweep, named, workers=workers, ranks=ranks)
-        return _Runner(folder, sweep, resources, view, followers, rehearse).carry_out()
+        asked = {
+            "on": named.name, "folder": str(sweep.folder), "profile": named.profile.model_dump(mode="json"),
+            "said": {"workers": workers, "ranks": ranks},
+        }  # fmt: skip
+        return _Runner(folder, sweep, resources, view, followers, rehearse, asked).carry_out()
 
 
 class _Runner:
@@ -193,6 +198,7 @@ class _Runner:
         view: View,
         followers: _Followers,
         rehearse: str,
+        asked: dict[str, Any],
     ) -> None:
         self._folder = folder
         self._sweep = sweep
@@ -200,6 +206,7 @@ class _Runner:
         self._view = view
         self._followers = followers
         self._rehearse = rehearse
+        self._asked = asked
         self._code = code_digest(sweep)
 
     def carry_out(self) -> Outcome:
@@ -235,7 +242,7 @@ class _Runner:
             )
         self._records.append(
             "launched", cluster=self._resources.cluster, workers=self._resources.workers,
-            ranks=self._resources.ranks, trials=len(todo), code=self._code,
+            ranks=self._resources.ranks, trials=len(todo), code=self._code, **self._asked,
         )  # fmt: skip
         error, interrupted = "", False
         try:
@@ -262,6 +269,11 @@ class _Runner:
         if news.heard:
             settling.settle(self._run, news, self._records)
         covered = covered_trials(self._run)
+        if not news.heard and any("job" not in one for one in settling.open_arrays(self._run).values()):
+            raise RunError(
+                f"jobs of SLURM may have been submitted for {self._folder}, and it can't be asked: "
+                f"{news.problem} Ask again on the login node: `hpc status {self._folder}`."
+            )
         if covered:
             raise RunError(
                 f"{len(covered)} trials of {self._folder} are with jobs of SLURM: watch them with "

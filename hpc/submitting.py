@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,9 +188,7 @@ def resubmit(
     run = Run(folder)
     named = profile_of(run, on, profiles_file)
     sweep = load_stored(run.sweep_file)
-    last = run.launches[-1] if run.launches and on is None else {}
-    if last.get("cluster") == "slurm":  # what the command line said then
-        workers, ranks = workers or last["workers"], ranks or last["ranks"]
+    workers, ranks = said_of(run, on, workers, ranks)
     return submit_with(sweep, named, Path(folder), workers=workers, ranks=ranks, slurm=slurm, note=note)
 
 
@@ -202,11 +200,26 @@ def profile_of(run: Run, on: str | None, profiles_file: Path | None = None) -> N
     """
     last = next((launch for launch in reversed(run.launches) if "profile" in launch), None)
     folders = [Path(last["folder"])] if last and "folder" in last else []
-    if on is None and last is not None and last["cluster"] == "slurm":
+    if on is None and last is not None:
         stored = Profile.model_validate(last["profile"])
         known = profiles.available(folders, profiles_file).get(last["on"])
         return known or Named(last["on"], stored)  # as it stands today, if it still does
     return profiles.find(on or "local", folders, profiles_file)
+
+
+def said_of(
+    run: Run, on: str | None, workers: int | None, ranks: int | None
+) -> tuple[int | None, int | None]:
+    """Workers and ranks as the command line says, or said at the run's last launch.
+
+    Args:
+        run: to go on with.
+        on: a profile, if one is named now: then what was said of another counts no longer.
+        workers: said now.
+        ranks: said now.
+    """
+    last = run.launches[-1].get("said", {}) if run.launches and on is None else {}
+    return workers or last.get("workers"), ranks or last.get("ranks")
 
 
 def submit_with(
@@ -219,8 +232,9 @@ def submit_with(
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
     rehearse: str = "",
+    only: Collection[str] | None = None,
 ) -> Submission:
-    """As :func:`submit`, with a profile that was found already."""
+    """As :func:`submit`, with a profile that was found already, and of certain trials only."""
     slurm = slurm or Slurm()
     profile = slurm_profile(named, workers=workers, ranks=ranks)
     sweep = _checked(sweep, profile)
@@ -233,7 +247,8 @@ def submit_with(
         records = Records(run.records / "run.jsonl")
         try:
             submitter = _Submitter(run, records, slurm, note)
-            return submitter.submit(sweep, named, profile, resources, code, config, rehearse)
+            said = {"workers": workers, "ranks": ranks}
+            return submitter.submit(sweep, named, profile, resources, code, config, rehearse, said, only)
         finally:
             records.close()
 
@@ -256,6 +271,8 @@ class _Submitter:
         code: str,
         config: Mapping[str, str],
         rehearse: str,
+        said_then: Mapping[str, int | None],
+        only: Collection[str] | None,
     ) -> Submission:
         run = self._run
         news = settling.ask(run, self._slurm)
@@ -267,10 +284,11 @@ class _Submitter:
         trials = sorted(run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, code))}
         open_ = [t for t in trials if t.state not in ("finished", "pruned") and t.trial_id not in left]
-        todo = [t.index for t in open_ if t.index not in covered]
+        chosen = [t for t in open_ if only is None or t.trial_id in only]
+        todo = [t.index for t in chosen if t.index not in covered]
         alive = sum(state.is_alive for state in news.jobs.values())
         if not todo:
-            return Submission(run, [], 0, 0, len(open_), left, said)
+            return Submission(run, [], 0, 0, len([t for t in open_ if t.index in covered]), left, said)
         memory = {t.index: _memory(t, profile) for t in trials}
         number = _next_launch(run)
         free = max(1, resources.workers - alive)
@@ -285,12 +303,13 @@ class _Submitter:
         batch.launch(profile, number, planned.jobs, rehearse, backend).write(folder)
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(sweep.folder),
-            profile=named.profile.model_dump(mode="json"), workers=resources.workers,
+            profile=named.profile.model_dump(mode="json"), said=said_then, workers=resources.workers,
             ranks=resources.ranks, trials=len(todo), code=code,
         )  # fmt: skip
         job_ids = self._call_sbatch(planned, folder, number)
         run.refresh()
-        return Submission(run, job_ids, len(planned.jobs), len(todo), len(open_) - len(todo), left, said)
+        already = len([t for t in open_ if t.index in covered])
+        return Submission(run, job_ids, len(planned.jobs), len(todo), already, left, said)
 
     def _call_sbatch(self, planned: Planned, folder: Path, launch: int) -> list[str]:
         """One sbatch for each array; each waits for the one before it, so that few run at once."""

@@ -73,7 +73,8 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
     reasons = [t.attempt.reason for t in run.trials.values() if t.state == "failed"]
     in_process = who is not None and not running  # debug and mpirun have no job of their own
     silent = {name for name, job in run.jobs.items() if "array" in job} if scheduler.news.problem else set()
-    lost = [] if in_process else [name for name in at_work if name not in running and name not in silent]
+    going = [t for t in run.trials.values() if t.state == "running"]
+    lost = [] if in_process else [t for t in going if t.attempt.job_id not in running | silent]
     failed = sorted((t for t in run.trials.values() if t.state == "failed"), key=lambda t: -t.attempt.started)
     return {
         "run": str(folder),
@@ -86,7 +87,7 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         "failed": [{"trial_id": t.trial_id, "reason": t.attempt.reason,
                     "error": t.attempt.error.split("\n")[0],
                     "log": run.jobs.get(t.attempt.job_id, {}).get("log")} for t in failed[:10]],
-        "seconds_left": _seconds_left(run, len(running)),
+        "seconds_left": _seconds_left(run, max(len(running), len(going) - len(lost))),
         "scheduler": scheduler.news.problem,
         "notes": run.notes[-5:],
         "runner": {"host": who.host, "pid": who.pid} if who else None,

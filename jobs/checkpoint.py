@@ -93,7 +93,7 @@ class Checkpoints:
             np.savez(file, head=np.array(json.dumps(head)), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        for old in self._of(trial):
+        for old in [*self._of(trial), *self._torn(trial)]:
             if old != path:
                 old.unlink(missing_ok=True)
         return path
@@ -104,8 +104,12 @@ class Checkpoints:
 
     def remove(self, trial: str) -> None:
         """Forget a trial that has ended."""
-        for path in self._of(trial):
+        for path in [*self._of(trial), *self._torn(trial)]:
             path.unlink(missing_ok=True)
+
+    def _torn(self, trial: str) -> list[Path]:
+        """What a rank that was killed while it wrote has left."""
+        return list(self._folder.glob(f".tmp-*-{trial}-*.npz"))
 
     def _of(self, trial: str) -> list[Path]:
         return [p for p in self._folder.glob(f"{trial}-*.npz") if re.fullmatch(r"\w+-\d+-\d+", p.stem)]
@@ -120,9 +124,9 @@ def read(path: Path) -> State:
     """What a file holds.
 
     Raises:
-        OSError, ValueError, KeyError: it can't be read, or is none.
+        Exception: it can't be read, or is none; zipfile and numpy have errors of their own.
     """
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         head = json.loads(str(archive["head"]))
         shared = [archive[f"shared{i}"] for i in range(head["shared"])]
         own = [[archive[f"rank{r}.{i}"] for i in range(n)] for r, n in enumerate(head["own"])]
@@ -131,6 +135,6 @@ def read(path: Path) -> State:
 
 def facts_of(path: Path) -> dict[str, Any]:
     """The facts that a file holds, without its arrays."""
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         facts: dict[str, Any] = json.loads(str(archive["head"]))["facts"]
     return facts

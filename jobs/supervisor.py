@@ -121,7 +121,8 @@ class _Supervisor:
             code, said = self._step(tasks, label)
             run.refresh()
             hows = self._left(label)
-            if "stopped" in hows:
+            # A signal that comes before Python listens ends a rank; that is a stop, too.
+            if "stopped" in hows or "User defined signal 2" in said:
                 self._tell_of_lost(run, "another group of ranks was stopped", stopped=True)
                 if self._launch.rehearse:
                     continue
@@ -143,11 +144,20 @@ class _Supervisor:
         """Whether the command that submitted this job took it for not submitted, and did so again."""
         array = run.arrays.get(os.environ.get("SLURM_JOB_NAME", ""), {})
         mine = self._job.job_id.partition("_")[0]
-        return bool(array.get("dropped")) or array.get("job", mine) != mine
+        is_over = "ended" in run.jobs.get(self._job.job_id, {})  # settled, then requeued by hand
+        return is_over or bool(array.get("dropped")) or array.get("job", mine) != mine
+
+    def _show(self) -> str:
+        """What SLURM says of this job; empty if it stays silent, as when slurmctld restarts."""
+        for _ in range(6):
+            text = _output(["scontrol", "show", "job", "--oneliner", self._job.job_id])
+            if "JobState=" in text:
+                return text
+            time.sleep(5)
+        return ""
 
     def _is_ending(self) -> bool:
-        state = _output(["scontrol", "show", "job", "--oneliner", self._job.job_id])
-        found = re.search(r"JobState=(\w+)", state)
+        found = re.search(r"JobState=(\w+)", self._show())
         return found is not None and found[1] != "RUNNING"
 
     def _guilty(self, said: str, tasks: list[tuple[int, int]]) -> set[int] | None:
@@ -336,11 +346,12 @@ class _Supervisor:
     def _requeue(self, run: Run) -> None:
         """Go back into the queue, unless the job was cancelled, or gets nowhere."""
         job = self._job
-        state = _output(["scontrol", "show", "job", "--oneliner", job.job_id])
-        if "JobState=RUNNING" not in state:
+        state = self._show()
+        if state and "JobState=RUNNING" not in state:
             return
         if job.restart >= self._launch.requeues:
-            self._give_up(run, "timeout")
+            preempted = re.search(r"PreemptTime=\d", state)
+            self._give_up(run, "cancelled" if preempted else "timeout")
             return
         self._record("requeued", job=job.job_id, restart=job.restart)
         answer = subprocess.run(["scontrol", "requeue", job.job_id], capture_output=True, text=True)

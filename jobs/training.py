@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Metrics = dict[str, float]
+FIRST_STEPS = 4
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
 """Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
 
@@ -190,7 +191,7 @@ class _Loop:
         # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
         self._train = tf.function(self._train_steps, autograph=False, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_all, autograph=False, reduce_retracing=True)
-        self.stride = stride or 32
+        self.stride = stride or FIRST_STEPS
         self._adjusts = stride is None
 
     def train(
@@ -273,7 +274,7 @@ class _Loop:
             if self._world.size > 1:
                 # Penalties on weights are the same on every rank: 1/N of them belongs to each.
                 if self._sums_losses:
-                    share = tf.ones_like(share)
+                    share = tf.cast(samples > 0, share.dtype)
                 penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
                 part = loss * share
                 if penalties:
@@ -362,9 +363,14 @@ def _start_equal(model: keras.Model, world: World) -> None:
 
 
 def _own(model: keras.Model, loop: _Loop) -> list[Any]:
-    """What each rank has otherwise than the others: states of random numbers, sums of metrics."""
+    """What each rank has otherwise than the others: statistics, random numbers, sums of metrics."""
     known = {id(v) for v in [*model.weights, *model.metrics_variables]}
-    return [*(v for v in model.variables if id(v) not in known), *loop.variables()]
+    return [*_moving(model), *(v for v in model.variables if id(v) not in known), *loop.variables()]
+
+
+def _moving(model: keras.Model) -> list[Any]:
+    """Batch normalisation's moving statistics: of each rank's samples until the end of an epoch."""
+    return [v for v in model.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
 
 
 def _state(model: keras.Model, loop: _Loop, world: World, position: Position) -> State:
@@ -382,6 +388,8 @@ def _restore(model: keras.Model, loop: _Loop, world: World, state: State) -> Non
             variable.assign(value)
         return
     # Other ranks than then: what they have measured counts once, and all draw anew.
+    for position, variable in enumerate(_moving(model)):
+        variable.assign(sum(values[position] for values in state.own) / len(state.own))
     for position, variable in enumerate(loop.variables(), start=len(own) - len(loop.variables())):
         total = sum(values[position] for values in state.own)
         variable.assign(total if world.rank == 0 else np.zeros_like(total))
@@ -398,10 +406,9 @@ def draw_apart(model: keras.Model, rank: int) -> None:
 
 
 def _average_statistics(model: keras.Model, world: World) -> None:
-    """Batch normalisation's moving statistics are seen by each rank on its own samples."""
     if world.size == 1:
         return
-    moving = [v for v in model.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
+    moving = _moving(model)
     for variable, total in zip(moving, world.sum([v.value for v in moving], "statistics"), strict=True):
         variable.assign(total / world.size)
 

@@ -190,18 +190,19 @@ class _Work:
 
         Rank 0 looks for the file; all read it.
         """
-        checkpoints, found = Checkpoints(Path(self.worker.folder)), None
-        if self.world.rank == 0:
-            path = checkpoints.newest(trial.trial_id)
+        checkpoints, state = Checkpoints(Path(self.worker.folder)), None
+        path = checkpoints.newest(trial.trial_id) if self.world.rank == 0 else None
+        if path is not None:
             try:
-                if path is not None and facts_of(path)["code"] == self.code:
-                    found = str(path)
-            except (OSError, ValueError, KeyError) as error:
-                self._record("note", text=f"{path} can't be read and is left aside: {error}")
-        found = self.world.agree(found)
+                facts = facts_of(path)
+                if (facts["code"], facts["made_with"]) == (self.code, _versions()):
+                    state = read(path)  # all of it: a broken array shows only here
+            except Exception as error:  # zipfile, numpy and json have errors of their own
+                self._record("note", text=f"{path} can't be read and is left aside: {error!r}")
+        found = self.world.agree(str(path) if state is not None else None)
         if found is None:
             return None
-        state = _read_when_there(Path(found))
+        state = state or _read_when_there(Path(found))
         seen.restore(state.facts)
         return state
 
@@ -250,11 +251,11 @@ class _Work:
         def save(state: State) -> None:
             nonlocal saved
             saved = time.monotonic()
-            facts = {**seen.facts(), "attempt": task.attempt, "code": self.code}
+            facts = {**seen.facts(), "attempt": task.attempt, "code": self.code, "made_with": _versions()}
             facts["seconds"] = round(time.perf_counter() - start, 3)
             try:
                 Checkpoints(Path(self.worker.folder)).save(trial.trial_id, replace(state, facts=facts))
-            except OSError as error:  # the one before is still there
+            except Exception as error:  # a full disk, no memory: the one before is still there
                 self._record("note", text=f"no checkpoint of {trial.trial_id}: {error}")
                 return
             self._record("checkpoint", **who, epoch=state.position.epochs, samples=state.position.samples)
@@ -354,6 +355,13 @@ class _Rehearsal:
             os.kill(os.getpid(), signal.SIGKILL)
         self.saved = True
         return Wish(save=True)
+
+
+def _versions() -> list[str]:
+    """Of what a checkpoint's arrays depend on."""
+    from importlib.metadata import version
+
+    return [f"{name} {version(name)}" for name in ("keras", "tensorflow", "hpc-sweeps")]
 
 
 def _read_when_there(path: Path, wait_seconds: float = 60) -> State:

@@ -74,9 +74,9 @@ class TrialState:
     @property
     def attempt(self) -> Attempt:
         """The one that counts: the first that ended well, else the latest."""
-        for attempt in self.attempts.values():
-            if attempt.state in ("finished", "pruned"):
-                return attempt
+        for number in sorted(self.attempts):
+            if self.attempts[number].state in ("finished", "pruned"):
+                return self.attempts[number]
         return self.attempts[max(self.attempts)] if self.attempts else Attempt(state="waiting")
 
     @property
@@ -87,12 +87,14 @@ class TrialState:
     def history(self) -> list[dict[str, Any]]:
         """The metrics of every epoch up to the deciding attempt's last, over those it went on from."""
         attempt, records, end = self.attempt, list[dict[str, Any]](), float("inf")
+        seen = [attempt]
         while True:
             records = [record for record in attempt.history if record["epoch"] <= end] + records
-            if attempt.after is None or attempt.after[0] not in self.attempts:
+            before = self.attempts.get(attempt.after[0]) if attempt.after else None
+            if attempt.after is None or before is None or any(before is one for one in seen):
                 return records
-            number, end = attempt.after
-            attempt = self.attempts[number]
+            end, attempt = attempt.after[1], before
+            seen.append(attempt)
 
 
 class Run:
@@ -330,7 +332,7 @@ def claim(folder: Path) -> None:
     Raises:
         RunError: the folder holds something else, or can't be written.
     """
-    ours = {"provenance.json", "records", "jobs", "checkpoints"}
+    ours = {"provenance.json", "records", "jobs"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in folder.iterdir())

@@ -140,7 +140,7 @@ def save(run: Run, frame: pd.DataFrame | None = None) -> None:
         run: as read.
         frame: its table, if there is one already.
 
-    A folder that one may only read is left as it is.
+    A folder that can't be written is left as it is.
     """
     path = run.folder / "table.parquet"
     written = max((file.stat().st_mtime for file in run.records.glob("*.jsonl")), default=0.0)
@@ -150,7 +150,7 @@ def save(run: Run, frame: pd.DataFrame | None = None) -> None:
     try:
         with replacing(path) as scratch:
             frame.to_parquet(scratch, index=False)
-    except PermissionError:
+    except OSError:  # read-only, or a full disk: there is the table all the same
         pass
 
 

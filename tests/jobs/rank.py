@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from jobs import device
+from jobs.checkpoint import Checkpoints, Position, State, read
 from jobs.options import compile_model, options
 from jobs.place import find_place
-from jobs.training import Epoch, UnequalWeightsError, train
+from jobs.training import Epoch, Stopped, UnequalWeightsError, Wish, train
 from jobs.world import World
 from models import Dataset, Split
 
@@ -43,6 +44,21 @@ def build(case: dict[str, Any]) -> Any:
     return keras.Sequential([*layers, keras.layers.Dense(5, "softmax")])
 
 
+def _stopped(
+    model: Any, data: Dataset, world: World, settings: dict[str, Any], at: Position, folder: Path, name: str
+) -> State:
+    """Where a training is when it is stopped there; as every rank reads it from the file."""
+    paths: list[str] = []
+    try:
+        train(
+            model, data, world, **settings, stride=1, wish=lambda position: Wish(stop=position == at),
+            save=lambda state: paths.append(str(Checkpoints(folder).save(name, state))),
+        )  # fmt: skip
+    except Stopped:
+        return read(Path(world.agree(paths[0] if paths else None)))
+    raise AssertionError(f"it was over before {at}")
+
+
 def main(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
     """Train every case and save ``<case>-<rank>.npz``: weights, metrics, the backend."""
     import keras
@@ -64,10 +80,16 @@ def main(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
                 weight = model.weights[0]
                 weight.assign(weight + 1e-6)
 
+        settings = {"epochs": 3, "batch_size": case["batch_size"], "seed": 5}
+        begin = None
+        if "stop" in case:
+            begin = _stopped(model, data, world, settings, Position(*case["stop"]), folder, name)
+            keras.utils.clear_session()
+            keras.utils.set_random_seed(7)
+            model = build(case)
+            compile_model(model, options({}), classes=True)
         try:
-            metrics = train(
-                model, data, world, epochs=3, batch_size=case["batch_size"], seed=5, on_epoch=on_epoch
-            )
+            metrics = train(model, data, world, **settings, on_epoch=on_epoch, begin=begin)
         except UnequalWeightsError as error:
             (folder / f"{name}-{world.rank}.txt").write_text(str(error))
             continue

@@ -27,6 +27,14 @@ CASES: dict[str, dict[str, Any]] = {
 }
 RANDOM: dict[str, dict[str, Any]] = {
     "random": {"samples": 96, "validation": 32, "batch_size": 32, "dropout": 0.5, "normalise": True},
+    "resumed": {
+        "samples": 96,
+        "validation": 32,
+        "batch_size": 32,
+        "dropout": 0.5,
+        "normalise": True,
+        "stop": [1, 64],
+    },
     "spoiled": {"samples": 32, "validation": 32, "batch_size": 32, "spoil": True},
 }
 
@@ -110,6 +118,14 @@ def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     for mine, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(mine, other)
     assert np.isfinite(told["loss"])
+
+
+def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(two: Path) -> None:
+    for rank in (0, 1):
+        (whole, told), (resumed, again) = load(two, "random", rank), load(two, "resumed", rank)
+        for mine, other in zip(whole, resumed, strict=True):
+            np.testing.assert_array_equal(mine, other)
+        assert told == again
 
 
 def test_ranks_that_end_apart_are_found_out(two: Path) -> None:
