@@ -19,6 +19,7 @@ import pytest
 
 import results
 from results import Run
+from sweeps import load_stored
 from sweeps.document import write
 from tests.conftest import Hpc, environment
 
@@ -160,7 +161,7 @@ def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc
     (elsewhere / "faults.py").write_text(FAULTS.read_text())
     moved = hpc("run", path, "--set", f"model={elsewhere}/faults.py:build")
     assert (moved.returncode, len(built(tmp_path))) == (0, 2)
-    assert f"{elsewhere}/faults.py:build" in (run / "sweep.yaml").read_text()
+    assert load_stored(run / "sweep.yaml").model == f"{elsewhere}/faults.py:build"
 
     other = hpc("run", path, "--set", "fixed.epochs=3")
     assert other.returncode == 2
