@@ -339,3 +339,12 @@ def test_a_command_typed_inside_a_job_is_not_that_job(
         '#!/bin/sh\necho "Id=$SLURM_JOB_ID"\necho "Account=$SBATCH_ACCOUNT"\n'
     )
     assert Slurm().config() == {"Id": "", "Account": "me"}
+
+
+def test_commands_of_slurm_without_a_cluster_are_told_in_a_sentence(slurm: FakeSlurm) -> None:
+    slurm.fail("scontrol", "error: fetch_config: DNS SRV lookup failed\nfatal: Could not establish a "
+               "configuration source")  # fmt: skip
+    with pytest.raises(
+        SchedulerError, match="scontrol knows of no SLURM cluster on this machine; submit from"
+    ):
+        Slurm().config()
