@@ -230,8 +230,8 @@ class Slurm:
             words = " ".join((answer.stderr or answer.stdout).split()) or f"exit code {answer.returncode}"
             if "configuration source" in words:
                 raise SchedulerError(
-                    f"{command[0]} knows of no SLURM cluster on this machine; submit from a login node, or run "
-                    "here with --on local."
+                    f"{command[0]} knows of no SLURM cluster on this machine; submit from a login node, or "
+                    "run here with --on local."
                 )
             kind = UnreachableError if is_unreachable(words) else SchedulerError
             raise kind(f"{command[0]}: {words.removeprefix(command[0] + ': ').removeprefix('error: ')}")
