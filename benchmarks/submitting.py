@@ -1,6 +1,6 @@
 """How long `hpc submit` and `hpc status` take on a real SLURM, whole process, Python's start included.
 
-    uv run python -m benchmarks.submitting --trials 2500 --repeats 5
+    uv run python -m benchmarks.submitting --trials 2500 --repeats 3
 
 It boots a SLURM of its own (Debian's packages, as root), as the tests do, and submits held jobs. Each
 command's time is given beside that of `sbatch --wrap true` and of `squeue`, taken in turn.
@@ -29,7 +29,7 @@ each: {cluster: slurm, workers: 8, trials_per_job: 1, sbatch: {hold: true}}
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=2500)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     hpc = str(Path(sys.executable).with_name("hpc"))
     with tempfile.TemporaryDirectory() as scratch, Cluster() as cluster:
