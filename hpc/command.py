@@ -20,6 +20,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    import results
     from hpc.running import Outcome
 
 app = typer.Typer(
@@ -261,9 +262,9 @@ def table(
             )
         if form == "parquet" and out is None:
             raise typer.BadParameter("parquet is no text; name a file by --out.", param_hint="--format")
-        for folder in runs:
-            _settle(folder)
         opened = [results.Run(folder, keep_epochs=epochs) for folder in runs]
+        for one in opened:
+            _settle(one)
         frame = results.table(opened[0] if len(opened) == 1 else opened, epochs=epochs)
         if not epochs:
             for one in opened:
@@ -460,15 +461,13 @@ def _tell_submission(submission: Any) -> None:
     print(f"Stop, go on:    hpc cancel {run.folder};  hpc resume {run.folder}")
 
 
-def _settle(folder: Path) -> None:
+def _settle(run: results.Run) -> None:
     """Bring what SLURM says of a run's jobs into its records, where there are any of SLURM."""
-    import results
-
-    if results.Run(folder).arrays:
+    if run.arrays:
         from hpc.watching import Scheduler
 
         scheduler = Scheduler()
-        scheduler.look(results.Run(folder))
+        scheduler.look(run)
         if scheduler.news.problem:
             _complain(f"SLURM could not be asked, so jobs may have ended otherwise: {scheduler.news.problem}")
 

@@ -9,13 +9,12 @@ from typing import Any
 
 from hpc import profile as profiles
 from hpc import settling
-from hpc.lock import lock
 from hpc.profile import Named
 from hpc.running import Outcome, View
 from hpc.scheduler import Slurm
-from hpc.submitting import LEASE_SECONDS, Submission, submit_with
-from hpc.watching import Pause
-from results import Records, Run, RunError
+from hpc.submitting import Submission, submit_with
+from hpc.watching import Pause, Scheduler
+from results import Run
 from sweeps import Sweep
 
 
@@ -78,7 +77,7 @@ def _watch(
         return ""
     view.begin(run, profiles.resources(named.profile, workers=workers, ranks=ranks),
                submission.trials + submission.covered)  # fmt: skip
-    pause, next_question, problem = Pause(), 0.0, ""
+    pause, next_question, problem, scheduler = Pause(), 0.0, "", Scheduler(slurm)
     try:
         while True:
             time.sleep(1)
@@ -86,22 +85,12 @@ def _watch(
             view.update(run)
             if time.monotonic() < next_question:
                 continue
-            news = settling.ask(run, slurm)
+            scheduler.look(run, wait_seconds=30)
+            news = scheduler.news
             if news.problem and news.problem != problem:
                 view.note(f"SLURM does not answer: {news.problem} Waiting.")
             problem = news.problem
-            if not problem and (news.ended or news.orphans or news.never):
-                try:
-                    with lock(run.folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
-                        run.refresh()
-                        if news.never:  # sbatch may have been under way when squeue was asked
-                            news = settling.ask(run, slurm)
-                        records = Records(run.records / "run.jsonl")
-                        settling.settle(run, news, records)
-                        records.close()
-                except RunError:
-                    pass  # another command is at it, `hpc cancel` say, for as long as jobs take to end
-                view.update(run)
+            view.update(run)
             if not problem and not settling.open_arrays(run):
                 break
             facts = problem or sorted((job.job_id, job.state) for job in news.jobs.values())

@@ -282,7 +282,7 @@ class _Runner:
 
     def _watch(self, todo: Sequence[Task]) -> str:
         """Run local jobs until every task is dealt with; what stopped some of them, if anything."""
-        launch = self._next_launch()
+        launch = self._run.next_launch()
         jobs: list[LocalJob] = []
         errors: dict[str, None] = {}
         try:
@@ -368,7 +368,7 @@ class _Runner:
         """Be the worker, in this process; another thread shows the progress."""
         import submitit
 
-        launch = self._next_launch()
+        launch = self._run.next_launch()
         worker = self._worker(tuple(todo), f"{self._resources.cluster}-{launch}-0", 0)
         self._followers.send(worker)
         self._view.begin(self._run, self._resources, len(todo))
@@ -392,10 +392,6 @@ class _Runner:
             self._view.update(self._run)
         self._run.refresh()
         self._view.update(self._run)
-
-    def _next_launch(self) -> int:
-        names = [p.name for p in self._run.jobs_folder.iterdir() if p.name.isdigit()]
-        return max(map(int, names), default=0) + 1
 
 
 class _WorkerError(RuntimeError):

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.scheduler import REASONS, Answers, JobState, Slurm
+from jobs.supervisor import OUT_OF_MEMORY
 from results import Attempt, Records, Run
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
     (re.compile(r"DUE TO NODE FAILURE|Node failure", re.IGNORECASE), "NODE_FAIL"),
-    (
-        re.compile(r"oom[-_ ]kill|exceeded (?:job |step )?memory limit|out of memory", re.IGNORECASE),
-        "OUT_OF_MEMORY",
-    ),
+    (OUT_OF_MEMORY, "OUT_OF_MEMORY"),
     (re.compile(r"DUE TO PREEMPTION", re.IGNORECASE), "PREEMPTED"),
     (re.compile(r"JOB \S+ ON \S+ CANCELLED AT(?!.* DUE TO JOB REQUEUE)"), "CANCELLED"),
 )

@@ -290,7 +290,7 @@ class _Submitter:
         if not todo:
             return Submission(run, [], 0, 0, len([t for t in open_ if t.index in covered]), left, said)
         memory = {t.index: _memory(t, profile) for t in trials}
-        number = _next_launch(run)
+        number = run.next_launch()
         free = max(1, resources.workers - alive)
         profile = profile.model_copy(update={"workers": free})
         size = batch.max_array_size(config)
@@ -439,11 +439,6 @@ def _memory(trial: TrialState, profile: Profile) -> float:
         return 1.0
     times = sum(a.reason == "out-of-memory" for a in trial.attempts.values())
     return float(profile.more_memory**times)
-
-
-def _next_launch(run: Run) -> int:
-    names = [p.name for p in run.jobs_folder.iterdir() if p.name.isdigit()]
-    return max(map(int, names), default=0) + 1
 
 
 def _patiently(ask: Callable[[], dict[str, str]], note: Callable[[str], None]) -> dict[str, str]:

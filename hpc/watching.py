@@ -117,16 +117,21 @@ class Scheduler:
         news: the last answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slurm: Slurm | None = None) -> None:
         self.news = settling.News()
-        self._slurm = Slurm(timeout_seconds=15)
+        self._slurm = slurm or Slurm(timeout_seconds=15)
 
-    def look(self, run: Run) -> None:
+    def look(self, run: Run, wait_seconds: float = 0.0) -> None:
         """Ask anew: one squeue, and one sacct if that does not know all. Nothing without SLURM jobs.
 
         What has ended is written down, unless another command is about to.
+
+        Args:
+            run: to ask for.
+            wait_seconds: for another command that is at it.
         """
         if not settling.open_arrays(run):
+            self.news = settling.News()
             return
         news = settling.ask(run, self._slurm)
         if news.problem:  # what was known before is better than nothing
@@ -135,7 +140,7 @@ class Scheduler:
         if news.problem or not (news.ended or news.orphans or news.never):
             return
         try:
-            with lock(run.folder, lease_seconds=60):
+            with lock(run.folder, lease_seconds=60, wait_seconds=wait_seconds):
                 run.refresh()
                 if news.never:  # sbatch may have been under way when squeue was asked
                     self.news = news = settling.ask(run, self._slurm)

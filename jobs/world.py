@@ -33,7 +33,7 @@ class World:
 
     Args:
         place: of this process.
-        folder: that all ranks see, for meeting without MPI.
+        folder: that all ranks see, in which they meet.
         label: of the job, so that two jobs never meet.
     """
 

@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Records:
-    """Appends records to one file; the only writer of it.
+    """Appends records to one file; the only writer of it at that time.
 
     Each record is written by one call, so a killed process leaves a torn last line at worst.
 

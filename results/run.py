@@ -140,6 +140,11 @@ class Run:
         """Where submitit's files and the logs are."""
         return self.folder / "jobs"
 
+    def next_launch(self) -> int:
+        """The number of the next launch, whose folder is not there yet."""
+        names = [path.name for path in self.jobs_folder.iterdir() if path.name.isdigit()]
+        return max(map(int, names), default=0) + 1
+
     def refresh(self) -> None:
         """Take in what has been recorded since the last time.
 
