@@ -329,8 +329,9 @@ class _Submitter:
                     raise
                 self._records.append("dropped", name=array.name)
                 before = f" Submitted before that: {', '.join(job_ids)}." if job_ids else ""
+                words = str(error).rstrip(".")
                 raise SchedulerError(
-                    f"{str(error).rstrip('.')}.{before} Mend the profile {planned.name} (`hpc doctor --on {planned.name}` says "
+                    f"{words}.{before} Mend the profile {planned.name} (`hpc doctor --on {planned.name}` says "
                     "more) and type the same command again."
                 ) from None
             self._records.append("array", name=array.name, job=job)
