@@ -331,8 +331,8 @@ class _Submitter:
                 before = f" Submitted before that: {', '.join(job_ids)}." if job_ids else ""
                 words = str(error).rstrip(".")
                 raise SchedulerError(
-                    f"{words}.{before} Mend the profile {planned.name} (`hpc doctor --on {planned.name}` says "
-                    "more) and type the same command again."
+                    f"{words}.{before} Mend the profile {planned.name} (`hpc doctor --on {planned.name}` "
+                    "says more) and type the same command again."
                 ) from None
             self._records.append("array", name=array.name, job=job)
             job_ids.append(job)
