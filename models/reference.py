@@ -1,6 +1,7 @@
 """Finding a model or dataset by the name a sweep gives it, without loading TensorFlow.
 
-A name is one of ours (``mlp``), ``file.py:function`` or ``package.module:function``. What a
+A name is one of ours (``mlp``), ``file.py:function`` or ``package.module:function``, or a file of
+data (``measurements.csv``), which one of our functions reads. What a
 function of the user's takes is read from its source text, not by importing it: their file may
 import TensorFlow at its top, and a login node has better things to do.
 """
@@ -16,11 +17,12 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 
 class ModelError(ValueError):
@@ -57,6 +59,18 @@ class Parameter:
         return _described(self.type)
 
 
+def parameters_of(options: type[BaseModel]) -> dict[str, Parameter]:
+    """The fields of a group of options, to be checked one by one."""
+    return {
+        name: Parameter(
+            name,
+            default=field.default,
+            type=Annotated[field.annotation, field] if field.description else field.annotation,
+        )
+        for name, field in options.model_fields.items()
+    }
+
+
 def _described(kind: Any) -> str:
     words = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
     if kind in words:
@@ -90,6 +104,19 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """How files of one suffix are read.
+
+    Attributes:
+        read: takes the path, then options by name.
+        problem: what is wrong with a path and the options, told without reading all of it.
+    """
+
+    read: Callable[..., Any]
+    problem: Callable[[str, Mapping[str, Any]], str | None]
+
+
+@dataclass(frozen=True)
 class Reference:
     """A model or dataset by name.
 
@@ -98,7 +125,8 @@ class Reference:
         kind: ``model`` or ``dataset``, for messages.
         builtin: the functions that have a name of their own.
         problems: for some of those, what can be wrong with arguments that are right one by one.
-        folder: where ``file.py`` is looked for.
+        folder: where files are looked for.
+        readers: functions of a path and options that read files of data, by their suffix.
     """
 
     text: str
@@ -106,11 +134,17 @@ class Reference:
     builtin: Mapping[str, Callable[..., Any]]
     problems: Mapping[str, Callable[[Mapping[str, Any]], str | None]]
     folder: Path
+    readers: Mapping[str, Reader] = field(default_factory=dict)
 
     @property
     def is_builtin(self) -> bool:
         """Whether it is one of ours."""
         return self.text in self.builtin
+
+    @property
+    def reader(self) -> Reader | None:
+        """What reads the file of data that is named, if one is."""
+        return self.readers.get(Path(self.text).suffix.lower())
 
     def signature(self) -> Signature:
         """What the function takes.
@@ -120,6 +154,10 @@ class Reference:
         """
         if self.is_builtin:
             return signature_of(self.builtin[self.text])
+        if self.reader:
+            self.source()
+            signature = signature_of(self.reader.read)
+            return Signature({name: p for name, p in signature.parameters.items() if name != "path"})
         source, name = self.source(), self.text.rpartition(":")[2]
         try:
             tree = ast.parse(source.read_bytes(), str(source))
@@ -142,27 +180,34 @@ class Reference:
 
     def problem(self, arguments: Mapping[str, Any]) -> str | None:
         """What is wrong with arguments that are right one by one, as far as it can be told."""
+        if self.reader:
+            return self.reader.problem(str(self.source()), arguments)
         check = self.problems.get(self.text)
         return check(arguments) if check else None
 
     def source(self) -> Path:
-        """The file that holds a function of the user's.
+        """The user's file that holds the function, or the data.
 
         Raises:
-            ModelError: there is no such file or module, or the name is not ``…:function``.
+            ModelError: there is no such file or module, or the name is none of either.
         """
+        if self.reader:
+            return self._file(self.text)
         place, colon, name = self.text.rpartition(":")
         if not colon or not name.isidentifier() or not place:
+            files = "".join(f", or a file {suffix}" for suffix in self.readers)
             raise ModelError(
                 f"there is no {self.kind} {self.text!r}{_near(self.text, self.builtin)}; there are "
                 f"{', '.join(self.builtin)}, or your own as file.py:function or package.module:function"
+                f"{files}"
             )
-        if place.endswith(".py"):
-            path = (self.folder / place).resolve()
-            if not path.is_file():
-                raise ModelError(f"there is no file {path}{_near(path.name, _files(path.parent))}")
-            return path
-        return _module_file(place, self.folder)
+        return self._file(place) if place.endswith(".py") else _module_file(place, self.folder)
+
+    def _file(self, name: str) -> Path:
+        path = (self.folder / name).expanduser().resolve()
+        if not path.is_file():
+            raise ModelError(f"there is no file {path}{_near(path.name, _files(path))}")
+        return path
 
     def resolve(self) -> Callable[..., Any]:
         """The function itself, importing the user's module if it is theirs.
@@ -172,6 +217,8 @@ class Reference:
         """
         if self.is_builtin:
             return self.builtin[self.text]
+        if self.reader:
+            return partial(self.reader.read, str(self.source()))
         path, (place, _, name) = self.source(), self.text.rpartition(":")
         if place.endswith(".py"):
             module_name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
@@ -257,8 +304,9 @@ def _module_file(module: str, folder: Path) -> Path:
     return Path(spec.origin)
 
 
-def _files(folder: Path) -> list[str]:
-    return [path.name for path in folder.glob("*.py")]
+def _files(path: Path) -> list[str]:
+    """The names beside it that end as it does."""
+    return [other.name for other in path.parent.glob(f"*{path.suffix}")]
 
 
 def _near(word: str, choices: Mapping[str, Any] | list[str]) -> str:

@@ -12,31 +12,27 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from models.dataset import Dataset, Samples, Split
+from models.dataset import Array, Dataset, Split
 from models.reference import ModelError
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 
+HeldOut = Annotated[int, Field(ge=0, lt=60_000, description="a number of images from 0 to 59999")]
 Folder = Annotated[str, Field(description="the folder that holds mnist.npz")]
 
 
-def mnist(
-    *,
-    train: Samples | None = None,
-    validation: Samples | None = None,
-    folder: Folder | None = None,
-) -> Dataset:
+def mnist(*, held_out: HeldOut = 10_000, flat: bool = False, folder: Folder | None = None) -> Dataset:
     """MNIST: 70,000 handwritten digits of 28 x 28 pixels, scaled to [0, 1].
 
     The first 50,000 of the 60,000 training images are for training, the other 10,000 for
-    validation; the test images stay untouched. ``mnist.npz`` is looked for in ``folder``, in the
-    folder that the environment variable HPC_DATA names, in Keras' cache, and is downloaded into
-    that cache where it is nowhere.
+    validation, the 10,000 test images for the test. ``mnist.npz`` is looked for in ``folder``, in
+    the folder that the environment variable HPC_DATA names, in Keras' cache, and is downloaded
+    into that cache where it is nowhere.
 
     Args:
-        train: take only the first so many training images.
-        validation: take only the first so many validation images.
+        held_out: how many of the training images, the last ones, are kept for validation.
+        flat: whether a sample is a row of 784 pixels instead of a square.
         folder: where ``mnist.npz`` lies.
 
     Raises:
@@ -47,13 +43,20 @@ def mnist(
     # keras.datasets.mnist.load_data() is avoided for a file that is there: it checks the hash of
     # the zip rather than of the arrays, and deletes a copy that was packed differently.
     with np.load(_find(folder) or _download(_cached()), allow_pickle=False) as arrays:
-        x = (arrays["x_train"] / np.float32(255)).astype(np.float32)
-        y = arrays["y_train"].astype(np.int32)
+        images, test = [_images(arrays[f"x_{part}"], flat) for part in ("train", "test")]
+        classes, test_classes = [arrays[f"y_{part}"].astype(np.int32) for part in ("train", "test")]
+    cut = len(images) - held_out
     return Dataset(
-        train=Split(x[:50_000], y[:50_000]).first(train),
-        validation=Split(x[50_000:], y[50_000:]).first(validation),
+        train=Split(images[:cut], classes[:cut]),
+        validation=Split(images[cut:], classes[cut:]) if held_out else None,
         num_classes=10,
+        test=Split(test, test_classes),
     )
+
+
+def _images(pixels: Array, flat: bool) -> Array:
+    images = (pixels / np.float32(255)).astype(np.float32)
+    return images.reshape(len(images), -1) if flat else images
 
 
 def mnist_problem(options: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import DATASETS, ModelError, dataset, mlp, model_reference
+from models import DATASETS, Division, ModelError, dataset, mlp, model_reference
 from models.datasets.mnist import mnist
 from models.mlp import layer_sizes
 
@@ -59,24 +59,43 @@ def test_every_activation_and_initializer_that_we_name_is_one_of_keras() -> None
 
 
 def test_digits_are_split_and_scaled_and_always_the_same() -> None:
-    data = DATASETS["digits"]()
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    data = dataset(DATASETS["digits"]())
+    assert data.validation is not None
     assert data.train.x.shape == (1437, 64)
     assert data.validation.x.shape == (360, 64)
+    assert data.test is None
     assert (data.input_shape, data.num_classes, data.output_size) == ((64,), 10, 10)
     assert (data.train.x.min(), data.train.x.max()) == (0, 1)
-    assert np.array_equal(DATASETS["digits"](train=50).train.x, data.train.x[:50])
+    # as the first version of this project divided them, so that its tables still hold
+    x, y = load_digits(return_X_y=True)
+    wanted = train_test_split(x / 16, y, test_size=0.2, random_state=0, stratify=y)
+    found = (data.train.x, data.validation.x, data.train.y, data.validation.y)
+    for mine, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    few = dataset(DATASETS["digits"](), Division(train=50))
+    assert np.array_equal(few.train.x, data.train.x[:50])
     with pytest.raises(ModelError, match="5000 samples are asked for, but there are only 1437"):
-        DATASETS["digits"](train=5000)
+        dataset(DATASETS["digits"](), Division(train=5000))
 
 
 @pytest.mark.mnist
 def test_mnist_is_read_from_the_folder_named(mnist_folder: Path) -> None:
-    data = mnist(folder=str(mnist_folder), train=12_000, validation=2_000)
+    whole = mnist(folder=str(mnist_folder))
+    data = dataset(whole, Division(train=12_000, validation=2_000, test=500))
+    assert data.validation is not None
+    assert data.test is not None
     assert data.train.x.shape == (12_000, 28, 28)
     assert data.validation.x.shape == (2_000, 28, 28)
+    assert data.test.x.shape == (500, 28, 28)
     assert data.train.x.dtype == np.float32
     assert data.train.x.max() == 1
     assert data.train.y[:5].tolist() == [5, 0, 4, 1, 9]
+    assert data.test.y[:5].tolist() == [7, 2, 1, 0, 4]
+    flat = mnist(folder=str(mnist_folder), flat=True)
+    assert np.array_equal(flat.train.x.reshape(-1, 28, 28), whole.train.x)
 
 
 def small_mnist(path: Path) -> None:
@@ -91,12 +110,27 @@ def test_mnist_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
     module = importlib.import_module("models.datasets.mnist")
     monkeypatch.setattr(module, "_download", lambda path: pytest.fail("downloads"))
     small_mnist(tmp_path / "keras" / "datasets" / "mnist.npz")
-    assert len(mnist().train) == 50_000
+    assert {name: len(part) for name, part in mnist().parts().items()} == {
+        "train": 50_000, "validation": 10_000, "test": 5,
+    }  # fmt: skip
     monkeypatch.setenv("HPC_DATA", str(tmp_path))
     with pytest.raises(ModelError, match="the folder that HPC_DATA names"):
         mnist()
     small_mnist(tmp_path / "mnist.npz")
-    assert len(mnist(validation=7).validation) == 7
+    assert len(dataset(mnist(), Division(validation=7)).parts()["validation"]) == 7
+
+
+def test_so_many_images_of_mnist_as_asked_for_are_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPC_DATA", str(tmp_path))
+    small_mnist(tmp_path / "mnist.npz")
+    assert {name: len(part) for name, part in mnist(held_out=5000).parts().items()} == {
+        "train": 55_000, "validation": 5_000, "test": 5,
+    }  # fmt: skip
+    assert mnist(held_out=0).validation is None
+    assert len(mnist(held_out=0).train) == 60_000
+    assert mnist(flat=True).input_shape == (4,)
 
 
 def test_a_download_goes_into_keras_cache_and_its_failure_says_what_to_do(
@@ -127,36 +161,3 @@ def test_a_download_goes_into_keras_cache_and_its_failure_says_what_to_do(
     with pytest.raises(ModelError, match=r"can't be downloaded \(no route to host\); put it into a folder"):
         mnist()
     assert list(cache.iterdir()) == []
-
-
-X, Y = np.zeros((6, 2)), np.array([0, 1, 2, 0, 1, 2])
-
-
-def test_arrays_of_a_users_dataset_become_a_dataset() -> None:
-    data = dataset(((X, Y), (X[:2], Y[:2])))
-    assert (data.num_classes, data.output_size, data.input_shape) == (3, 3, (2,))
-    assert data.train.x.dtype == np.float32
-    assert dataset(((X, Y[:, None]), (X, Y[:, None]))).train.y.shape == (6,)
-    assert dataset(((X, Y == 1), (X, Y == 1))).num_classes == 2
-    numbers = dataset(((X, X * 1.0), (X, X)))
-    assert (numbers.num_classes, numbers.output_size) == (None, 2)
-    assert dataset(((X, Y * 1.0), (X, Y * 1.0))).output_size == 1
-    assert dataset(data) is data
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        (None, "must return"),
-        (((X, Y),), "must return"),
-        (((X, Y[:3]), (X, Y)), "training part: x has 6 samples, y has 3"),
-        (((X, Y), (X[:0], Y[:0])), "validation part: x holds no samples"),
-        (((X, Y), (np.zeros((6, 3)), Y)), r"training samples have shape \(2,\)"),
-        (((X, Y - 1), (X, Y)), "classes are counted from 0, but a target is -1"),
-        (((X * np.nan, Y), (X, Y)), "training part: x holds NaN or infinity"),
-        (((np.array([["a"]] * 6), Y), (X, Y)), "x holds <U1, not numbers"),
-    ],
-)
-def test_a_wrong_dataset_is_answered(value: object, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
-        dataset(value)

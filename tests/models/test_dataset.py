@@ -1,0 +1,246 @@
+"""What arrays of all kinds become: a dataset, divided into parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import DIVISION, OF_WHOLES, Array, Dataset, Division, ModelError, Split, dataset
+
+X, Y = np.zeros((6, 2)), np.array([0, 1, 2, 0, 1, 2])
+
+
+def test_arrays_of_a_users_dataset_become_a_dataset() -> None:
+    data = dataset(((X, Y), (X[:2], Y[:2])))
+    assert (data.num_classes, data.output_size, data.input_shape) == (3, 3, (2,))
+    assert data.train.x.dtype == np.float32
+    assert dataset(((X, Y[:, None]), (X, Y[:, None]))).train.y.shape == (6,)
+    assert dataset(((X, Y == 1), (X, Y == 1))).num_classes == 2
+    numbers = dataset(((X, X * 1.0), (X, X)))
+    assert (numbers.num_classes, numbers.output_size) == (None, 2)
+    assert dataset(((X, Y * 1.0), (X, Y * 1.0))).output_size == 1
+
+
+def test_a_dataset_stays_what_it_is() -> None:
+    split = Split(X.astype(np.float32), Y)
+    for validation, test in ((split, split), (split, None), (None, split), (None, None)):
+        given = Dataset(split, validation, 7, test)
+        found = dataset(given)
+        assert found.num_classes == 7  # though only three of them are there
+        assert found.parts().keys() == given.parts().keys()
+        for name, part in found.parts().items():
+            assert part.x is given.parts()[name].x
+            assert part.y is given.parts()[name].y
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        (((X, Y), (X, Y)), ["train", "validation"]),
+        ([[X, Y], [X, Y]], ["train", "validation"]),
+        (((X, Y), (X, Y), (X, Y)), ["train", "validation", "test"]),
+        ({"train": (X, Y)}, ["train"]),
+        ({"train": (X, Y), "test": (X, Y)}, ["train", "test"]),
+        ({"test": (X, Y), "validation": [X, Y], "train": (X, Y)}, ["train", "validation", "test"]),
+    ],
+    ids=["pairs", "lists", "three pairs", "only train", "no validation", "all, in any order"],
+)
+def test_data_may_come_in_parts_which_are_left_as_they_are(value: Any, parts: list[str]) -> None:
+    found = dataset(value).parts()
+    assert list(found) == parts
+    assert [len(part) for part in found.values()] == [6] * len(parts)
+    defaults = Division().model_dump(include=set(OF_WHOLES))
+    for option, default in defaults.items():  # of no effect, even with the default
+        with pytest.raises(ModelError, match=f"comes divided, so {option} is of no effect"):
+            dataset(value, Division(**{option: default}))
+
+
+def test_each_part_gets_its_own_samples() -> None:
+    names = ("train", "validation", "test")
+    parts = {name: (np.full((4, 2), i), np.full(4, i)) for i, name in enumerate(names)}
+    values: list[Any] = [parts, tuple(parts.values())]
+    for value in values:
+        found = dataset(value, Division(train=1, validation=2, test=3)).parts()
+        assert [(name, part.y.tolist()) for name, part in found.items()] == [
+            ("train", [0]), ("validation", [1, 1]), ("test", [2, 2, 2]),
+        ]  # fmt: skip
+        assert [part.x[0, 0] for part in found.values()] == [0, 1, 2]
+
+
+def test_classes_are_counted_over_all_parts() -> None:
+    assert dataset({"train": (X, Y), "test": (X, Y + 2)}).num_classes == 5
+
+
+# Wholes, which are divided
+
+
+def whole(n: int = 200, seed: int = 0) -> tuple[Array, Array]:
+    """Samples that can be told apart, of three classes of unequal size."""
+    y = np.sort(np.random.default_rng(seed).choice(3, n, p=[0.6, 0.3, 0.1]))
+    return np.arange(n, dtype=np.float64)[:, None], y.astype(np.int32)
+
+
+@pytest.mark.parametrize("stratify", [True, False])
+@pytest.mark.parametrize(
+    ("shares", "seed"), [((0.2, 0.0), 0), ((0.25, 0.3), 42), ((0.0, 0.3), 1), ((0.5, 0.015), 2**32 - 1)]
+)
+def test_a_whole_is_divided_as_scikit_learn_does_it(
+    stratify: bool, shares: tuple[float, float], seed: int
+) -> None:
+    from sklearn.model_selection import train_test_split
+
+    x, y = whole()
+    division = Division(validation_split=shares[0], test_split=shares[1], split_seed=seed, stratify=stratify)
+    found = dataset((x, y), division).parts()
+    wanted: dict[str, tuple[Array, Array]] = {}
+    for name, share in (("test", shares[1]), ("validation", shares[0])):
+        if share:
+            x, taken, y, classes = train_test_split(
+                x, y, test_size=share, random_state=seed, stratify=y if stratify else None
+            )
+            wanted[name] = taken, classes
+    wanted["train"] = x, y
+    assert found.keys() == wanted.keys()
+    for name, part in found.items():
+        np.testing.assert_array_equal(part.x, wanted[name][0])
+        np.testing.assert_array_equal(part.y, wanted[name][1])
+    assert sorted(np.concatenate([part.x[:, 0] for part in found.values()])) == list(range(200))
+
+
+def test_a_whole_is_divided_by_four_to_one_unless_said_otherwise() -> None:
+    found = dataset(whole()).parts()
+    assert {name: len(part) for name, part in found.items()} == {"train": 160, "validation": 40}
+    assert dataset(whole(), Division(validation_split=0)).parts().keys() == {"train"}
+
+
+def test_a_whole_that_is_not_divided_keeps_its_order() -> None:
+    x, _ = whole()
+    found = dataset(whole(), Division(validation_split=0)).train.x
+    np.testing.assert_array_equal(found, x)
+
+
+@pytest.mark.parametrize("column", [False, True], ids=["(n,)", "(n, 1)"])
+def test_every_part_has_the_same_share_of_every_class(column: bool) -> None:
+    x, y = whole(300)
+    data = dataset((x, y[:, None] if column else y), Division(test_split=0.3, validation_split=0.5))
+    shares = np.bincount(y) / 300
+    for part in data.parts().values():
+        np.testing.assert_allclose(np.bincount(part.y) / len(part), shares, atol=1.5 / len(part))
+
+
+def test_numbers_to_predict_are_divided_without_regard_to_their_values() -> None:
+    from sklearn.model_selection import train_test_split
+
+    x, _ = whole()
+    for y in (x[:, 0] * 0.5, x * [1, 2]):
+        found = dataset((x, y), Division(test_split=0.25, validation_split=0)).train
+        wanted = train_test_split(x, y, test_size=0.25, random_state=0)
+        np.testing.assert_array_equal(found.x, wanted[0])
+        np.testing.assert_array_equal(found.y, wanted[2])
+
+
+def test_the_test_part_is_the_same_whatever_is_kept_for_validation() -> None:
+    parts = [
+        dataset(whole(), Division(test_split=0.3, validation_split=share)).parts()["test"].x
+        for share in (0.0, 0.2, 0.5)
+    ]
+    np.testing.assert_array_equal(parts[0], parts[1])
+    np.testing.assert_array_equal(parts[0], parts[2])
+    folded = dataset(whole(), Division(test_split=0.3), whole=True)
+    assert folded.test is not None
+    np.testing.assert_array_equal(parts[0], folded.test.x)
+
+
+def test_for_folds_training_and_validation_samples_stay_together() -> None:
+    data = dataset(whole(), Division(test_split=0.25), whole=True)
+    assert {name: len(part) for name, part in data.parts().items()} == {"train": 150, "test": 50}
+    in_parts = dataset(((X, Y), (X[:2] + 1, Y[:2]), (X[:3], Y[:3])), whole=True)
+    assert {name: len(part) for name, part in in_parts.parts().items()} == {"train": 8, "test": 3}
+    assert in_parts.train.x[:, 0].tolist() == [0] * 6 + [1] * 2
+    assert in_parts.train.y.tolist() == [*Y, 0, 1]
+    assert in_parts.num_classes == 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_real_numbers_get_the_dtype_of_the_training_and_whole_ones_stay(dtype: str) -> None:
+    data = dataset((X + 0.1, Y * 0.1), Division(validation_split=0), dtype=dtype)
+    assert [data.train.x.dtype, data.train.y.dtype] == [np.dtype(dtype)] * 2
+    pixels = dataset((np.zeros((6, 2), np.uint8), Y), Division(validation_split=0), dtype=dtype)
+    assert [pixels.train.x.dtype, pixels.train.y.dtype] == [np.dtype(np.uint8), Y.dtype]
+    exact = dataset((X + 0.1, Y), Division(validation_split=0), dtype="float64")
+    assert exact.train.x[0, 0] == 0.1
+
+
+# Wrong values
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "must return"),
+        (((X, Y),), "must return"),
+        ((X, Y, X), "must return .* but it returned tuple of 3"),
+        (((X, Y),) * 4, "must return .* but it returned tuple of 4"),
+        ((3, 4), "must return"),
+        (((X, Y[:3]), (X, Y)), "training part: x has 6 samples, y has 3"),
+        (((X, Y), (X[:0], Y[:0])), "validation part: x holds no samples"),
+        (((X, Y), (np.zeros((6, 3)), Y)), r"training samples have shape \(2,\)"),
+        (((X, Y), (X, Y), (np.zeros((6, 3)), Y)), r"test samples \(3,\)"),
+        (((X, Y - 1), (X, Y)), "classes are counted from 0, but a target is -1"),
+        (((X, Y), (X, Y), (X, Y - 1)), "classes are counted from 0, but a target is -1"),
+        (((X * np.nan, Y), (X, Y)), "training part: x holds NaN or infinity"),
+        (((X, Y), (X, Y), (X, np.full(6, np.inf))), "test part: y holds NaN or infinity"),
+        (((np.array([["a"]] * 6), Y), (X, Y)), "x holds <U1, not numbers"),
+        ((X, Y[:3]), r"x has shape \(6, 2\), y has \(3,\), not as many samples"),
+        ({"validation": (X, Y)}, "parts called train, validation, test, but it returned validation"),
+        ({"train": (X, Y), "valid": (X, Y)}, "but it returned train, valid"),
+        ({"train": (X, Y), 3: (X, Y)}, "but it returned train, 3"),
+        ({"train": (X, Y), "validation": None}, r"validation must be a pair \(x, y\), but is NoneType"),
+        ({"train": (X, Y), "test": (X, Y, Y)}, r"test must be a pair \(x, y\), but is tuple of 3"),
+        ({"train": X}, r"train must be a pair \(x, y\), but is ndarray"),
+        ({}, "but it returned none of them"),
+    ],
+)
+def test_a_wrong_dataset_is_answered(value: object, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        dataset(value)
+
+
+EVEN = np.array([0, 1, 0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("y", "division", "said"),
+    [
+        (
+            EVEN,
+            Division(train=5),
+            "the lab's data, training part: 5 samples are asked for, but there are only 4",
+        ),
+        (EVEN, Division(validation=3), "validation part: 3 samples are asked for, but there are only 2"),
+        (EVEN, Division(test_split=0.5, validation_split=0, test=4), "test part: 4 .* there are only 3"),
+        (Y, Division(test_split=0.1), "test_split=0.1 of 6 samples can't be taken: .* number of classes"),
+        (Y, Division(test_split=0.9), "test_split=0.9 of 6 samples can't be taken"),
+        (Y * 1.0, Division(test_split=0.8), "validation_split=0.2 of 1 samples can't be taken"),
+    ],
+)
+def test_parts_that_can_not_be_had_are_answered(y: Array, division: Division, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        dataset((X, y), division, name="the lab's data")
+
+
+@pytest.mark.parametrize(
+    ("option", "right", "wrong"),
+    [
+        ("train", [1, None], [0, 2.5, True]),
+        ("validation_split", [0, 0.5], [1, -0.1, 1.0]),
+        ("test_split", [0, 0.99], [1, "0.2"]),
+        ("split_seed", [0, 2**32 - 1], [-1, 2**32, 0.5]),
+        ("stratify", [True, False], [1, "yes"]),
+    ],
+)
+def test_options_are_checked_one_by_one(option: str, right: list[Any], wrong: list[Any]) -> None:
+    assert [DIVISION[option].problem(value) for value in right] == [None] * len(right)
+    assert all(DIVISION[option].problem(value) for value in wrong)
