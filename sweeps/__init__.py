@@ -3,13 +3,15 @@
 from sweeps.document import Document, SweepError, did_you_mean, read
 from sweeps.searches import SEARCHES
 from sweeps.space import Choices, Range
-from sweeps.sweep import Objective, Search, Sweep, load, load_stored, parse
+from sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse
 from sweeps.trial import Trial
 
 __all__ = [
     "SEARCHES",
+    "SHARED",
     "Choices",
     "Document",
+    "Folds",
     "Objective",
     "Range",
     "Search",

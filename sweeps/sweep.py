@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,10 +15,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from sweeps.document import Document, Key, SweepError, did_you_mean, override, read, write
 from sweeps.searches import SEARCHES, StaticSearch
 from sweeps.space import Dimension, dimension
-from sweeps.trial import Trial, reference_name, trial_id
+from sweeps.trial import Trial, names_a_file, reference_name, trial_id
 
-RESERVED = ("trial_id", "state", "reason", "seed", "seconds", "ranks", "job_id", "node", "error", "run")
+RESERVED = (
+    "trial_id", "state", "reason", "seed", "fold", "seconds", "ranks", "job_id", "node", "error", "run",
+    "model",
+)  # fmt: skip
 """Columns of every table, which no hyperparameter may be named after."""
+SHARED = ("scale", "loss", "metrics", "dtype")
+"""Fixed hyperparameters that hold for baselines, too: how data are scaled and results measured."""
 
 
 class _Entry(BaseModel):
@@ -48,6 +54,36 @@ class Objective(_Entry):
 
     metric: str = "val_loss"
     mode: Literal["min", "max"] = "min"
+
+
+class Folds(_Entry):
+    """Cross-validation: every point is trained once per fold, and validated on that fold.
+
+    What is divided are the samples for training and validation together; never those of the test.
+
+    Attributes:
+        n_splits: how many folds, at least 2.
+        shuffle: whether the samples are shuffled first; always in the same way.
+        stratify: whether each fold has the same share of every class.
+    """
+
+    n_splits: Annotated[int, Field(ge=2)]
+    shuffle: bool = False
+    stratify: bool = False
+
+
+def _folds(value: object) -> object:
+    return {"n_splits": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _baselines(value: object) -> object:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is no list of models; write [knn] or [{{model: knn, n_neighbors: 3}}]")
+    baselines = [_named(entry, "model") for entry in value]
+    for baseline in baselines:
+        if not isinstance(baseline, Mapping) or not isinstance(baseline.get("model"), str):
+            raise ValueError(f"{baseline!r} names no model; write {{model: knn, n_neighbors: 3}}")
+    return [dict(baseline) for baseline in baselines if isinstance(baseline, Mapping)]
 
 
 def _named(value: object, key: str) -> object:
@@ -96,7 +132,12 @@ class Sweep(_Entry):
         fixed: hyperparameters that are the same in all trials.
         search: grid, random, …
         seeds: every point is tried once with each.
+        folds: for cross-validation: every point is trained once with each fold left out.
+        baselines: further models, each with its hyperparameters, that are trained on the same data
+            with the same seeds and folds, to compare with.
         objective: which metric to judge by.
+        keep: whose trained models are kept: those of no trials, of the best one of each worker, or
+            of all.
         defaults: values of everything the file leaves open, filled in when the run began, so
             that a later version of this project finishes it as it started. Not for users.
     """
@@ -108,7 +149,10 @@ class Sweep(_Entry):
     fixed: dict[str, Any] = {}
     search: Annotated[Search, BeforeValidator(lambda value: _named(value, "method"))] = Search()
     seeds: Annotated[list[int], BeforeValidator(_seeds)] = [0]
+    folds: Annotated[Folds, BeforeValidator(_folds)] | None = None
+    baselines: Annotated[list[dict[str, Any]], BeforeValidator(_baselines)] = []
     objective: Annotated[Objective, BeforeValidator(_objective)] = Objective()
+    keep: Literal["none", "best", "all"] = "best"
     defaults: dict[str, Any] = {}
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
@@ -125,15 +169,29 @@ class Sweep(_Entry):
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """All trials: every point with the first seed, then every point with the second, …"""
-        points = list(self._points())
+        """All trials: every point with the first seed and fold, then with the second fold, …
+
+        Those of the baselines come after all others.
+        """
+        points = [(self.model, {**self.fixed, **point}) for point in self._points()]
+        shared = {name: self.fixed[name] for name in SHARED if name in self.fixed}
+        others: list[tuple[str, dict[str, Any]]] = []
+        for baseline in self.baselines:
+            own = {name: value for name, value in baseline.items() if name != "model"}
+            others.append((baseline["model"], {**shared, **own}))
         trials: list[Trial] = []
-        for seed in self.seeds:
-            for point in points:
-                params = {**self.fixed, **point}
-                name = trial_id(self.model, self.data, params, seed)
-                trials.append(Trial(len(trials), name, params, seed))
+        for group in (points, others):
+            for seed, fold in product(self.seeds, self._fold_numbers()):
+                for model, params in group:
+                    name = trial_id(model, self.data, params, seed, self._fold_facts(fold))
+                    trials.append(Trial(len(trials), name, params, seed, model, fold))
         return tuple(trials)
+
+    def _fold_numbers(self) -> list[int | None]:
+        return [None] if self.folds is None else list(range(self.folds.n_splits))
+
+    def _fold_facts(self, fold: int | None) -> dict[str, Any] | None:
+        return None if self.folds is None else {**self.folds.model_dump(), "fold": fold}
 
     def _points(self) -> Iterator[dict[str, Any]]:
         search = SEARCHES[self.search.method]
@@ -146,6 +204,14 @@ class Sweep(_Entry):
         search = {"method": self.search.method, "trials": self.search.trials, "seed": self.search.seed}
         if self.search.trials is None:
             del search["trials"]
+        further: dict[str, Any] = {}
+        if self.folds is not None:
+            further["folds"] = self.folds.model_dump()
+        if self.baselines:
+            further["baselines"] = [
+                {**baseline, "model": _absolute(baseline["model"], self._folder)}
+                for baseline in self.baselines
+            ]
         return {
             "name": self.name,
             "model": _absolute(model, self._folder),
@@ -154,7 +220,9 @@ class Sweep(_Entry):
             "fixed": self.fixed,
             "search": search,
             "seeds": list(self.seeds),
+            **further,
             "objective": {"metric": self.objective.metric, "mode": self.objective.mode},
+            "keep": self.keep,
             "defaults": self.defaults,
         }
 
@@ -163,19 +231,24 @@ class Sweep(_Entry):
         return write(self.entries())
 
     def differences(self, other: Sweep) -> list[str]:
-        """What makes two sweeps different experiments, one sentence each; names don't count."""
+        """What makes two sweeps different experiments, one sentence each.
+
+        Their names don't count, nor do the models they keep.
+        """
         mine, its = self._identity(), other._identity()
         found: list[str] = []
-        for key in mine:
-            if mine[key] != its[key]:
-                found.extend(_differences(key, mine[key], its[key]))
+        for key in {**mine, **its}:
+            if mine.get(key) != its.get(key):
+                found.extend(_differences(key, mine.get(key), its.get(key)))
         return found
 
     def _identity(self) -> dict[str, Any]:
         entries = self.entries()
         entries["model"] = reference_name(entries["model"])
         entries["data"]["name"] = reference_name(entries["data"]["name"])
-        return {k: v for k, v in entries.items() if k not in ("name", "defaults")}
+        for baseline in entries.get("baselines", []):
+            baseline["model"] = reference_name(baseline["model"])
+        return {k: v for k, v in entries.items() if k not in ("name", "keep", "defaults")}
 
 
 def _differences(key: str, mine: Any, its: Any) -> Iterator[str]:
@@ -192,8 +265,11 @@ def _shown(value: Any) -> str:
 
 
 def _absolute(reference: str, folder: Path) -> str:
+    if not names_a_file(reference):
+        return reference
     file, colon, function = reference.rpartition(":")
-    return f"{(folder / file).resolve()}:{function}" if colon and file.endswith(".py") else reference
+    path = (folder / Path(file if colon else reference).expanduser()).resolve()
+    return f"{path}:{function}" if colon else str(path)
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
@@ -240,7 +316,7 @@ def _validated(document: Document, folder: Path) -> Sweep:
         raise SweepError([_sentence(document, dict(e)) for e in error.errors()]) from None
     sweep._document = document
     sweep._folder = folder
-    problems = list(_problems(sweep))
+    problems = list(_problems(sweep)) or list(_repeated(sweep))
     if problems:
         raise SweepError(problems)
     return sweep
@@ -256,7 +332,7 @@ def _sentence(document: Document, error: dict[str, Any]) -> str:
         shown = f", for example `{key[-1]}: {example}`" if example else ""
         return document.problem(key, f"is missing{shown}.")
     if kind == "extra_forbidden":
-        parts: dict[str, type[_Entry]] = {"search": Search, "objective": Objective}
+        parts: dict[str, type[_Entry]] = {"search": Search, "objective": Objective, "folds": Folds}
         entry = parts.get(str(key[0]), Sweep)
         known = [name for name in entry.model_fields if name != "defaults"]
         return document.problem(
@@ -264,11 +340,13 @@ def _sentence(document: Document, error: dict[str, Any]) -> str:
         )
     if kind == "value_error":
         return document.problem(key, str(error["ctx"]["error"]) + ".")
+    short = "whole number" if key == ("folds",) else "word"
     wanted = {
         "string_type": "a word",
         "int_type": "a whole number",
+        "bool_type": "true or false",
         "dict_type": "a group of `name: value` lines",
-        "model_type": "a word, or a group of `name: value` lines",
+        "model_type": f"a {short}, or a group of `name: value` lines",
         "greater_than_equal": f"a number of at least {error.get('ctx', {}).get('ge')}",
         "literal_error": str(error.get("ctx", {}).get("expected")),
     }.get(kind)
@@ -294,7 +372,27 @@ def _problems(sweep: Sweep) -> Iterator[str]:
             yield sweep.problem(("fixed", name), message)
         if isinstance(value, float) and not math.isfinite(value):
             yield sweep.problem(("fixed", name), f"{value} is not finite.")
+    for index, baseline in enumerate(sweep.baselines):
+        for name in baseline:
+            if name in RESERVED and name != "model":
+                yield sweep.problem(("baselines", index, name), "is a column of every table.")
+        if baseline in sweep.baselines[:index]:
+            yield sweep.problem(("baselines", index), "stands there twice.")
     yield from _search_problems(sweep)
+
+
+def _repeated(sweep: Sweep) -> Iterator[str]:
+    """Baselines that are no further trials; a name may stand in a run only once."""
+    if not sweep.baselines:
+        return
+    compared = len(sweep.baselines) * len(sweep.seeds) * len(sweep._fold_numbers())
+    first = len(sweep.trials) - compared
+    names = {trial.trial_id for trial in sweep.trials[:first]}
+    for index in range(len(sweep.baselines)):
+        name = sweep.trials[first + index].trial_id
+        if name in names:
+            yield sweep.problem(("baselines", index), "is a trial that the sweep has already.")
+        names.add(name)
 
 
 def _search_problems(sweep: Sweep) -> Iterator[str]:

@@ -19,36 +19,64 @@ class Trial:
         trial_id: a short hash of everything that decides the outcome.
         params: name and value of every hyperparameter, those of ``fixed`` included.
         seed: of initialisation, shuffling and dropout.
+        model: as the sweep names it, or one of its baselines.
+        fold: which part of the training samples is for validation, from 0; None without folds.
     """
 
     index: int
     trial_id: str
     params: dict[str, Any]
     seed: int
+    model: str
+    fold: int | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What records say of it."""
+        fold = {} if self.fold is None else {"fold": self.fold}
+        return {
+            "trial": self.trial_id, "index": self.index, "params": self.params, "seed": self.seed,
+            "model": self.model, **fold,
+        }  # fmt: skip
 
 
-def trial_id(model: str, data: Mapping[str, Any], params: Mapping[str, Any], seed: int) -> str:
+def trial_id(
+    model: str,
+    data: Mapping[str, Any],
+    params: Mapping[str, Any],
+    seed: int,
+    fold: Mapping[str, Any] | None = None,
+) -> str:
     """``t`` and ten letters of base 32: 50 bits of the SHA-256 of the canonical JSON.
 
     It starts with a letter so that no table reader ever takes it for a number. Equal numbers
     give equal names (``1`` and ``1.0``), the order of keys plays no part, and a file given as
-    ``path/to/file.py:function`` counts by its file's name, so that a project may be moved.
+    ``path/to/file.py:function`` counts by its file's name, so that a project may be moved. So does
+    a file of data. ``fold`` says which of how many folds, and how they are made.
     """
-    decisive = {
+    decisive: dict[str, Any] = {
         "model": reference_name(model),
         "data": {**data, "name": reference_name(str(data["name"]))},
         "params": dict(params),
         "seed": seed,
     }
+    if fold is not None:
+        decisive["fold"] = fold
     text = json.dumps(_canonical(decisive), sort_keys=True, separators=(",", ":"), allow_nan=False)
     digest = hashlib.sha256(text.encode()).digest()
     return "t" + base64.b32encode(digest).decode()[:10].lower()
 
 
+def names_a_file(reference: str) -> bool:
+    """Whether a model or dataset is in a file: ``file.py:function``, or one of data like ``a.csv``."""
+    file, colon, _ = reference.rpartition(":")
+    return file.endswith(".py") if colon else "." in reference
+
+
 def reference_name(reference: str) -> str:
-    """``folder/file.py:function`` without the folder; anything else as it is."""
+    """A file without its folder; anything else as it is."""
     file, colon, function = reference.rpartition(":")
-    return f"{file.replace(chr(92), '/').rsplit('/', 1)[-1]}:{function}" if colon else reference
+    name = (file if colon else function).replace("\\", "/").rsplit("/", 1)[-1]
+    return f"{name}:{function}" if colon else name if names_a_file(reference) else reference
 
 
 def _canonical(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sweeps
-from sweeps import Choices, Range, SweepError
+from sweeps import Choices, Folds, Range, SweepError
 
 GOOD = """\
 name: digits-mlp
@@ -22,6 +22,21 @@ fixed: {epochs: 20}
 search: {method: random, trials: 5}
 seeds: 3
 objective: {metric: val_accuracy, mode: max}
+"""
+
+
+COMPARED = """\
+name: compared
+model: mlp
+data: {name: digits, test_split: 0.3}
+space: {depth: [1, 2]}
+fixed: {epochs: 20}
+folds: {n_splits: 4, stratify: true}
+baselines:
+  - knn
+  - {model: lib/trees.py:forest, trees: 10}
+keep: all
+objective: val_accuracy
 """
 
 
@@ -61,6 +76,71 @@ def test_a_model_file_is_stored_by_its_whole_path_and_keeps_the_names_of_trials(
     elsewhere = sweeps.parse(entries, tmp_path / "other")
     assert [t.trial_id for t in elsewhere.trials] == [t.trial_id for t in sweep.trials]
     assert elsewhere.differences(sweep) == []
+
+
+def test_folds_baselines_and_kept_models_are_read_as_written(tmp_path: Path) -> None:
+    sweep = sweeps.load(write(tmp_path, COMPARED))
+    assert sweep.folds == Folds(n_splits=4, shuffle=False, stratify=True)
+    assert sweep.baselines == [{"model": "knn"}, {"model": "lib/trees.py:forest", "trees": 10}]
+    assert sweep.keep == "all"
+    assert len(sweep.trials) == 4 * (2 + 2)
+
+
+def test_nothing_is_folded_or_compared_and_the_best_model_kept_unless_the_file_says_so(
+    tmp_path: Path,
+) -> None:
+    sweep = sweeps.load(write(tmp_path, GOOD))
+    assert (sweep.folds, sweep.baselines, sweep.keep) == (None, [], "best")
+    assert not {"folds", "baselines"} & sweep.entries().keys()  # so that older versions read it
+
+
+@pytest.mark.parametrize(
+    ("written", "folds"),
+    [
+        ("4", Folds(n_splits=4)),
+        ("{n_splits: 4, shuffle: true}", Folds(n_splits=4, shuffle=True)),
+        ("", None),
+    ],
+)
+def test_folds_are_a_number_or_say_more(tmp_path: Path, written: str, folds: Folds | None) -> None:
+    assert sweeps.load(write(tmp_path, COMPARED), [f"folds={written}"]).folds == folds
+
+
+def test_a_stored_comparison_has_the_same_trials_wherever_it_is_stored(tmp_path: Path) -> None:
+    sweep = sweeps.load(write(tmp_path, COMPARED))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "sweep.yaml").write_text(sweep.as_yaml())
+    stored = sweeps.load_stored(tmp_path / "runs" / "sweep.yaml")
+    assert [t.trial_id for t in stored.trials] == [t.trial_id for t in sweep.trials]
+    assert stored.differences(sweep) == []
+    assert stored.as_yaml() == sweep.as_yaml()
+    assert (stored.folds, stored.keep) == (sweep.folds, "all")
+    # the run is elsewhere than the sweep file, which the baseline's file lies beside
+    assert stored.baselines[1] == {"model": f"{tmp_path}/lib/trees.py:forest", "trees": 10}
+
+
+def test_which_models_are_kept_makes_no_other_experiment(tmp_path: Path) -> None:
+    path = write(tmp_path, COMPARED)
+    sweep = sweeps.load(path)
+    for keep in ("none", "best", "all"):
+        other = sweeps.load(path, [f"keep={keep}"])
+        assert other.keep == keep
+        assert other.trials == sweep.trials
+        assert other.differences(sweep) == []
+
+
+def test_other_folds_or_baselines_make_another_experiment(tmp_path: Path) -> None:
+    path = write(tmp_path, COMPARED)
+    sweep = sweeps.load(path)
+    assert sweeps.load(path, ["folds=4"]).differences(sweep) == ["folds.stratify is False, there True"]
+    assert sweeps.load(path, ["folds="]).differences(sweep) == [
+        "folds is absent, there {'n_splits': 4, 'shuffle': False, 'stratify': True}"
+    ]
+    assert sweep.differences(sweeps.load(path, ["folds="])) == [
+        "folds is {'n_splits': 4, 'shuffle': False, 'stratify': True}, there absent"
+    ]
+    (said,) = sweeps.load(path, ["baselines=[knn]"]).differences(sweep)
+    assert said.startswith("baselines is [{'model': 'knn'}], there [{'model': 'knn'}, {'model': 'trees.py:")
 
 
 def test_differences_name_the_entries(tmp_path: Path) -> None:
@@ -146,6 +226,60 @@ WRONG = [
 ]  # fmt: skip
 
 
+WRONG_COMPARISON = [
+    (("{n_splits: 4, stratify: true}", "1"), ["line 6: folds.n_splits: 1 is not a number of at least 2"]),
+    (("{n_splits: 4, stratify: true}", "four"), ["line 6: folds: 'four' is not a whole number, or a group "
+                                                 "of `name: value` lines"]),
+    (("{n_splits: 4, stratify: true}", "true"), ["line 6: folds: True is not a whole number"]),
+    (("{n_splits: 4, stratify: true}", "2.5"), ["line 6: folds: 2.5 is not a whole number"]),
+    (("n_splits: 4, ", ""), ["line 6: folds.n_splits: is missing"]),
+    (("n_splits: 4", "n_splits: 2.5"), ["line 6: folds.n_splits: 2.5 is not a whole number"]),
+    (("n_splits: 4", "splits: 4"), ["line 6: folds.splits: is not known here",
+                                    "known are n_splits, shuffle, stratify"]),
+    (("stratify: true", "stratfy: true"), ["folds.stratfy: is not known here", 'did you mean "stratify"?']),
+    (("stratify: true", "stratify: 1"), ["line 6: folds.stratify: 1 is not true or false"]),
+    (("  - knn\n", "  - 3\n"), ["line 7: baselines: 3 names no model; write {model: knn, n_neighbors: 3}"]),
+    (("  - knn\n", "  - {n_neighbors: 3}\n"), ["line 7: baselines: {'n_neighbors': 3} names no model"]),
+    (("  - knn\n  - {model: lib/trees.py:forest, trees: 10}\n", "  knn\n"),
+     ["line 7: baselines: 'knn' is no list of models; write [knn]"]),
+    (("trees: 10", "seed: 10"), ["line 9: baselines[1].seed: is a column of every table"]),
+    (("trees: 10", "fold: 1"), ["line 9: baselines[1].fold: is a column of every table"]),
+    (("  - knn\n", "  - knn\n  - {model: knn}\n"), ["line 9: baselines[1]: stands there twice"]),
+    (("keep: all", "keep: some"), ["line 10: keep: 'some' is not 'none', 'best' or 'all'"]),
+    (("keep: all", "keep: true"), ["line 10: keep: True is not 'none', 'best' or 'all'"]),
+    (("{epochs: 20}", "{fold: 1}"), ["line 5: fixed.fold: is a column of every table"]),
+    (("{epochs: 20}", "{model: mlp}"), ["line 5: fixed.model: is a column of every table"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), WRONG_COMPARISON, ids=[str(change) for change, _ in WRONG_COMPARISON]
+)
+def test_a_wrong_comparison_is_answered_with_place_value_and_remedy(
+    tmp_path: Path, change: tuple[str, str], said: list[str]
+) -> None:
+    assert change[0] in COMPARED
+    with pytest.raises(SweepError) as error:
+        sweeps.load(write(tmp_path, COMPARED.replace(*change)))
+    for words in said:
+        assert words in str(error.value)
+
+
+def test_a_baseline_that_is_a_trial_of_the_sweep_already_is_refused(tmp_path: Path) -> None:
+    text = COMPARED.replace("model: mlp", "model: knn").replace("depth: [1, 2]", "n_neighbors: [3, 5]")
+    same = text.replace("  - knn\n", "  - {model: knn, n_neighbors: 3, epochs: 20}\n")
+    with pytest.raises(SweepError, match=r"line 8: baselines\[0\]: is a trial that the sweep has"):
+        sweeps.load(write(tmp_path, same))
+    scaled = text.replace("epochs: 20", "scale: center").replace(
+        "  - knn\n", "  - knn\n  - {model: knn, scale: center}\n"
+    )
+    with pytest.raises(SweepError, match=r"line 9: baselines\[1\]: is a trial that the sweep has"):
+        sweeps.load(write(tmp_path, scaled))
+    other = text.replace("  - knn\n", "  - {model: knn, n_neighbors: 7, epochs: 20}\n")
+    names = [t.trial_id for t in sweeps.load(write(tmp_path, other)).trials]
+    assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize(("change", "said"), WRONG, ids=[str(change) for change, _ in WRONG])
 def test_a_wrong_file_is_answered_with_place_value_and_remedy(
     tmp_path: Path, change: tuple[str, str], said: list[str]
@@ -194,8 +328,11 @@ def test_more_different_points_than_the_space_has_are_refused() -> None:
 
 
 def test_every_ready_made_sweep_can_be_read() -> None:
-    paths = list(Path(sweeps.__file__).parent.glob("*.yaml"))
-    assert {path.stem for path in paths} >= {"digits", "mnist_mlp"}
-    for path in paths:
-        assert sweeps.load(path).name == path.stem.replace("_", "-")
+    folder = Path(sweeps.__file__).parent
+    names = {path: path.stem.replace("_", "-") for path in folder.glob("*.yaml")}
+    assert set(names.values()) >= {"digits", "mnist-mlp"}
+    course = {path: f"course-{path.stem}" for path in folder.glob("course/*.yaml")}
+    assert len(course) == 18
+    for path, name in {**names, **course}.items():
+        assert sweeps.load(path).name == name
         assert path.read_text().startswith("# ")  # what `hpc list sweeps` shows

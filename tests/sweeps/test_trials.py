@@ -5,25 +5,33 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sweeps
-from sweeps import Choices, Range, Trial
+from sweeps import SHARED, Choices, Range, Trial
 from sweeps.searches.grid import Grid
 from sweeps.searches.random import Random
 from sweeps.trial import trial_id
 
 STORED = Path(__file__).with_name("trial_ids.json")
+FOLDS: list[dict[str, int | bool]] = [
+    {"n_splits": 4, "shuffle": False, "stratify": False, "fold": 0},
+    {"n_splits": 4, "shuffle": False, "stratify": False, "fold": 1},
+    {"n_splits": 5, "shuffle": False, "stratify": False, "fold": 0},
+    {"n_splits": 4, "shuffle": True, "stratify": False, "fold": 0},
+    {"n_splits": 4, "shuffle": False, "stratify": True, "fold": 0},
+]
 
 
 def test_trials_have_the_names_they_have_always_had() -> None:
     """If this fails, tables of earlier versions no longer match: mend the code, not the file."""
     for stored in json.loads(STORED.read_text()):
         trials = sweeps.parse(stored["sweep"]).trials
-        assert [{"trial_id": t.trial_id, "params": t.params, "seed": t.seed} for t in trials] == stored[
-            "trials"
-        ]
+        for trial, facts in zip(trials, stored["trials"], strict=True):
+            assert {"trial_id", "params", "seed"} <= facts.keys()
+            assert {name: vars(trial)[name] for name in facts} == facts
 
 
 def test_a_name_starts_with_a_letter_and_depends_on_all_that_decides_the_outcome() -> None:
@@ -34,8 +42,9 @@ def test_a_name_starts_with_a_letter_and_depends_on_all_that_decides_the_outcome
         trial_id("mlp", {"name": "digits", "train": 5}, *base[2:]),
         trial_id("mlp", base[1], {"dropout": 0.25}, 0),
         trial_id(*base[:3], 1),
+        *(trial_id(*base, fold) for fold in FOLDS),
     }
-    assert len(names) == 5
+    assert len(names) == 5 + len(FOLDS)
     assert all(name[0] == "t" and len(name) == 11 and name.isalnum() for name in names)
 
 
@@ -62,6 +71,70 @@ def test_every_point_comes_with_the_first_seed_before_any_with_the_second() -> N
         (0, 1, 0), (1, 2, 0), (2, 1, 1), (3, 2, 1),
     ]  # fmt: skip
     assert len({t.trial_id for t in sweep.trials}) == 4
+
+
+def cross_validated(**further: Any) -> sweeps.Sweep:
+    entries = {"name": "x", "model": "mlp", "data": "digits", "space": {"depth": [1, 2]}, "seeds": 2}
+    return sweeps.parse({**entries, "folds": 3, **further})
+
+
+def test_every_point_comes_with_the_first_seed_and_fold_then_with_the_second_fold() -> None:
+    trials = cross_validated().trials
+    assert [(t.seed, t.fold, t.params["depth"]) for t in trials] == list(
+        itertools.product((0, 1), (0, 1, 2), (1, 2))
+    )
+    assert [t.index for t in trials] == list(range(12))
+    assert len({t.trial_id for t in trials}) == 12
+
+
+def test_trials_of_folds_bear_other_names_than_those_without_and_of_other_folds() -> None:
+    kinds: list[Any] = [None, 3, 4, {"n_splits": 3, "shuffle": True}, {"n_splits": 3, "stratify": True}]
+    names = [t.trial_id for folds in kinds for t in cross_validated(folds=folds).trials]
+    assert len(names) == len(set(names)) == 4 * (1 + 3 + 4 + 3 + 3)
+    written_out = cross_validated(folds={"n_splits": 3, "shuffle": False, "stratify": False})
+    assert written_out.trials == cross_validated(folds=3).trials
+
+
+def test_baselines_come_last_with_the_same_seeds_and_folds() -> None:
+    baselines = ["knn", {"model": "svm", "C": 10}]
+    trials = cross_validated(baselines=baselines).trials
+    assert trials[:12] == cross_validated().trials
+    assert [(t.seed, t.fold, t.model, t.params) for t in trials[12:]] == [
+        (seed, fold, model, params)
+        for seed in (0, 1)
+        for fold in (0, 1, 2)
+        for model, params in (("knn", {}), ("svm", {"C": 10}))
+    ]
+    assert [t.index for t in trials] == list(range(24))
+    assert len({t.trial_id for t in trials}) == 24
+
+
+def test_of_what_is_fixed_baselines_share_only_how_data_are_scaled_and_results_measured() -> None:
+    shared = {"scale": "standard", "loss": "hinge", "metrics": ["accuracy"], "dtype": "float64"}
+    assert tuple(shared) == SHARED
+    fixed = {**shared, "epochs": 3, "learning_rate": 0.1, "activation": "tanh"}
+    baselines = ["knn", {"model": "svm", "C": 10, "scale": "none"}]
+    sweep = cross_validated(fixed=fixed, baselines=baselines)
+    params = {t.model: t.params for t in sweep.trials}
+    assert params["mlp"] == {**fixed, "depth": 2}
+    assert params["knn"] == shared
+    assert params["svm"] == {**shared, "scale": "none", "C": 10}
+
+
+def test_a_baseline_bears_the_name_of_the_same_model_in_a_sweep_of_its_own() -> None:
+    with_baseline = cross_validated(fixed={"scale": "minmax", "epochs": 3}, baselines=[{"model": "knn"}])
+    alone = sweeps.parse(
+        {"name": "y", "model": "knn", "data": "digits", "fixed": {"scale": "minmax"}, "folds": 3, "seeds": 2}
+    )
+    assert [t.trial_id for t in with_baseline.trials[12:]] == [t.trial_id for t in alone.trials]
+
+
+def test_what_records_say_of_a_trial() -> None:
+    first = cross_validated(baselines=["knn"]).trials[0]
+    assert first.facts() == {
+        "trial": first.trial_id, "index": 0, "params": {"depth": 1}, "seed": 0, "model": "mlp", "fold": 0,
+    }  # fmt: skip
+    assert "fold" not in cross_validated(folds=None).trials[0].facts()
 
 
 def test_one_parameter_more_leaves_random_draws_of_the_others_as_they_were() -> None:
@@ -108,4 +181,4 @@ def test_real_draws_stay_inside_and_spread_as_they_should() -> None:
 
 
 def test_a_trial_is_a_plain_value() -> None:
-    assert Trial(0, "t", {"a": 1}, 0) == Trial(0, "t", {"a": 1}, 0)
+    assert Trial(0, "t", {"a": 1}, 0, "mlp") == Trial(0, "t", {"a": 1}, 0, "mlp", None)
