@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs.options import PARAMETERS
-from models import DATASETS, FROM_DATA, MODELS, Parameter, signature_of
+from models import DATASETS, DIVISION, FROM_DATA, MODELS, READERS, Parameter, signature_of
 
 
 def models() -> dict[str, list[str]]:
@@ -19,14 +19,20 @@ def models() -> dict[str, list[str]]:
 
 
 def data() -> dict[str, list[str]]:
-    """A few lines about each dataset."""
-    return {name: _lines(function) for name, function in DATASETS.items()}
+    """A few lines about each dataset, about files, and about the options of all."""
+    found = {name: _lines(function) for name, function in DATASETS.items()}
+    found |= {f"FILE{suffix}": _lines(reader.read) for suffix, reader in READERS.items()}
+    found["(every dataset)"] = ["Options of every dataset:", *map(_line, DIVISION.values())]
+    return found
 
 
 def _lines(function: Callable[..., Any]) -> list[str]:
     doc = (inspect.getdoc(function) or "").splitlines()
     parameters: Mapping[str, Parameter] = signature_of(function).parameters
-    return [doc[0] if doc else "", *(_line(p) for p in parameters.values() if p.name not in FROM_DATA)]
+    return [
+        doc[0] if doc else "",
+        *(_line(p) for p in parameters.values() if p.name not in (*FROM_DATA, "path")),
+    ]
 
 
 def _line(parameter: Parameter) -> str:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from jobs import horovod
 from jobs.options import PARAMETERS, TAKES_MOMENTUM, Options, metric_names
 from models import (
+    BASELINES,
+    DIVIDED,
+    DIVISION,
     FROM_DATA,
+    NUMBERS,
+    OF_WHOLES,
+    Division,
     ModelError,
     Parameter,
     Reference,
@@ -18,12 +24,12 @@ from models import (
     dataset_reference,
     model_reference,
 )
-from sweeps import Choices, Range, Sweep, SweepError, did_you_mean
+from sweeps import SHARED, Choices, Range, Sweep, SweepError, Trial, did_you_mean
 
 
-def model_of(sweep: Sweep) -> Reference:
-    """The model that a sweep names."""
-    return model_reference(sweep.model, sweep.folder)
+def model_of(sweep: Sweep, name: str = "") -> Reference:
+    """The model that a sweep names, or the one of that name among its baselines."""
+    return model_reference(name or sweep.model, sweep.folder)
 
 
 def data_of(sweep: Sweep) -> Reference:
@@ -32,8 +38,20 @@ def data_of(sweep: Sweep) -> Reference:
 
 
 def data_options(sweep: Sweep) -> dict[str, Any]:
-    """The options of the dataset."""
+    """The options of the data, as given."""
     return {name: value for name, value in sweep.data.items() if name != "name"}
+
+
+def function_options(sweep: Sweep) -> dict[str, Any]:
+    """Those that the dataset's function takes."""
+    own = data_of(sweep).signature().parameters
+    return {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+
+
+def division_of(sweep: Sweep) -> Division:
+    """Those of every dataset, that say how it is divided."""
+    taken = function_options(sweep)
+    return Division(**{name: v for name, v in data_options(sweep).items() if name not in taken})
 
 
 def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
@@ -62,8 +80,9 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
     model, data = signatures["model"], signatures["data"]
     problems += _data_problems(sweep, data)
     problems += _parameter_problems(sweep, model)
+    problems += _baseline_problems(sweep)
     if not problems:
-        problems += _trial_problems(sweep, ranks)
+        problems += _trial_problems(sweep)
         problems += _objective_problems(sweep)
     if problems:
         raise SweepError(problems)
@@ -80,8 +99,9 @@ def digest(sweep: Sweep) -> str:
 
 
 def code_digest(sweep: Sweep) -> str:
-    """SHA-256 of the user's model and dataset files; empty where both are ours."""
-    digests = [reference.digest() for reference in (model_of(sweep), data_of(sweep))]
+    """SHA-256 of the user's model and dataset files; empty where all are ours."""
+    models = dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)])
+    digests = [reference.digest() for reference in (*(model_of(sweep, m) for m in models), data_of(sweep))]
     return hashlib.sha256("".join(digests).encode()).hexdigest() if any(digests) else ""
 
 
@@ -100,23 +120,27 @@ def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:
     options, name = data_options(sweep), sweep.data["name"]
     for option, value in options.items():
         key = ("data", option)
-        parameter = data.parameters.get(option)
+        parameter = {**DIVISION, **data.parameters}.get(option)
         if parameter is None:
             if not data.open:
-                known = list(data.parameters)
+                known = [*data.parameters, *DIVISION]
                 yield sweep.problem(
                     key,
-                    f"is no option of {name}{did_you_mean(option, known)}; it takes "
-                    f"{', '.join(known) or 'none'}.",
+                    f"is no option of {name}{did_you_mean(option, known)}; it takes {', '.join(known)}.",
                 )
             continue
         problem = parameter.problem(value)
         if problem:
             yield sweep.problem(key, f"{problem}.")
+        if name in DIVIDED and option in OF_WHOLES:
+            yield sweep.problem(key, f"is of no effect: {name} comes divided.")
     for option, parameter in data.parameters.items():
         if parameter.required and option not in options:
             yield sweep.problem(("data",), f"{name} needs the option {option}.")
-    problem = data_of(sweep).problem(options)
+    try:
+        problem = data_of(sweep).problem(options)
+    except ModelError:  # there is no such dataset, as is told already
+        return
     if problem:
         yield sweep.problem(("data",), f"{problem}.")
 
@@ -134,12 +158,43 @@ def _parameter_problems(sweep: Sweep, model: Signature) -> Iterator[str]:
                     f"is a parameter neither of the model {sweep.model} nor of the training"
                     f"{did_you_mean(name, known)}; there are {', '.join(known)}.",
                 )
+            elif sweep.model in BASELINES and name in PARAMETERS and name not in SHARED:
+                yield sweep.problem((group, name), f"is of no effect: {sweep.model} is not trained in steps.")
             for owner in owners[:1]:
                 yield from _value_problems(sweep, group, owner, entry)
     given = {*sweep.space, *sweep.fixed, *FROM_DATA}
     for name, parameter in model.parameters.items():
         if parameter.required and name not in given:
             yield sweep.problem(("model",), f"{sweep.model} needs {name}; give it under fixed or space.")
+
+
+def _baseline_problems(sweep: Sweep) -> Iterator[str]:
+    for index, baseline in enumerate(sweep.baselines):
+        reference = model_of(sweep, baseline["model"])
+        params = {name: value for name, value in baseline.items() if name != "model"}
+        try:
+            signature = reference.signature()
+        except ModelError as error:
+            yield sweep.problem(("baselines", index, "model"), f"{error}.")
+            continue
+        known = {name: p for name, p in signature.parameters.items() if name not in FROM_DATA}
+        for name, parameter in known.items():
+            if parameter.required and name not in params:
+                shown = f"{{model: {baseline['model']}, {name}: …}}"
+                yield sweep.problem(("baselines", index), f"{baseline['model']} needs {name}; write {shown}.")
+        known |= {name: PARAMETERS[name] for name in SHARED}
+        for name, value in params.items():
+            key = ("baselines", index, name)
+            if name in known:
+                problem = known[name].problem(value)
+                if problem:
+                    yield sweep.problem(key, f"{problem}.")
+            elif not signature.open:
+                yield sweep.problem(
+                    key,
+                    f"is no parameter of {baseline['model']}{did_you_mean(name, known)}; there are "
+                    f"{', '.join(known)}.",
+                )
 
 
 def _value_problems(sweep: Sweep, group: str, owner: Parameter, entry: Any) -> Iterator[str]:
@@ -174,10 +229,10 @@ def _value_problems(sweep: Sweep, group: str, owner: Parameter, entry: Any) -> I
         )
 
 
-def _trial_problems(sweep: Sweep, ranks: int) -> Iterator[str]:
-    model, seen = model_of(sweep), set()
+def _trial_problems(sweep: Sweep) -> Iterator[str]:
+    models, seen = {trial.model: model_of(sweep, trial.model) for trial in sweep.trials}, set()
     for trial in sweep.trials:
-        problem = model.problem(trial.params)
+        problem = models[trial.model].problem(trial.params)
         if problem and problem not in seen:
             seen.add(problem)
             yield sweep.problem(("model",), f"{problem}.")
@@ -188,26 +243,36 @@ def _trial_problems(sweep: Sweep, ranks: int) -> Iterator[str]:
         yield sweep.problem(
             (group, "momentum"), f"{', '.join(map(str, optimizers))} takes no momentum; sgd and rmsprop do."
         )
-    least = min((v for v in _values(sweep, "batch_size") if isinstance(v, int)), default=ranks)
-    if least < ranks:
-        group = "space" if "batch_size" in sweep.space else "fixed"
-        yield sweep.problem(
-            (group, "batch_size"),
-            f"{least} samples can't be shared by {ranks} ranks: a batch is that of all ranks together.",
-        )
+    if "warmup_epochs" in given and "cosine" not in _values(sweep, "schedule"):
+        group = "space" if "warmup_epochs" in sweep.space else "fixed"
+        yield sweep.problem((group, "warmup_epochs"), "goes with schedule: cosine only.")
 
 
 def _objective_problems(sweep: Sweep) -> Iterator[str]:
     metric = sweep.objective.metric
+    key = ("objective", "metric")
+    if metric.startswith("test_"):
+        better = f"val_{metric.removeprefix('test_')}"
+        yield sweep.problem(
+            key, f"{metric} is measured once, when a trial has ended, and never chosen by; write {better}."
+        )
+        return
+    without = next((name for name in ("validation_split", "held_out") if sweep.data.get(name) == 0), None)
+    if without and sweep.folds is None and metric.startswith("val_"):
+        yield sweep.problem(
+            key,
+            f"there is no {metric}: data.{without}=0 leaves nothing for validation; judge by "
+            f"{metric.removeprefix('val_')}, of the training, or give folds.",
+        )
     given = _values(sweep, "metrics")
     known: dict[str, None] = {}
     for metrics in given:
-        for classes in (True,) if data_of(sweep).is_builtin else (True, False):
+        for classes in (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False):
             names = metric_names(Options(metrics=metrics), classes=classes)
             known.update(dict.fromkeys(names))
     if metric not in known and not _compiles_itself(sweep):
         yield sweep.problem(
-            ("objective", "metric"),
+            key,
             f"no metric {metric!r} is recorded{did_you_mean(metric, known)}; there are {', '.join(known)}"
             ". More are had by fixed: {metrics: […]}.",
         )
@@ -227,15 +292,16 @@ def _values(sweep: Sweep, name: str) -> list[Any]:
     return [sweep.fixed.get(name, default)]
 
 
-def arguments(signature: Signature, sweep: Sweep, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters that a model takes, as it takes them.
+def arguments(signature: Signature, sweep: Sweep, trial: Trial) -> dict[str, Any]:
+    """The hyperparameters that the model of a trial takes, as it takes them.
 
     A default of the training is not one of the model's: a model that has an argument
     ``optimizer`` of its own keeps its own default, unless the sweep gives one.
     """
-    own = {name: value for name, value in sweep.defaults.items() if name not in PARAMETERS}
+    defaults = sweep.defaults if trial.model == sweep.model else {}
+    own = {name: value for name, value in defaults.items() if name not in PARAMETERS}
     return {
         name: value
-        for name, value in {**own, **params}.items()
+        for name, value in {**own, **trial.params}.items()
         if name in signature.parameters or (signature.open and name not in PARAMETERS)
     }

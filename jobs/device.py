@@ -81,7 +81,7 @@ def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
     Returns:
         The name of the GPU, the same for no two ranks of a node, or None on a CPU.
     """
-    with quiet():
+    with quiet(), _without_pyplot():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -99,6 +99,22 @@ def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",") if visible else [str(i) for i in range(len(gpus))]
     return f"{os.uname().nodename}/{names[index]}"
+
+
+@contextmanager
+def _without_pyplot() -> Iterator[None]:
+    """Hide matplotlib from Keras, which comes with TensorFlow and imports pyplot where it is there.
+
+    No worker draws, and pyplot costs each a second to start.
+    """
+    hidden = "matplotlib" not in sys.modules
+    if hidden:
+        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["matplotlib"]
 
 
 @contextmanager

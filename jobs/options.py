@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models import Parameter
+from models import Array, Parameter, parameters_of
 
 if TYPE_CHECKING:
     import keras
@@ -23,8 +25,10 @@ Loss = Literal[
 Metric = Literal[
     "accuracy", "sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy",
     "binary_accuracy", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error",
-    "r2_score", "auc", "precision", "recall", "cosine_similarity",
+    "r2_score", "auc", "precision", "recall", "cosine_similarity", "label_ranking_average_precision",
 ]  # fmt: skip
+Schedule = Literal["constant", "cosine"]
+Scale = Literal["none", "standard", "minmax", "center"]
 
 METRICS = {
     "root_mean_squared_error": "RootMeanSquaredError",
@@ -34,31 +38,45 @@ METRICS = {
     "recall": "Recall",
     "cosine_similarity": "CosineSimilarity",
 }
+SPARSE = "sparse_categorical_crossentropy"
 
 
 class Options(BaseModel):
     """Hyperparameters of the training; a sweep gives them under ``space`` or ``fixed``.
 
     Attributes:
-        epochs: passes over the training data.
-        batch_size: samples per step, over all ranks together.
+        epochs: passes over the training data; 0 leaves the model as it begins.
+        batch_size: samples per step, over all ranks together; full is all of them.
         optimizer: a Keras optimizer by its lower-case name.
         learning_rate: of the optimizer; Keras' default for it unless given.
+        schedule: cosine lets the learning rate fall to 0 in the course of the training.
+        warmup_epochs: in which it rises from 0 first, with cosine.
         momentum: for sgd and rmsprop.
         weight_decay: decoupled, as Keras' optimizers take it.
         clip_norm: gradients are scaled down to this global norm.
         loss: a Keras loss; auto is sparse_categorical_crossentropy where targets are classes
-            and mean_squared_error where they are numbers.
+            (binary_crossentropy for a model with one output) and mean_squared_error where they are
+            numbers. Losses of probabilities or numbers see classes one-hot.
         metrics: of Keras; auto is accuracy where targets are classes, else mean_absolute_error.
         shuffle: whether each epoch has an order of its own.
+        validation_freq: epochs from one validation and record to the next.
+        scale: of the inputs, each feature by itself, fitted on the training samples: standard has
+            mean 0 and variance 1, minmax lies in [0, 1], center has mean 0.
+        dtype: of the weights and of all arithmetic.
+        initial_weights: to begin with, in the order of Keras' ``set_weights``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    epochs: Annotated[int, Field(ge=1, description="a whole number of at least 1")] = 10
-    batch_size: Annotated[int, Field(ge=1, description="a whole number of at least 1")] = 32
+    epochs: Annotated[int, Field(ge=0, description="a whole number of at least 0")] = 10
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["full"],
+        Field(description="a whole number of at least 1, or full"),
+    ] = 32
     optimizer: Optimizer = "adam"
     learning_rate: Annotated[float, Field(gt=0, description="a number above 0")] | None = None
+    schedule: Schedule = "constant"
+    warmup_epochs: Annotated[float, Field(ge=0, description="a number of at least 0")] = 0.0
     momentum: Annotated[
         float, Field(ge=0, lt=1, description="a number from 0 up to, but not including, 1")
     ] = 0.0
@@ -70,20 +88,28 @@ class Options(BaseModel):
         Field(description=f"auto, or a list with some of {', '.join(Metric.__args__)}"),
     ] = "auto"
     shuffle: bool = True
+    validation_freq: Annotated[int, Field(ge=1, description="a whole number of at least 1")] = 1
+    scale: Scale = "none"
+    dtype: Literal["float32", "float64"] = "float32"
+    initial_weights: Annotated[
+        list[Any] | None, Field(description="a list of the arrays of the weights, as nested lists")
+    ] = None
+
+    def steps(self, samples: int) -> int:
+        """Steps per epoch over so many training samples."""
+        return math.ceil(samples / self.global_batch(samples))
+
+    def global_batch(self, samples: int) -> int:
+        """Samples per step, of so many training samples."""
+        return samples if self.batch_size == "full" else self.batch_size
 
 
-PARAMETERS: dict[str, Parameter] = {
-    name: Parameter(
-        name,
-        default=field.default,
-        type=Annotated[field.annotation, field] if field.description else field.annotation,
-    )
-    for name, field in Options.model_fields.items()
-}
+PARAMETERS: dict[str, Parameter] = parameters_of(Options)
 """The options by name, to be checked one by one."""
 
 COMPILED = (
-    "optimizer", "learning_rate", "momentum", "weight_decay", "clip_norm", "loss", "metrics",
+    "optimizer", "learning_rate", "schedule", "warmup_epochs", "momentum", "weight_decay", "clip_norm",
+    "loss", "metrics",
 )  # fmt: skip
 """Options that go into compiling a model, of no effect on one that is compiled already."""
 
@@ -101,25 +127,97 @@ def metric_names(options: Options, *, classes: bool) -> list[str]:
     return names + [f"val_{name}" for name in names]
 
 
-def compile_model(model: keras.Model, options: Options, *, classes: bool) -> None:
+def loss_of(options: Options, model: keras.Model, num_classes: int | None) -> str:
+    """The loss by its name, auto resolved."""
+    if options.loss != "auto":
+        return options.loss
+    if num_classes is None:
+        return "mean_squared_error"
+    return "binary_crossentropy" if _is_binary(model, num_classes) else SPARSE
+
+
+def targets(y: Array, options: Options, model: keras.Model, num_classes: int | None) -> Array:
+    """Targets as the loss takes them.
+
+    Args:
+        y: class numbers of shape (n,), or numbers to predict, which stay as they are.
+        options: of the training.
+        model: whose output they are compared to.
+        num_classes: None where numbers are predicted.
+
+    Returns:
+        Class numbers; or zeros and ones of shape (n, 1) for a model with one output for two
+        classes, of shape (n, num_classes) for any loss but sparse_categorical_crossentropy.
+    """
+    if num_classes is None or loss_of(options, model, num_classes) == SPARSE:
+        return y
+    if _is_binary(model, num_classes):
+        return y[:, None].astype(options.dtype)
+    return np.eye(num_classes, dtype=options.dtype)[y]
+
+
+def _is_binary(model: keras.Model, num_classes: int) -> bool:
+    return num_classes == 2 and _output_shape(model)[-1:] == (1,)
+
+
+def _output_shape(model: keras.Model) -> tuple[int | None, ...]:
+    """Of a model that has been built; a subclassed one tells it only when it is called."""
+    import keras
+
+    if hasattr(model, "output_shape"):
+        return tuple(model.output_shape)
+    output = model(keras.KerasTensor(model.get_build_config()["input_shape"]))
+    return tuple(getattr(output, "shape", ()))
+
+
+def compile_model(model: keras.Model, options: Options, *, num_classes: int | None, samples: int) -> None:
     """Compile a model as the options say.
 
     Args:
         model: built, not compiled.
         options: of the training.
-        classes: whether the targets are class numbers.
+        num_classes: where the targets are class numbers, else None.
+        samples: for training, which with the epochs give the length of a schedule.
     """
     import keras
 
-    loss = options.loss
-    if loss == "auto":
-        loss = "sparse_categorical_crossentropy" if classes else "mean_squared_error"
-    metrics = [
-        getattr(keras.metrics, METRICS[name])(name=name) if name in METRICS else name
-        for name in _metrics(options, classes)
-    ]
+    metrics = [_metric(name) for name in _metrics(options, num_classes is not None)]
+    loss = keras.losses.get(loss_of(options, model, num_classes))
     # XLA has no kernels of Horovod's operations, and Keras turns it on where there is a GPU.
-    model.compile(_optimizer(options), loss, metrics=metrics, jit_compile=False)
+    model.compile(_optimizer(options, options.steps(samples)), loss, metrics=metrics, jit_compile=False)
+
+
+def _metric(name: str) -> Any:
+    import keras
+
+    if name == "label_ranking_average_precision":
+        return keras.metrics.MeanMetricWrapper(label_ranking_average_precision, name=name)
+    return getattr(keras.metrics, METRICS[name])(name=name) if name in METRICS else name
+
+
+def label_ranking_average_precision(y: Any, scores: Any) -> Any:
+    """Of the labels ranked as high as a true one, the share that are true; averaged over these.
+
+    Args:
+        y: classes of shape (n,) or (n, 1), or zeros and ones of shape (n, k).
+        scores: of shape (n, k).
+
+    Returns:
+        Shape (n,), from 0 to 1; 1 for a sample without true labels.
+
+    Source: G. Tsoumakas, I. Katakis, I. Vlahavas, Mining multi-label data, 2010, as
+    ``sklearn.metrics.label_ranking_average_precision_score`` computes it.
+    """
+    from keras import ops
+
+    width = scores.shape[-1]
+    if len(y.shape) < 2 or (y.shape[-1] == 1 and width > 1):
+        y = ops.one_hot(ops.cast(ops.reshape(y, (-1,)), "int32"), width)
+    y = ops.cast(y, scores.dtype)
+    above = ops.cast(scores[:, None, :] >= scores[:, :, None], scores.dtype)  # (n, label, others)
+    share = ops.sum(above * y[:, None, :], axis=-1) / ops.sum(above, axis=-1)
+    labels = ops.sum(y, axis=-1)
+    return ops.where(labels > 0, ops.sum(share * y, axis=-1) / ops.maximum(labels, 1), 1)
 
 
 def _metrics(options: Options, classes: bool) -> list[str]:
@@ -128,12 +226,14 @@ def _metrics(options: Options, classes: bool) -> list[str]:
     return ["accuracy"] if classes else ["mean_absolute_error"]
 
 
-def _optimizer(options: Options) -> keras.optimizers.Optimizer:
+def _optimizer(options: Options, steps: int) -> keras.optimizers.Optimizer:
     import keras
 
     config: dict[str, Any] = {}
     if options.learning_rate is not None:
         config["learning_rate"] = options.learning_rate
+    if options.schedule == "cosine":
+        config["learning_rate"] = _schedule(options, steps)
     if options.optimizer in TAKES_MOMENTUM and options.momentum:
         config["momentum"] = options.momentum
     if options.weight_decay:
@@ -141,3 +241,20 @@ def _optimizer(options: Options) -> keras.optimizers.Optimizer:
     if options.clip_norm is not None:
         config["global_clipnorm"] = options.clip_norm
     return keras.optimizers.get({"class_name": options.optimizer, "config": config})
+
+
+def _schedule(options: Options, steps: int) -> Any:
+    """The learning rate of every step, of so many per epoch.
+
+    Source: I. Loshchilov, F. Hutter, SGDR: Stochastic gradient descent with warm restarts, 2017.
+    """
+    import keras
+
+    rate = options.learning_rate
+    if rate is None:
+        rate = float(keras.optimizers.get(options.optimizer).learning_rate)
+    rising = round(options.warmup_epochs * steps)
+    falling = max(1, options.epochs * steps - rising)
+    if not rising:
+        return keras.optimizers.schedules.CosineDecay(rate, falling)
+    return keras.optimizers.schedules.CosineDecay(0.0, falling, warmup_target=rate, warmup_steps=rising)

@@ -30,6 +30,8 @@ Metrics = dict[str, float]
 FIRST_STEPS = 4
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
 """Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
+MOST_CLASSES = 100
+"""Above that, a matrix of confusions is no longer counted."""
 
 
 class DivergedError(ArithmeticError):
@@ -62,7 +64,7 @@ class Epoch:
     """What came of one pass over the training data.
 
     Attributes:
-        number: from 1.
+        number: from 1; 0 where nothing is trained.
         metrics: the training metrics over the epoch and the validation metrics after it
             (``val_``), exact over all ranks.
         seconds: since the training began.
@@ -71,6 +73,20 @@ class Epoch:
     number: int
     metrics: Metrics
     seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a whole training.
+
+    Attributes:
+        metrics: of the last epoch, and those of the test part after it (``test_``).
+        confusion: for the validation and the test part how many samples of each class (row) were
+            taken for which (column), shape (classes, classes); empty where numbers are predicted.
+    """
+
+    metrics: Metrics
+    confusion: dict[str, list[list[int]]]
 
 
 def train(
@@ -82,24 +98,27 @@ def train(
     batch_size: int,
     seed: int,
     shuffle: bool = True,
+    validation_freq: int = 1,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     begin: State | None = None,
     wish: Callable[[Position], Wish] = lambda position: Wish(),
     save: Callable[[State], None] = lambda state: None,
     stride: int | None = None,
-) -> Metrics:
-    """Train a compiled Keras model.
+) -> Trained:
+    """Train a compiled Keras model, and measure it on the test part when all is done.
 
     Args:
         model: compiled; the same on all ranks up to its weights, which become those of rank 0.
             Its optimizer is replaced by one that reduces over the world.
         data: whole on every rank.
         world: the ranks that train together.
-        epochs: passes over the training data, at least 1.
-        batch_size: samples per step over all ranks together, at least the number of ranks.
+        epochs: passes over the training data; with 0 the model is only measured.
+        batch_size: samples per step over all ranks together; with fewer samples than ranks, some
+            ranks only wait.
         seed: of the order of samples and of dropout.
         shuffle: whether each epoch has an order of its own; else that of the data.
-        on_epoch: called on every rank after each epoch.
+        validation_freq: epochs from one measurement to the next; the last epoch has one anyway.
+        on_epoch: called on every rank after each epoch that is measured.
         begin: where an earlier training of this model stopped, with as many ranks; it then ends
             with the very weights that it would have had.
         wish: asked on every rank at every boundary, which comes every few seconds; what any of
@@ -107,23 +126,14 @@ def train(
         save: called on rank 0 with a state to keep.
         stride: steps between two boundaries; as many as take a few seconds unless given.
 
-    Returns:
-        The metrics of the last epoch.
-
     Raises:
         Stopped: some rank has wished so, on all ranks at the same step.
-        ValueError: the batch size is below the number of ranks, or the model has a
-            ``train_step`` of its own.
+        ValueError: the model has a ``train_step`` of its own.
         DivergedError: a loss is NaN or infinite, on all ranks at the same epoch.
         UnequalWeightsError: the ranks end with different weights, on all ranks.
     """
     import keras
 
-    if batch_size < world.size:
-        raise ValueError(
-            f"batch_size={batch_size} is the batch of all {world.size} ranks together and can't be less "
-            "than one sample for each; raise it, or ask for fewer ranks"
-        )
     if type(model).train_step is not keras.Model.train_step:
         raise ValueError(
             f"{type(model).__name__} has a train_step of its own, which hpc-sweeps would not call; "
@@ -132,7 +142,7 @@ def train(
     model.optimizer = distribute(model.optimizer, world)
     draw_apart(model, world.rank)
     _start_equal(model, world)
-    loop = _Loop(model, world, batch_size, stride)
+    loop = _Loop(model, world, len(data.train), batch_size, stride, data.num_classes)
     x, y = _tensors(data.train)
     if begin is not None:
         loop.make_metrics(x, y)
@@ -150,23 +160,37 @@ def train(
         if stop:
             raise Stopped
 
-    part = _part(data.validation, world)
-    start, metrics = time.perf_counter(), {}
-    at = begin.position if begin is not None else Position()
-    for number in range(at.epochs + 1, epochs + 1):
-        rows = order(len(data.train), seed, number, shuffle)
-        metrics = loop.train(x, y, rows, at, boundary)
-        at = Position(number)
-        _average_statistics(model, world)
-        metrics |= {f"val_{name}": value for name, value in loop.evaluate(*part).items()}
+    validation = _part(data.validation, world) if data.validation else None
+    start = time.perf_counter()
+
+    def measured(number: int, metrics: Metrics) -> Metrics:
+        if validation:
+            metrics |= {f"val_{name}": value for name, value in loop.evaluate(*validation).items()}
         on_epoch(Epoch(number, metrics, time.perf_counter() - start))
         for name in ("loss", "val_loss"):  # reduced values: all ranks decide alike
-            if not math.isfinite(metrics[name]):
+            if not math.isfinite(metrics.get(name, 0.0)):
                 raise DivergedError(f"{name} is {metrics[name]} after epoch {number}")
-        if number < epochs:
+        return metrics
+
+    if epochs == 0:
+        metrics = measured(0, loop.evaluate(*_part(data.train, world)))
+    at = begin.position if begin is not None else Position()
+    while at.epochs < epochs:
+        last = min(epochs, at.epochs + validation_freq)
+        orders = [order(len(data.train), seed, number, shuffle) for number in range(at.epochs + 1, last + 1)]
+        metrics = loop.train(x, y, np.concatenate(orders), at, boundary)
+        at = Position(last)
+        _average_statistics(model, world)
+        metrics = measured(last, metrics)
+        if last < epochs:
             boundary(at)
     _end_equal(model, world)
-    return metrics
+    confusion = {"validation": loop.confusion()} if validation else {}
+    if data.test:
+        test = loop.evaluate(*_part(data.test, world))
+        metrics = {**metrics, **{f"test_{name}": value for name, value in test.items()}}
+        confusion["test"] = loop.confusion()
+    return Trained(metrics, {part: counts for part, counts in confusion.items() if counts})
 
 
 def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> np.ndarray[Any, np.dtype[np.int32]]:
@@ -179,13 +203,24 @@ def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> np.ndarr
 class _Loop:
     """A model's epochs as TensorFlow graphs, traced once each."""
 
-    def __init__(self, model: keras.Model, world: World, batch_size: int, stride: int | None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        world: World,
+        samples: int,
+        batch_size: int,
+        stride: int | None,
+        num_classes: int | None,
+    ) -> None:
         import keras
         import tensorflow as tf
 
         self._model = model
         self._world = world
-        self._batch_size = batch_size
+        self._samples = samples
+        self._batch_size = min(batch_size, samples)
+        classes = num_classes if num_classes and num_classes <= MOST_CLASSES else 0
+        self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int32), trainable=False)
         self._loss = keras.metrics.Mean(name="loss")
         self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
         # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
@@ -202,27 +237,38 @@ class _Loop:
         at: Position,
         boundary: Callable[[Position], None],
     ) -> Metrics:
-        """Train one epoch, or the rest of one.
+        """Train one epoch or several, or the rest of them.
 
         Args:
             x: inputs.
             y: targets.
-            rows: the order of the samples.
+            rows: the orders of the samples, one epoch's after the other's.
             at: where to begin.
             boundary: called every few seconds, but not at the end.
+
+        Returns:
+            The metrics over the last of these epochs.
         """
-        done = at.samples
-        if not done:
-            self.reset()
+        done, last = at.samples, len(rows) - self._samples
         while done < len(rows):
-            stop = min(len(rows), done + self.stride * self._batch_size)
+            if done == last:
+                self.reset()
+            stop = min(self._after(done, self.stride), len(rows) if done >= last else last)
             start = time.perf_counter()
             self._train(x, y, rows, np.int32(done), np.int32(stop))
-            self._adjust(time.perf_counter() - start, whole=stop - done == self.stride * self._batch_size)
+            whole = stop == self._after(done, self.stride)
+            self._adjust(time.perf_counter() - start, whole=whole)
             done = stop
             if done < len(rows):
                 boundary(Position(at.epochs, done))
         return self._results()
+
+    def _after(self, done: int, steps: int) -> int:
+        """How many samples are done so many steps later; each epoch's last batch may be smaller."""
+        per_epoch = math.ceil(self._samples / self._batch_size)
+        epochs, rest = divmod(done, self._samples)
+        epochs, steps = divmod(epochs * per_epoch + rest // self._batch_size + steps, per_epoch)
+        return epochs * self._samples + steps * self._batch_size
 
     def _adjust(self, seconds: float, *, whole: bool) -> None:
         """Take more or fewer steps next time, so that a boundary comes every few seconds."""
@@ -241,9 +287,20 @@ class _Loop:
         self._model.compute_metrics(one, target, self._model(one, training=False))
 
     def evaluate(self, x: Any, y: Any) -> Metrics:
+        """The metrics of a part of the data, of which this rank has its own part."""
+        import tensorflow as tf
+
         self.reset()
+        self._confusion.assign(tf.zeros_like(self._confusion))
         self._evaluate(x, y)
         return self._results()
+
+    def confusion(self) -> list[list[int]]:
+        """What was counted in the last evaluation, over all ranks; empty if nothing was."""
+        size = self._confusion.shape[0]
+        counts = self._world.add([int(count) for count in np.ravel(self._confusion)]) if size else []
+        rows = [counts[size * row : size * (row + 1)] for row in range(size)]
+        return rows if any(counts) else []
 
     def _train_steps(self, x: Any, y: Any, rows: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> None:
         import tensorflow as tf
@@ -251,14 +308,14 @@ class _Loop:
         size, rank = self._world.size, self._world.rank
 
         def step(start: tf.Tensor) -> tuple[tf.Tensor]:
-            batch = tf.minimum(self._batch_size, last - start)
+            batch = tf.minimum(self._batch_size, self._samples - start % self._samples)
             low, high = start + batch * rank // size, start + batch * (rank + 1) // size
             # The last batch may have fewer samples than there are ranks. Those left without take
             # one that counts for nothing: their layers still see a batch, and they still reduce.
             mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
-            share = tf.cast(high - low, tf.float32) / tf.cast(batch, tf.float32)
+            share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
             self._train_batch(_take(x, mine), _take(y, mine), share, tf.cast(high - low, tf.float32))
-            return (start + self._batch_size,)
+            return (start + batch,)
 
         # One iteration at a time: Horovod tells reductions apart by name.
         tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
@@ -273,8 +330,7 @@ class _Loop:
             part = loss
             if self._world.size > 1:
                 # Penalties on weights are the same on every rank: 1/N of them belongs to each.
-                if self._sums_losses:
-                    share = tf.cast(samples > 0, share.dtype)
+                share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
                 penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
                 part = loss * share
                 if penalties:
@@ -296,6 +352,7 @@ class _Loop:
             y_pred = self._model(part, training=False)
             loss = self._model.compute_loss(x=part, y=target, y_pred=y_pred, training=False)
             self._measure(part, target, y_pred, loss, tf.cast(tf.size(rows), tf.float32))
+            self._confuse(target, y_pred)
             return (start + batch_size,)
 
         tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
@@ -309,6 +366,24 @@ class _Loop:
             return tf.constant(0)
 
         tf.cond(samples > 0, update, lambda: tf.constant(0))
+
+    def _confuse(self, y: Any, y_pred: Any) -> None:
+        """Count which classes were taken for which, where a model has one output for each class."""
+        import tensorflow as tf
+
+        size = self._confusion.shape[0]
+        if not size or not tf.is_tensor(y_pred) or len(y_pred.shape) != 2:
+            return
+        if y_pred.shape[-1] == 1:
+            taken = tf.cast(y_pred[:, 0] > 0.5, tf.int32)
+        elif y_pred.shape[-1] == size:
+            taken = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
+        else:
+            return
+        if len(y.shape) == 2 and y.shape[-1] > 1:
+            y = tf.argmax(y, axis=-1, output_type=tf.int32)
+        true = tf.cast(tf.reshape(y, (-1,)), tf.int32)
+        self._confusion.assign_add(tf.math.confusion_matrix(true, taken, size))
 
     def variables(self) -> list[Any]:
         """What the metrics have summed up so far."""

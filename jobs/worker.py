@@ -13,16 +13,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jobs import device
-from jobs.check import arguments, code_digest, data_of, data_options, digest, model_of
+from jobs.check import arguments, code_digest, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
-from jobs.options import COMPILED, Options, compile_model, options
+from jobs.estimator import fit, is_estimator, regresses
+from jobs.keeping import Kept
+from jobs.options import COMPILED, Options, compile_model, options, targets
 from jobs.place import find_place
+from jobs.preparation import Preparation, Prepared, Scaling
 from jobs.processes import is_running
 from jobs.stop import StopRequest
-from jobs.training import DivergedError, Epoch, Stopped, Wish, train, weights_digest
+from jobs.training import DivergedError, Epoch, Stopped, Trained, Wish, train, weights_digest
 from jobs.world import World
-from models import FROM_DATA, Dataset, dataset, signature_of
+from models import FROM_DATA, Dataset, Split, signature_of
 from results import Records
 from sweeps import Sweep, Trial, load_stored
 
@@ -93,12 +98,15 @@ class Worker:
             sweep = load_stored(folder / "sweep.yaml")
             code = code_digest(sweep)
             world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.gpus)
-            build, data = model_of(sweep).resolve(), _load_data(sweep)
+            builds = {name: model_of(sweep, name).resolve() for name in {t.model for t in sweep.trials}}
+            preparation = Preparation(sweep)
             if world.rank == 0:
                 group = f"-g{place.group}" if place.groups > 1 else ""
                 records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
                 records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu)
-            work = _Work(self, sweep, build, data, world, records, code, request or StopRequest())
+            kept = Kept(folder, sweep.keep, sweep.objective.mode)
+            request = request or StopRequest()
+            work = _Work(self, sweep, builds, preparation, kept, world, records, code, request)
             finished = 0
             for task in self.tasks:
                 finished += work.train(task)
@@ -119,12 +127,14 @@ class _Work:
 
     worker: Worker
     sweep: Sweep
-    build: Callable[..., Any]
-    data: Dataset
+    builds: Mapping[str, Callable[..., Any]]
+    preparation: Preparation
+    kept: Kept
     world: World
     records: Records | None
     code: str
     request: StopRequest
+    has_noted: bool = False
 
     def train(self, task: Task) -> bool:
         """Train one trial and record how it ended; a trial's failure is not the worker's.
@@ -139,13 +149,13 @@ class _Work:
         begin = self._checkpoint(trial, seen)
         after = {"after": seen.facts()} if begin else {}
         self._record(
-            "started", **who, index=trial.index, params=trial.params, seed=trial.seed,
-            ranks=self.world.size, job=self.worker.job_id, node=self.world.node, code=self.code, **after,
+            "started", **{**trial.facts(), **who}, ranks=self.world.size, job=self.worker.job_id,
+            node=self.world.node, code=self.code, **after,
         )  # fmt: skip
         start = time.perf_counter() - seen.seconds
-        failure, weights = None, ""
+        failure, outcome = None, _Outcome()
         try:
-            weights = self._train(trial, task, start, seen, begin)
+            outcome = self._train(trial, task, start, seen, begin)
         except Stopped:
             why = self._why()
             seconds = round(time.perf_counter() - start, 3)
@@ -156,9 +166,10 @@ class _Work:
         failures = self._failures(failure)
         seconds = round(time.perf_counter() - start, 3)
         if not failures:
+            self._keep(trial, outcome, seen)
             self._record(
-                "finished", **who, epochs=seen.epochs, metrics=seen.metrics, best=seen.best,
-                seconds=seconds, weights=weights,
+                "finished", **who, epochs=seen.epochs, metrics=outcome.metrics, best=seen.best,
+                seconds=seconds, weights=outcome.weights, confusion=outcome.confusion,
             )  # fmt: skip
             self._forget(trial)
             return True
@@ -221,18 +232,22 @@ class _Work:
         self.world.rejoin()  # frees the ranks that wait for this one
         return [other for other in self.world.gather(mine) if other]
 
-    def _train(self, trial: Trial, task: Task, start: float, seen: _Seen, begin: State | None) -> str:
-        """Train from the beginning or from a checkpoint; the digest of the final weights."""
+    def _train(self, trial: Trial, task: Task, start: float, seen: _Seen, begin: State | None) -> _Outcome:
+        """Train from the beginning or from a checkpoint."""
         import keras
 
         keras.utils.clear_session()
         keras.utils.set_random_seed(trial.seed)
         chosen = options({**self.sweep.defaults, **trial.params})
-        model = self._build(trial.params, chosen)
+        keras.config.set_floatx(chosen.dtype)
+        keras.config.set_dtype_policy(chosen.dtype)
+        prepared = self.preparation.of(trial, chosen.scale)
+        model, data, chosen, fitted = self._begin(trial, chosen, prepared.data)
         metric = self.sweep.objective.metric
         who = {"trial": trial.trial_id, "attempt": task.attempt}
         saved = time.monotonic()
-        rehearsal = _Rehearsal(self.worker.rehearse if task.attempt == 1 else "", chosen, self.world)
+        kind = self.worker.rehearse if task.attempt == 1 else ""
+        rehearsal = _Rehearsal(kind, chosen, len(data.train), self.world)
 
         def on_epoch(epoch: Epoch) -> None:
             seconds = round(time.perf_counter() - start, 3)
@@ -260,47 +275,129 @@ class _Work:
                 return
             self._record("checkpoint", **who, epoch=state.position.epochs, samples=state.position.samples)
 
-        train(
+        trained = train(
             model,
-            self.data,
+            data,
             self.world,
             epochs=chosen.epochs,
-            batch_size=chosen.batch_size,
+            batch_size=chosen.global_batch(len(data.train)),
             seed=trial.seed,
             shuffle=chosen.shuffle,
+            validation_freq=chosen.validation_freq,
             on_epoch=on_epoch,
             begin=begin,
             wish=wish,
             save=save,
-            stride=rehearsal.stride(len(self.data.train)),
+            stride=rehearsal.stride(chosen.steps(len(data.train))),
         )
-        return weights_digest(model) if self.world.rank == 0 else ""
+        if fitted:
+            return _Outcome(trained)
+        return _Outcome(trained, weights_digest(model) if self.world.rank == 0 else "", model, prepared)
 
-    def _build(self, params: Mapping[str, Any], chosen: Options) -> keras.Model:
+    def _begin(
+        self, trial: Trial, chosen: Options, data: Dataset
+    ) -> tuple[keras.Model, Dataset, Options, bool]:
+        """A compiled model, the data as it takes them, how to train it, whether it is fitted already."""
+        model = self._build(trial, chosen, data)
+        fitted = is_estimator(model)
+        if fitted:
+            changes: dict[str, Any] = {"epochs": 0}
+            if chosen.loss == "auto" and data.num_classes is not None and regresses(model):
+                changes["loss"] = "mean_squared_error"
+            chosen = chosen.model_copy(update=changes)
+            model, data = fit(model, data)
+        if not model.compiled:
+            classes, parts = data.num_classes, data.parts().items()
+            compile_model(model, chosen, num_classes=classes, samples=len(data.train))
+            data = data.with_parts(
+                {name: Split(part.x, targets(part.y, chosen, model, classes)) for name, part in parts}
+            )
+        if chosen.initial_weights is not None:
+            _begin_with(model, chosen.initial_weights)
+        self._note_idle_ranks(chosen, len(data.train))
+        return model, data, chosen, fitted
+
+    def _keep(self, trial: Trial, outcome: _Outcome, seen: _Seen) -> None:
+        if self.world.rank or outcome.model is None or not self.kept.wants(seen.best):
+            return
+        try:
+            self.kept.save(trial.trial_id, outcome.model, seen.best, outcome.scaling)
+        except Exception as error:  # a class of the user's that Keras can't write, or a full disk
+            self._record("note", text=f"the model of {trial.trial_id} is not kept: {error}")
+
+    def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
+        batch = chosen.global_batch(samples)
+        if batch < self.world.size and chosen.epochs and not self.has_noted:
+            self.has_noted = True
+            text = f"batch_size={batch} is the batch of all {self.world.size} ranks: some of them only wait"
+            self._record("note", text=text)
+
+    def _build(self, trial: Trial, chosen: Options, data: Dataset) -> Any:
+        """The model of a trial: of Keras, built; or an estimator of scikit-learn."""
         import keras
 
-        facts = {name: getattr(self.data, name) for name in FROM_DATA}
-        signature = signature_of(self.build)
+        params, build = trial.params, self.builds[trial.model]
+        facts = {name: getattr(data, name) for name in FROM_DATA}
+        signature = signature_of(build)
         wanted = {name: facts[name] for name in facts if name in signature.parameters}
-        model = self.build(**arguments(signature, self.sweep, params), **wanted)
+        model = build(**arguments(signature, self.sweep, trial), **wanted)
+        if is_estimator(model):
+            return model
         if not isinstance(model, keras.Model):
-            raise TypeError(f"{self.sweep.model} returned {type(model).__name__}, not a keras.Model")
+            raise TypeError(
+                f"{trial.model} returned {type(model).__name__}, neither a keras.Model nor an estimator of "
+                "scikit-learn"
+            )
         if model.compiled:
             unused = [name for name in params if name in COMPILED and name not in signature.parameters]
             if unused:
                 raise ValueError(
-                    f"{self.sweep.model} returned a compiled model, so the sweep's {', '.join(unused)} "
+                    f"{trial.model} returned a compiled model, so the sweep's {', '.join(unused)} "
                     "would be of no effect; return the model uncompiled, or take them as arguments"
                 )
-        else:
-            compile_model(model, chosen, classes=self.data.num_classes is not None)
         if not model.built:
-            model(self.data.train.x[:1])  # a subclassed model has its weights after a first call
+            model(data.train.x[:1])  # a subclassed model has its weights after a first call
         return model
 
     def _record(self, record: str, **entries: Any) -> None:
         if self.records is not None:
             self.records.append(record, **entries)
+
+
+def _begin_with(model: keras.Model, weights: list[Any]) -> None:
+    try:
+        arrays = [np.asarray(values) for values in weights]
+    except ValueError:
+        raise ValueError("initial_weights don't fit: an array has rows of different lengths") from None
+    wanted, given = ([tuple(array.shape) for array in group] for group in (model.weights, arrays))
+    if wanted != given:
+        raise ValueError(
+            f"initial_weights don't fit: the model's weights have the shapes {', '.join(map(str, wanted))}, "
+            f"not {', '.join(map(str, given))}"
+        )
+    model.set_weights(arrays)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a trial has come to: what was measured, and for networks the model."""
+
+    trained: Trained | None = None
+    weights: str = ""
+    model: keras.Model | None = None
+    prepared: Prepared | None = None
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        return self.trained.metrics if self.trained else {}
+
+    @property
+    def confusion(self) -> Mapping[str, list[list[int]]]:
+        return self.trained.confusion if self.trained else {}
+
+    @property
+    def scaling(self) -> Scaling | None:
+        return self.prepared.scaling if self.prepared else None
 
 
 @dataclass
@@ -338,16 +435,17 @@ class _Rehearsal:
 
     kind: str
     options: Options
+    samples: int
     world: World
     saved: bool = False
 
-    def stride(self, samples: int) -> int | None:
-        """Steps between two boundaries, so that there are some inside an epoch."""
-        return max(1, math.ceil(samples / self.options.batch_size) // 4) if self.kind else None
+    def stride(self, steps: int) -> int | None:
+        """Steps between two boundaries, so that there are some inside an epoch of so many."""
+        return max(1, steps // 4) if self.kind else None
 
     def wish(self, position: Position) -> Wish:
-        half = Position(self.options.epochs // 2)
-        if not self.kind or (position.epochs, position.samples) <= (half.epochs, half.samples):
+        half = self.options.epochs // 2 * self.samples
+        if not self.kind or position.epochs * self.samples + position.samples <= half:
             return Wish()
         if self.kind == "stop":
             return Wish(stop=True)
@@ -374,11 +472,6 @@ def _read_when_there(path: Path, wait_seconds: float = 60) -> State:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
-
-
-def _load_data(sweep: Sweep) -> Dataset:
-    value = data_of(sweep).resolve()(**data_options(sweep))
-    return dataset(value, name=f"the dataset {sweep.data['name']}")
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""One rank of a world: trains what a JSON text says and saves the weights. Started by tests."""
+"""One rank of a world: trains what a JSON text says and saves the weights. Started by tests.
+
+With ``worker RUN JOB``, it is one rank of a worker that carries out all trials of a run.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,24 @@ from jobs.checkpoint import Checkpoints, Position, State, read
 from jobs.options import compile_model, options
 from jobs.place import find_place
 from jobs.training import Epoch, Stopped, UnequalWeightsError, Wish, train
+from jobs.worker import Task, Worker
 from jobs.world import World
 from models import Dataset, Split
+from sweeps import load_stored
 
 
-def made_up(samples: int, validation: int) -> Dataset:
-    """Five classes of points in eight dimensions, the same at every call."""
+def made_up(samples: int, validation: int, test: int = 0, dtype: str = "float32") -> Dataset:
+    """Five classes of points in eight dimensions, the same at every call; a part of 0 is not there."""
     random = np.random.default_rng(1)
     centres = random.normal(size=(5, 8))
 
     def split(n: int) -> Split:
         y = random.integers(0, 5, n).astype(np.int32)
-        return Split((centres[y] + random.normal(size=(n, 8))).astype(np.float32), y)
+        return Split((centres[y] + random.normal(size=(n, 8))).astype(dtype), y)
 
-    return Dataset(split(samples), split(validation), 5)
+    parts = [split(n) if n else None for n in (samples, validation, test)]
+    assert parts[0] is not None
+    return Dataset(parts[0], parts[1], 5, parts[2])
 
 
 def build(case: dict[str, Any]) -> Any:
@@ -44,14 +51,36 @@ def build(case: dict[str, Any]) -> Any:
     return keras.Sequential([*layers, keras.layers.Dense(5, "softmax")])
 
 
+def prepare(case: dict[str, Any], seed: int = 7) -> tuple[Any, Dataset]:
+    """The compiled model and the data of a case; Keras is left set to its dtype."""
+    import keras
+
+    dtype = case.get("dtype", "float32")
+    keras.utils.clear_session()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    keras.utils.set_random_seed(seed)
+    data = made_up(case["samples"], case["validation"], case.get("test", 0), dtype)
+    model = build(case)
+    compile_model(model, options(case), num_classes=data.num_classes, samples=len(data.train))
+    return model, data
+
+
+def settings(case: dict[str, Any]) -> dict[str, Any]:
+    """How the model of a case is trained."""
+    return {"epochs": 3, "seed": 5} | {
+        name: case[name] for name in ("epochs", "batch_size", "validation_freq") if name in case
+    }
+
+
 def _stopped(
-    model: Any, data: Dataset, world: World, settings: dict[str, Any], at: Position, folder: Path, name: str
+    model: Any, data: Dataset, world: World, how: dict[str, Any], at: Position, folder: Path, name: str
 ) -> State:
     """Where a training is when it is stopped there; as every rank reads it from the file."""
     paths: list[str] = []
     try:
         train(
-            model, data, world, **settings, stride=1, wish=lambda position: Wish(stop=position == at),
+            model, data, world, **how, stride=1, wish=lambda position: Wish(stop=position == at),
             save=lambda state: paths.append(str(Checkpoints(folder).save(name, state))),
         )  # fmt: skip
     except Stopped:
@@ -60,48 +89,54 @@ def _stopped(
 
 
 def main(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
-    """Train every case and save ``<case>-<rank>.npz``: weights, metrics, the backend."""
-    import keras
-
+    """Train every case and save ``<case>-<rank>.npz``: weights, what was measured, the backend."""
     device.prepare(os.environ, 1)
     place = find_place(os.environ)
     device.start(1, place.local_rank, 0, place.local_size)
     world = World(place, folder, "job")
     for name, case in cases.items():
-        data = made_up(case["samples"], case["validation"])
-        keras.utils.set_random_seed(7 if case.get("same_start", True) else 7 + world.rank)
-        model = build(case)
-        compile_model(
-            model, options({k: v for k, v in case.items() if k in ("optimizer", "momentum")}), classes=True
-        )
+        model, data = prepare(case, 7 if case.get("same_start", True) else 7 + world.rank)
+        epochs: list[tuple[int, dict[str, float]]] = []
 
-        def on_epoch(epoch: Epoch, case: dict[str, Any] = case, model: Any = model) -> None:
+        def on_epoch(
+            epoch: Epoch,
+            case: dict[str, Any] = case,
+            model: Any = model,
+            epochs: list[tuple[int, dict[str, float]]] = epochs,
+        ) -> None:
+            epochs.append((epoch.number, epoch.metrics))
             if case.get("spoil") and world.rank == 1 and epoch.number == 3:
                 weight = model.weights[0]
                 weight.assign(weight + 1e-6)
 
-        settings = {"epochs": 3, "batch_size": case["batch_size"], "seed": 5}
         begin = None
         if "stop" in case:
-            begin = _stopped(model, data, world, settings, Position(*case["stop"]), folder, name)
-            keras.utils.clear_session()
-            keras.utils.set_random_seed(7)
-            model = build(case)
-            compile_model(model, options({}), classes=True)
+            begin = _stopped(model, data, world, settings(case), Position(*case["stop"]), folder, name)
+            model, data = prepare(case)
         try:
-            metrics = train(model, data, world, **settings, on_epoch=on_epoch, begin=begin)
+            trained = train(model, data, world, **settings(case), on_epoch=on_epoch, begin=begin)
         except UnequalWeightsError as error:
             (folder / f"{name}-{world.rank}.txt").write_text(str(error))
             continue
         arrays = {f"w{index}": np.array(weight) for index, weight in enumerate(model.weights)}
+        facts = {"epochs": epochs, "backend": world.backend, "size": world.size}
         np.savez(
             folder / f"{name}-{world.rank}.npz",
             **arrays,
-            metrics=json.dumps({**metrics, "backend": world.backend, "size": world.size}),
+            told=json.dumps({"metrics": trained.metrics, "confusion": trained.confusion, **facts}),
         )
         model.save(folder / f"{name}-{world.rank}.keras")
     world.leave()
 
 
+def work(run: Path, job_id: str) -> None:
+    """Carry out all trials of a run."""
+    trials = load_stored(run / "sweep.yaml").trials
+    Worker(str(run), tuple(Task(trial.index, 1) for trial in trials), job_id)()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    if sys.argv[1] == "worker":
+        work(Path(sys.argv[2]), sys.argv[3])
+    else:
+        main(Path(sys.argv[1]), json.loads(sys.argv[2]))

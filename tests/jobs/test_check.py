@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import sweeps
-from jobs.check import check, code_digest
+from jobs.check import check, code_digest, data_of, division_of, function_options
+from models import Division
 from sweeps import SweepError
 
 ENTRIES: dict[str, Any] = {
@@ -32,6 +33,12 @@ def needy(input_shape, units):
 
 def generous(input_shape, **more):
     """A model that takes anything."""
+
+def load(kind: str, stratify="by size"):
+    """A dataset with an option that others have, too."""
+
+def loads(**more):
+    """A dataset that takes anything."""
 '''
 
 
@@ -70,6 +77,26 @@ RIGHT: list[dict[str, Any]] = [
     {"model": "net.py:generous", "space": {"anything": [1]}},
     {"model": "net.py:nothing_of_that_name", "space": {"anything": [1]}},
     {"data": {"name": "digits", "train": 100}},
+    {"data": {"name": "digits", "test_split": 0.3, "validation_split": 0.1, "split_seed": 42,
+              "stratify": False, "train": 9, "validation": 9, "test": 9}},
+    {"data": {"name": "moons", "n_samples": 50, "noise": 0.1, "validation_split": 0.5}},
+    {"data": {"name": "net.py:load", "kind": "a", "test_split": 0.3}},
+    {"data": {"name": "net.py:load", "kind": "a", "stratify": "by colour"}},
+    {"data": {"name": "net.py:loads", "anything": 1, "train": 5}},
+    {"data": {"name": "digits", "validation_split": 0}, "objective": "accuracy"},
+    {"data": {"name": "digits", "validation_split": 0}, "folds": 4},
+    {"fixed": {"epochs": 0}},
+    {"fixed": {"batch_size": 1}},
+    {"fixed": {"batch_size": "full", "validation_freq": 10, "scale": "standard", "dtype": "float64"}},
+    {"space": {"batch_size": [32, "full"], "schedule": ["constant", "cosine"]},
+     "fixed": {"warmup_epochs": 2}},
+    {"space": {"initial_weights": [[[[1, 2]], [0, 0]], [[[3, 4]], [0, 0]]]}},
+    {"fixed": {"metrics": ["label_ranking_average_precision"]},
+     "objective": "val_label_ranking_average_precision"},
+    {"baselines": ["knn", {"model": "knn", "n_neighbors": 3, "scale": "minmax"}, {"model": "svm", "C": 10}]},
+    {"baselines": [{"model": "net.py:build", "units": 3}, {"model": "net.py:generous", "anything": 3}]},
+    {"model": "knn", "space": {"n_neighbors": [1, 3]},
+     "fixed": {"scale": "standard", "metrics": ["accuracy"]}},
 ]  # fmt: skip
 
 
@@ -100,7 +127,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
                                                              "hidden_size=[8, 8]"]),
     ({"fixed": {"optimizer": "adm"}}, ["fixed.optimizer: 'adm' is not one of sgd", 'did you mean "adam"?']),
     ({"fixed": {"activation": "rleu"}}, ["fixed.activation: 'rleu' is not one of relu", '"relu"']),
-    ({"fixed": {"epochs": 0}}, ["fixed.epochs: 0 is not a whole number of at least 1"]),
+    ({"fixed": {"epochs": -1}}, ["fixed.epochs: -1 is not a whole number of at least 0"]),
     ({"fixed": {"epochs": 2.5}}, ["fixed.epochs: 2.5 is not a whole number"]),
     ({"fixed": {"epochs": "ten"}}, ["fixed.epochs: 'ten' is not a whole number"]),
     ({"fixed": {"learning_rate": 0}}, ["fixed.learning_rate: 0 is not a number above 0"]),
@@ -118,6 +145,56 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"model": "net.py:build", "space": {"units": [8.5]}}, ["space.units[0]: 8.5 is not a whole number"]),
     ({"model": "net.py:build", "space": {"unit": [8]}}, ["space.unit: is a parameter neither", '"units"']),
     ({"model": "net.py:needy", "space": {}}, ["model: net.py:needy needs units"]),
+    ({"fixed": {"batch_size": "half"}},
+     ["fixed.batch_size: 'half' is not a whole number of at least 1, or full"]),
+    ({"fixed": {"batch_size": 0}}, ["fixed.batch_size: 0 is not a whole number of at least 1, or full"]),
+    ({"fixed": {"validation_freq": 0}}, ["fixed.validation_freq: 0 is not a whole number of at least 1"]),
+    ({"fixed": {"scale": "standrd"}}, ["fixed.scale: 'standrd' is not one of none, standard, minmax, center",
+                                       'did you mean "standard"?']),
+    ({"fixed": {"dtype": "float16"}}, ["fixed.dtype: 'float16' is not one of float32, float64"]),
+    ({"fixed": {"warmup_epochs": 2}}, ["fixed.warmup_epochs: goes with schedule: cosine only"]),
+    ({"space": {"warmup_epochs": [0, 2]}}, ["space.warmup_epochs: goes with schedule: cosine only"]),
+    ({"fixed": {"metrics": ["accuracy", "lrap"]}}, ["fixed.metrics:", "label_ranking_average_precision"]),
+    ({"objective": "test_accuracy"}, ["objective.metric: test_accuracy is measured once, when a trial has "
+                                      "ended, and never chosen by; write val_accuracy"]),
+    ({"data": {"name": "digits", "validation_split": 0}},
+     ["objective.metric: there is no val_accuracy: data.validation_split=0 leaves nothing for validation",
+      "judge by accuracy, of the training, or give folds"]),
+    ({"data": {"name": "mnist", "held_out": 0}},
+     ["there is no val_accuracy: data.held_out=0 leaves nothing"]),
+    ({"data": {"name": "digits", "validation_split": 1.5}},
+     ["data.validation_split: 1.5 is not a share from 0"]),
+    ({"data": {"name": "digits", "test_split": 1}},
+     ["data.test_split: 1 is not a share from 0 up to, but not "
+                                                     "including, 1"]),
+    ({"data": {"name": "digits", "split_sed": 1}}, ["data.split_sed: is no option of digits",
+                                                    'did you mean "split_seed"?']),
+    ({"data": {"name": "moons", "nois": 1}}, ["data.nois: is no option of moons", 'did you mean "noise"?']),
+    ({"data": {"name": "mnist", "test_split": 0.1}},
+     ["data.test_split: is of no effect: mnist comes divided"]),
+    ({"data": {"name": "net.py:load"}}, ["data: net.py:load needs the option kind"]),
+    ({"data": {"name": "net.py:load", "kind": 3}}, ["data.kind: 3 is not a word"]),
+    ({"data": {"name": "net.py:loads", "train": 0}},
+     ["data.train: 0 is not a number of samples, at least 1"]),
+    ({"model": "knn", "space": {"n_neighbors": [1, 3]}, "fixed": {"epochs": 5, "optimizer": "sgd"}},
+     ["fixed.epochs: is of no effect: knn is not trained in steps", "fixed.optimizer: is of no effect"]),
+    ({"model": "knn", "space": {"learning_rate": [0.1]}, "fixed": {}},
+     ["space.learning_rate: is of no effect"]),
+    ({"baselines": ["kn"]}, ["baselines[0].model: there is no model 'kn'", 'did you mean "knn"?']),
+    ({"baselines": ["net.py:forest"]}, ["baselines[0].model: there is no function 'forest'"]),
+    ({"baselines": ["svm", {"model": "knn", "n_neigbors": 3}]},
+     ["baselines[1].n_neigbors: is no parameter of knn", 'did you mean "n_neighbors"?',
+      "there are n_neighbors, weights, scale, loss, metrics, dtype"]),
+    ({"baselines": [{"model": "knn", "n_neighbors": 0}]},
+     ["baselines[0].n_neighbors: 0 is not a whole number of at least 1"]),
+    ({"baselines": [{"model": "knn", "epochs": 3}]}, ["baselines[0].epochs: is no parameter of knn"]),
+    ({"baselines": [{"model": "knn", "num_classes": 3}]},
+     ["baselines[0].num_classes: is no parameter of knn"]),
+    ({"baselines": [{"model": "knn", "scale": "log"}]}, ["baselines[0].scale: 'log' is not one of none"]),
+    ({"baselines": [{"model": "net.py:build", "units": 2.5}]},
+     ["baselines[0].units: 2.5 is not a whole number"]),
+    ({"baselines": ["net.py:needy"]}, ["baselines[0]: net.py:needy needs units; write {model: net.py:needy, "
+                                       "units: …}"]),
 ]  # fmt: skip
 
 
@@ -137,10 +214,9 @@ def test_a_missing_mnist_is_told_where_its_folder_is_named(
     assert "there is no mnist.npz in /nonexistent, the folder that data.folder names" in said
 
 
-def test_a_batch_must_have_a_sample_for_every_rank(folder: Path) -> None:
-    changes = {"fixed": {"batch_size": 2}}
-    assert "fixed.batch_size: 2 samples can't be shared by 3 ranks" in problems(folder, changes, ranks=3)
-    assert problems(folder, changes, ranks=2) == ""
+def test_a_batch_may_have_fewer_samples_than_there_are_ranks(folder: Path) -> None:
+    """That two ranks then do what one does, tests/jobs/test_ranks.py shows."""
+    assert problems(folder, {"fixed": {"batch_size": 2}}, ranks=3) == ""
 
 
 def test_objectives_of_a_model_that_compiles_itself_are_left_to_the_worker(folder: Path) -> None:
@@ -173,3 +249,79 @@ def test_a_change_of_the_users_code_is_noticed(folder: Path) -> None:
     (folder / "net.py").write_text(MODEL + "\n# changed\n")
     assert code_digest(sweep) != before
     assert code_digest(sweeps.parse(ENTRIES)) == ""
+
+
+def test_a_change_of_a_baselines_code_is_noticed(folder: Path) -> None:
+    sweep = sweeps.parse({**ENTRIES, "baselines": ["net.py:build"]}, folder)
+    before = code_digest(sweep)
+    assert before
+    (folder / "net.py").write_text(MODEL + "\n# changed\n")
+    assert code_digest(sweep) != before
+
+
+TABLE = "length,width,kind\n" + "1.5,2,a\n2.5,3,b\n" * 10
+
+
+def test_a_file_of_data_is_looked_for_beside_the_sweep(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "lab").mkdir()
+    (folder / "lab" / "my table.csv").write_text(TABLE)
+    (folder / "sweep.yaml").write_text(
+        "name: x\nmodel: mlp\ndata: {name: lab/my table.csv, target: kind, test_split: 0.2}\n"
+        "objective: val_accuracy\n"
+    )
+    monkeypatch.chdir("/")
+    sweep = check(sweeps.load(folder / "sweep.yaml"), 1)
+    assert sweep.entries()["data"]["name"] == f"{folder}/lab/my table.csv"
+    x, y = data_of(sweep).resolve()(**function_options(sweep))
+    assert (x.shape, y.tolist()) == ((20, 2), [0, 1] * 10)
+    assert division_of(sweep).model_dump(exclude_unset=True) == {"test_split": 0.2}
+    # wherever the run is, and wherever the project is moved to
+    (folder / "runs").mkdir()
+    (folder / "runs" / "sweep.yaml").write_text(sweep.as_yaml())
+    stored = check(sweeps.load_stored(folder / "runs" / "sweep.yaml"), 1)
+    assert data_of(stored).source() == folder / "lab" / "my table.csv"
+    assert stored.trials == sweep.trials
+    assert sweep.differences(stored) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("tabel.csv", ["data: there is no file", 'tabel.csv (did you mean "table.csv"?)']),
+        ({"name": "table.csv", "target": "knd"}, ["data: target: there is no column 'knd'", '"kind"?']),
+        ({"name": "table.csv", "taget": "kind"}, ["data.taget: is no option of table.csv", '"target"']),
+        ({"name": "table.csv", "path": "x"}, ["data.path: is no option of table.csv"]),
+        ({"name": "table.csv", "classes": 3}, ["data.classes: 3 is not auto, true or false"]),
+        ({"name": "table.csv", "test_split": 2}, ["data.test_split: 2 is not a share"]),
+        ("table.txt", ["data: there is no dataset 'table.txt'", "or a file .csv, or a file .npz"]),
+    ],
+)
+def test_a_wrong_file_of_data_is_answered(folder: Path, data: Any, said: list[str]) -> None:
+    (folder / "table.csv").write_text(TABLE)
+    found = problems(folder, {"data": data})
+    for words in said:
+        assert words in found
+
+
+def test_a_change_of_the_users_data_is_noticed(folder: Path) -> None:
+    (folder / "table.csv").write_text(TABLE)
+    sweep = sweeps.parse({**ENTRIES, "data": "table.csv"}, folder)
+    before = code_digest(sweep)
+    assert before
+    (folder / "table.csv").write_text(TABLE + "1,1,a\n")
+    assert code_digest(sweep) != before
+
+
+def test_options_go_to_the_datasets_function_or_to_its_division(folder: Path) -> None:
+    data = {"name": "net.py:load", "kind": "a", "stratify": "by colour", "train": 5, "test_split": 0.1}
+    sweep = sweeps.parse({**ENTRIES, "data": data}, folder)
+    assert function_options(sweep) == {"kind": "a", "stratify": "by colour"}
+    assert division_of(sweep) == Division(train=5, test_split=0.1)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(sweeps.__file__).parent.rglob("*.yaml")), ids=lambda path: str(path.stem)
+)
+def test_every_ready_made_sweep_is_right(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HPC_DATA", raising=False)  # where MNIST is found or not is told elsewhere
+    check(sweeps.load(path), 1)

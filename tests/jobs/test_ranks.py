@@ -12,19 +12,48 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from jobs.place import Place
 from jobs.training import train
 from jobs.world import World
+from results import Run
+from sweeps import load_stored
 from tests.conftest import ROOT, environment
-from tests.jobs.rank import build, made_up
+from tests.jobs.rank import prepare, settings
+from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data
 
 CASES: dict[str, dict[str, Any]] = {
     "even": {"samples": 320, "validation": 100, "batch_size": 32, "optimizer": "adam"},
     # 290 samples and batches of 32: the last has 2, fewer than three ranks, and none divides by 3
     "uneven": {"samples": 290, "validation": 101, "batch_size": 32, "optimizer": "sgd", "momentum": 0.9},
     "apart": {"samples": 64, "validation": 2, "batch_size": 16, "same_start": False},
+    # fewer samples per step than ranks
+    "one by one": {"samples": 21, "validation": 5, "batch_size": 1, "optimizer": "sgd", "momentum": 0.5},
+    "measured rarely, and tested": {
+        "samples": 70,
+        "validation": 101,
+        "test": 33,
+        "batch_size": 32,
+        "epochs": 5,
+        "validation_freq": 2,
+        "schedule": "cosine",
+        "warmup_epochs": 0.5,
+        "learning_rate": 0.05,
+    },
+    # the ranks' shares of 33 samples, 16 / 33 and 17 / 33, are no numbers of single precision
+    "in double precision": {
+        "samples": 99,
+        "validation": 7,
+        "test": 5,
+        "batch_size": 33,
+        "dtype": "float64",
+        "optimizer": "sgd",
+    },
+    "measured only": {"samples": 1, "validation": 2, "test": 1, "batch_size": 1, "epochs": 0},
 }
+PRECISION = {"in double precision": 1e-13}
+"""How near two ranks have to come to one; 1e-5 unless said otherwise."""
 RANDOM: dict[str, dict[str, Any]] = {
     "random": {"samples": 96, "validation": 32, "batch_size": 32, "dropout": 0.5, "normalise": True},
     "resumed": {
@@ -41,11 +70,11 @@ RANDOM: dict[str, dict[str, Any]] = {
 
 def load(folder: Path, case: str, rank: int) -> tuple[list[NDArray[Any]], dict[str, Any]]:
     with np.load(folder / f"{case}-{rank}.npz") as arrays:
-        weights = [arrays[name] for name in arrays.files if name != "metrics"]
-        return weights, json.loads(str(arrays["metrics"]))
+        weights = [arrays[name] for name in arrays.files if name != "told"]
+        return weights, json.loads(str(arrays["told"]))
 
 
-def start(folder: Path, rank: int, size: int, cases: dict[str, Any]) -> subprocess.Popen[str]:
+def start(rank: int, size: int, *arguments: str) -> subprocess.Popen[str]:
     """A rank as submitit's local executor starts it."""
     env = environment() | {
         "SUBMITIT_EXECUTOR": "local",
@@ -53,14 +82,14 @@ def start(folder: Path, rank: int, size: int, cases: dict[str, Any]) -> subproce
         "SUBMITIT_LOCAL_LOCALID": str(rank),
         "SUBMITIT_LOCAL_NTASKS": str(size),
     }
-    command = [sys.executable, "-m", "tests.jobs.rank", str(folder), json.dumps(cases)]
+    command = [sys.executable, "-m", "tests.jobs.rank", *arguments]
     return subprocess.Popen(
         command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
-def by_gloo(folder: Path, size: int, cases: dict[str, Any]) -> None:
-    processes = [start(folder, rank, size, cases) for rank in range(size)]
+def by_gloo(size: int, *arguments: str) -> None:
+    processes = [start(rank, size, *arguments) for rank in range(size)]
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * size, "\n".join(outputs)
 
@@ -68,21 +97,16 @@ def by_gloo(folder: Path, size: int, cases: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def alone() -> dict[str, tuple[list[NDArray[Any]], dict[str, Any]]]:
     """What one rank comes to, in this process."""
-    import keras
-
-    from jobs.options import compile_model, options
-
     found = {}
     for name, case in CASES.items():
-        keras.utils.set_random_seed(7)
-        model = build(case)
-        chosen = options({k: v for k, v in case.items() if k in ("optimizer", "momentum")})
-        compile_model(model, chosen, classes=True)
-        data = made_up(case["samples"], case["validation"])
-        metrics = train(
-            model, data, World(Place(), Path(), ""), epochs=3, batch_size=case["batch_size"], seed=5
-        )
-        found[name] = ([np.array(weight) for weight in model.weights], dict(metrics))
+        model, data = prepare(case)
+        epochs: list[tuple[int, dict[str, float]]] = []
+        trained = train(
+            model, data, World(Place(), Path(), ""), **settings(case),
+            on_epoch=lambda epoch, epochs=epochs: epochs.append((epoch.number, epoch.metrics)),  # type: ignore[misc]
+        )  # fmt: skip
+        told = {"metrics": trained.metrics, "confusion": trained.confusion, "epochs": epochs}
+        found[name] = ([np.array(weight) for weight in model.weights], told)
     return found
 
 
@@ -90,34 +114,50 @@ def alone() -> dict[str, tuple[list[NDArray[Any]], dict[str, Any]]]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two ranks come to that meet through Gloo."""
     folder = tmp_path_factory.mktemp("two ranks")
-    by_gloo(folder, 2, {**CASES, **RANDOM})
+    by_gloo(2, str(folder), json.dumps({**CASES, **RANDOM}))
     return folder
 
 
-def assert_same(folder: Path, size: int, alone: Any, backend: str) -> None:
-    for case, (weights, metrics) in alone.items():
-        first, _ = load(folder, case, 0)
-        for rank in range(size):
-            found, told = load(folder, case, rank)
-            for mine, other in zip(found, first, strict=True):
-                np.testing.assert_array_equal(mine, other, err_msg=f"{case}, rank {rank}")
-            assert (told.pop("backend"), told.pop("size")) == (backend, size)
-            for name, value in metrics.items():
-                assert told[name] == pytest.approx(value, abs=1e-5), (case, name)
-        for mine, other in zip(first, weights, strict=True):
-            np.testing.assert_allclose(mine, other, rtol=0, atol=1e-5, err_msg=case)
+def assert_same(folder: Path, size: int, case: str, alone: Any, backend: str) -> None:
+    weights, expected = alone[case]
+    precision = PRECISION.get(case, 1e-5)
+    first, _ = load(folder, case, 0)
+    for rank in range(size):
+        found, told = load(folder, case, rank)
+        for mine, other in zip(found, first, strict=True):
+            np.testing.assert_array_equal(mine, other, err_msg=f"rank {rank}")
+        assert (told["backend"], told["size"]) == (backend, size)
+        assert told["confusion"] == expected["confusion"]  # counts, which are exact
+        assert told["metrics"] == pytest.approx(expected["metrics"], rel=0, abs=precision)
+        for (number, metrics), (other_number, others) in zip(told["epochs"], expected["epochs"], strict=True):
+            assert number == other_number
+            assert metrics == pytest.approx(others, rel=0, abs=precision)
+    for mine, other in zip(first, weights, strict=True):
+        assert mine.dtype == other.dtype
+        np.testing.assert_allclose(mine, other, rtol=0, atol=precision)
 
 
-def test_two_ranks_take_the_steps_of_one(two: Path, alone: Any) -> None:
-    assert_same(two, 2, alone, "gloo")
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_take_the_steps_of_one(two: Path, alone: Any, case: str) -> None:
+    assert_same(two, 2, case, alone, "gloo")
     assert not list(two.glob("*meeting*"))  # the rendezvous leaves nothing behind
+
+
+def test_what_two_ranks_have_confused_is_counted_once(two: Path) -> None:
+    _, told = load(two, "measured rarely, and tested", 1)
+    assert {part: int(np.sum(counts)) for part, counts in told["confusion"].items()} == {
+        "validation": 101, "test": 33,
+    }  # fmt: skip
+    for part, prefix in (("validation", "val_"), ("test", "test_")):
+        counts = np.array(told["confusion"][part])
+        assert counts.trace() / counts.sum() == pytest.approx(told["metrics"][f"{prefix}accuracy"], abs=1e-6)
 
 
 def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     (first, told), (second, _) = load(two, "random", 0), load(two, "random", 1)
     for mine, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(mine, other)
-    assert np.isfinite(told["loss"])
+    assert np.isfinite(told["metrics"]["loss"])
 
 
 def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(two: Path) -> None:
@@ -125,7 +165,7 @@ def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(t
         (whole, told), (resumed, again) = load(two, "random", rank), load(two, "resumed", rank)
         for mine, other in zip(whole, resumed, strict=True):
             np.testing.assert_array_equal(mine, other)
-        assert told == again
+        assert (told["metrics"], told["confusion"]) == (again["metrics"], again["confusion"])
 
 
 def test_ranks_that_end_apart_are_found_out(two: Path) -> None:
@@ -136,15 +176,51 @@ def test_ranks_that_end_apart_are_found_out(two: Path) -> None:
 
 @pytest.mark.slow
 def test_three_ranks_take_the_steps_of_one_where_nothing_divides(tmp_path: Path, alone: Any) -> None:
-    by_gloo(tmp_path, 3, CASES)
-    assert_same(tmp_path, 3, alone, "gloo")
+    by_gloo(3, str(tmp_path), json.dumps(CASES))
+    for case in CASES:
+        assert_same(tmp_path, 3, case, alone, "gloo")
 
 
 def test_two_ranks_under_mpirun_take_the_steps_of_one(tmp_path: Path, alone: Any, mpirun: list[str]) -> None:
-    command = [*mpirun, sys.executable, "-m", "tests.jobs.rank", str(tmp_path), json.dumps(CASES)]
+    cases = {name: CASES[name] for name in ("even", "uneven", "apart", "one by one")}
+    command = [*mpirun, sys.executable, "-m", "tests.jobs.rank", str(tmp_path), json.dumps(cases)]
     done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert_same(tmp_path, 2, alone, "mpi")
+    for case in cases:
+        assert_same(tmp_path, 2, case, alone, "mpi")
+
+
+def test_a_worker_of_two_ranks_comes_to_what_one_of_one_rank_does(tmp_path: Path) -> None:
+    entries = {
+        "name": "x",
+        "model": "mlp",
+        "data": {"name": "digits", "train": 80, "validation": 31, "test_split": 0.3, "test": 41},
+        "fixed": {"epochs": 2, "batch_size": 1, "scale": "standard", "hidden_size": 8},
+        "folds": 2,
+        "baselines": [{"model": "knn", "n_neighbors": 3}],
+        "objective": "val_accuracy",
+    }
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    one, run = carried_out(tmp_path / "one", entries), planned(tmp_path / "two", entries)
+    by_gloo(2, "worker", str(run), "2-0")
+    two = Run(run, keep_epochs=True)
+    assert two.counts()["finished"] == 4
+    inputs = raw_data(load_stored(two.sweep_file), whole=True).parts()["test"]
+    for name, trial in two.trials.items():
+        alone = one.trials[name].attempt
+        assert trial.attempt.ranks == 2
+        assert trial.attempt.metrics == pytest.approx(alone.metrics, rel=0, abs=1e-4)
+        assert trial.attempt.confusion == alone.confusion
+        assert len(trial.history()) == (2 if trial.model == "mlp" else 1)  # told once, not by each rank
+    (note,) = two.notes  # of the first trial, not of each
+    assert note == "batch_size=1 is the batch of all 2 ranks: some of them only wait"
+    assert one.notes == []
+    best = next(trial for trial in two.ranked() if trial.model == "mlp")
+    (path,) = (run / "models").iterdir()
+    assert path == two.model_file(best)
+    taken = predicted_elsewhere(tmp_path, {path: inputs.x})[path].argmax(axis=1)
+    assert confusion_matrix(inputs.y, taken, labels=range(10)).tolist() == best.attempt.confusion["test"]
 
 
 def test_a_model_trained_on_ranks_loads_in_plain_keras(two: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jobs.checkpoint import Checkpoints, Position, State, facts_of, pack, read, 
 from jobs.options import compile_model, options
 from jobs.place import Place
 from jobs.stop import StopRequest
-from jobs.training import FIRST_STEPS, Stopped, Wish, train, weights_digest
+from jobs.training import FIRST_STEPS, Epoch, Stopped, Trained, Wish, train, weights_digest
 from jobs.worker import Task, Worker, _versions
 from jobs.world import World
 from models import Dataset
@@ -40,32 +41,61 @@ def network(data: Dataset, optimizer: str) -> Any:
             keras.layers.Dense(5, "softmax"),
         ]
     )
-    compile_model(model, options({"optimizer": optimizer, "metrics": ["accuracy"]}), classes=True)
+    chosen = options({"optimizer": optimizer, "metrics": ["accuracy"]})
+    compile_model(model, chosen, num_classes=5, samples=len(data.train))
     return model
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("stop", [Position(0, 64), Position(1), Position(1, 128), Position(2, 192)])
-def test_a_stopped_training_ends_with_the_very_weights_and_metrics(
-    tmp_path: Path, optimizer: str, stop: Position
-) -> None:
-    data = made_up(250, 41)
-    whole = network(data, optimizer)
-    settings = {"epochs": 3, "batch_size": 32, "seed": 5, "stride": 2}
-    metrics = train(whole, data, ALONE, **settings)  # type: ignore[arg-type]
+@cache
+def undisturbed(optimizer: str, validation_freq: int) -> tuple[str, Trained, list[Epoch]]:
+    """What a training comes to that is never stopped."""
+    data, epochs = made_up(250, 41, 30), list[Epoch]()
+    model = network(data, optimizer)
+    trained = train(
+        model, data, ALONE, epochs=3, batch_size=32, seed=5, stride=2, validation_freq=validation_freq,
+        on_epoch=epochs.append,
+    )  # fmt: skip
+    return weights_digest(model), trained, epochs
 
+
+@pytest.mark.parametrize(
+    ("optimizer", "validation_freq", "stop"),
+    [
+        *(
+            (optimizer, 1, stop)
+            for optimizer in ("adam", "sgd")
+            for stop in (Position(0, 64), Position(1), Position(1, 128), Position(2, 192))
+        ),
+        # of 250 samples: in the first epoch of several, at its end, in the middle one, in the last one
+        ("adam", 3, Position(0, 64)),
+        ("adam", 2, Position(0, 250)),
+        ("adam", 3, Position(0, 250 + 128)),
+        ("adam", 2, Position(0, 250 + 64)),
+        ("adam", 2, Position(2)),
+    ],
+)
+def test_a_stopped_training_ends_with_the_very_weights_and_metrics(
+    tmp_path: Path, optimizer: str, validation_freq: int, stop: Position
+) -> None:
+    data = made_up(250, 41, 30)
+    settings: dict[str, Any] = {"epochs": 3, "batch_size": 32, "seed": 5, "stride": 2}
+    settings["validation_freq"] = validation_freq
     saved: list[State] = []
+    before: list[Epoch] = []
     with pytest.raises(Stopped):
         train(
-            network(data, optimizer), data, ALONE, **settings,  # type: ignore[arg-type]
+            network(data, optimizer), data, ALONE, **settings, on_epoch=before.append,
             wish=lambda position: Wish(stop=position == stop), save=saved.append,
         )  # fmt: skip
     assert [state.position for state in saved] == [stop]
     path = Checkpoints(tmp_path).save("t1", saved[0])
     resumed = network(data, optimizer)
-    again = train(resumed, data, ALONE, **settings, begin=read(path))  # type: ignore[arg-type]
-    assert weights_digest(resumed) == weights_digest(whole)
-    assert again == metrics
+    after: list[Epoch] = []
+    again = train(resumed, data, ALONE, **settings, begin=read(path), on_epoch=after.append)
+    digest, trained, epochs = undisturbed(optimizer, validation_freq)
+    assert weights_digest(resumed) == digest
+    assert again == trained
+    assert [(e.number, e.metrics) for e in [*before, *after]] == [(e.number, e.metrics) for e in epochs]
 
 
 def test_a_checkpoint_on_the_way_changes_nothing() -> None:
@@ -165,7 +195,7 @@ class After(StopRequest):
     def signal(self, value: str) -> None: ...
 
 
-def make_run(folder: Path, epochs: int = 4) -> Run:
+def make_run(folder: Path, epochs: int = 4, **further: Any) -> Run:
     sweep = check(
         sweeps.parse(
             {
@@ -173,13 +203,13 @@ def make_run(folder: Path, epochs: int = 4) -> Run:
                 "model": "mlp",
                 "data": {"name": "digits", "train": 200, "validation": 50},
                 "space": {"dropout": [0.3]},
-                "fixed": {"epochs": epochs, "batch_size": 32},
+                "fixed": {"epochs": epochs, "batch_size": 32, **further},
                 "objective": "val_accuracy",
             }
         ),
         ranks=1,
     )
-    trials = [{"trial": t.trial_id, "index": 0, "params": t.params, "seed": 0} for t in sweep.trials]
+    trials = [trial.facts() for trial in sweep.trials]
     create(folder, Plan(sweep.name, "val_accuracy", "max", ["dropout"], trials, sweep.as_yaml(), "{}"))
     return Run(folder, keep_epochs=True)
 
@@ -245,3 +275,14 @@ def test_a_rehearsed_stop_happens_in_the_middle_of_the_first_attempt_only(tmp_pa
     (path,) = (run.folder / "checkpoints").iterdir()
     assert read(path).position == Position(2, 32)
     assert replace(rehearsal, tasks=(Task(0, 2),), job_id="2_0")() == 1
+
+
+def test_a_rehearsed_stop_happens_in_the_middle_of_a_trial_that_is_measured_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", validation_freq=4)
+    assert replace(worker(run, 1, "1_0"), rehearse="stop")() == 0
+    (path,) = (run.folder / "checkpoints").iterdir()
+    assert read(path).position == Position(0, 2 * 200 + 32)  # of 200 samples per epoch
+    assert worker(run, 2, "2_0")() == 1
+    run.refresh()
+    (trial,) = run.trials.values()
+    assert [record["epoch"] for record in trial.history()] == [4]

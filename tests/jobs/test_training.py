@@ -8,11 +8,12 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options
+from jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options, targets
 from jobs.place import Place
-from jobs.training import DivergedError, Epoch, draw_apart, order, train
+from jobs.training import DivergedError, Epoch, draw_apart, order, train, weights_digest
 from jobs.world import World
 from models import Dataset, Split, mlp
+from models.output import Output
 from tests.jobs.rank import made_up
 
 ALONE = World(Place(), Path(), "")
@@ -23,7 +24,7 @@ def network(data: Dataset, **params: Any) -> Any:
 
     keras.utils.set_random_seed(0)
     model = mlp(data.input_shape, data.output_size, data.num_classes, hidden_size=16, l2=0.01)
-    compile_model(model, options(params), classes=data.num_classes is not None)
+    compile_model(model, options(params), num_classes=data.num_classes, samples=len(data.train))
     return model
 
 
@@ -34,14 +35,16 @@ def numbers(samples: int) -> Dataset:
     return Dataset(Split(x, y), Split(x[:7], y[:7]), None)
 
 
-@pytest.mark.parametrize("batch_size", [32, 100, 1000])
-def test_an_unshuffled_training_is_that_of_keras_fit(batch_size: int) -> None:
+@pytest.mark.parametrize("batch_size", [32, 100, "full", 1000])
+def test_an_unshuffled_training_is_that_of_keras_fit(batch_size: int | str) -> None:
     data = made_up(250, 41)
+    assert data.validation is not None
+    batch_size = options({"batch_size": batch_size}).global_batch(250)
     model, twin = network(data), network(data)
     epochs: list[Epoch] = []
     metrics = train(
         model, data, ALONE, epochs=3, batch_size=batch_size, seed=0, shuffle=False, on_epoch=epochs.append
-    )
+    ).metrics
     history = twin.fit(
         data.train.x, data.train.y, batch_size=batch_size, epochs=3, shuffle=False, verbose=0,
         validation_data=(data.validation.x, data.validation.y),
@@ -53,11 +56,21 @@ def test_an_unshuffled_training_is_that_of_keras_fit(batch_size: int) -> None:
         for name, values in history.items():
             assert epoch.metrics[name] == pytest.approx(values[epoch.number - 1], abs=1e-5), name
     assert [epoch.number for epoch in epochs] == [1, 2, 3]
+    assert int(model.optimizer.iterations) == int(twin.optimizer.iterations)
+
+
+def test_a_full_batch_is_one_step_per_epoch() -> None:
+    data, chosen = made_up(250, 0), options({"batch_size": "full"})
+    model = network(data)
+    train(model, data, ALONE, epochs=3, batch_size=chosen.global_batch(250), seed=0)
+    assert int(model.optimizer.iterations) == 3 * chosen.steps(250) == 3
 
 
 def test_numbers_are_predicted_with_squared_error() -> None:
     data = numbers(100)
-    metrics = train(network(data, learning_rate=0.05), data, ALONE, epochs=40, batch_size=10, seed=0)
+    trained = train(network(data, learning_rate=0.05), data, ALONE, epochs=40, batch_size=10, seed=0)
+    metrics = trained.metrics
+    assert trained.confusion == {}
     assert set(metrics) == {"loss", "mean_absolute_error", "val_loss", "val_mean_absolute_error"}
     assert metrics["val_mean_absolute_error"] < 0.5
 
@@ -89,7 +102,7 @@ def test_each_rank_drops_units_of_its_own() -> None:
     def dropped(rank: int) -> Any:
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((1000,)), keras.layers.Dropout(0.5)])
-        compile_model(model, options({}), classes=False)
+        compile_model(model, options({}), num_classes=None, samples=1)
         draw_apart(model, rank)
         return np.asarray(model(np.ones((1, 1000), np.float32), training=True)) == 0
 
@@ -105,6 +118,13 @@ def test_a_loss_that_is_no_number_ends_the_trial_after_its_epoch_is_told() -> No
     with pytest.raises(DivergedError, match=r"loss is (nan|inf) after epoch 1"):
         train(model, data, ALONE, epochs=3, batch_size=16, seed=0, on_epoch=epochs.append)
     assert len(epochs) == 1
+    rarely: list[Epoch] = []
+    with pytest.raises(DivergedError, match=r"loss is (nan|inf) after epoch 2"):
+        train(
+            network(made_up(64, 0), optimizer="sgd", learning_rate=1e30), made_up(64, 0), ALONE, epochs=3,
+            batch_size=16, seed=0, validation_freq=2, on_epoch=rarely.append,
+        )  # fmt: skip
+    assert [set(epoch.metrics) for epoch in rarely] == [{"loss", "accuracy"}]
 
 
 def test_a_train_step_of_the_users_is_refused_rather_than_ignored() -> None:
@@ -115,16 +135,9 @@ def test_a_train_step_of_the_users_is_refused_rather_than_ignored() -> None:
             return {}
 
     model = Own([keras.Input((8,)), keras.layers.Dense(5, "softmax")])
-    compile_model(model, options({}), classes=True)
+    compile_model(model, options({}), num_classes=5, samples=10)
     with pytest.raises(ValueError, match="Own has a train_step of its own"):
         train(model, made_up(10, 5), ALONE, epochs=1, batch_size=5, seed=0)
-
-
-def test_a_batch_smaller_than_the_world_is_refused() -> None:
-    world = World(Place(), Path(), "")
-    world.place = Place(size=4)
-    with pytest.raises(ValueError, match="batch_size=3 is the batch of all 4 ranks together"):
-        train(network(made_up(10, 5)), made_up(10, 5), world, epochs=1, batch_size=3, seed=0)
 
 
 def test_every_optimizer_loss_and_metric_that_we_name_is_one_of_keras() -> None:
@@ -133,7 +146,7 @@ def test_every_optimizer_loss_and_metric_that_we_name_is_one_of_keras() -> None:
     for name in get_args(Optimizer):
         chosen = options({"optimizer": name, "learning_rate": 0.5, "weight_decay": 0.1, "clip_norm": 1.0})
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        compile_model(model, chosen, classes=False)
+        compile_model(model, chosen, num_classes=None, samples=10)
         assert type(model.optimizer).__name__.lower() == name
         assert float(model.optimizer.learning_rate) == 0.5
         assert model.optimizer.global_clipnorm == 1.0
@@ -147,7 +160,7 @@ def test_metrics_are_recorded_under_the_names_we_say() -> None:
     data = numbers(20)
     wanted = ["r2_score", "root_mean_squared_error", "cosine_similarity"]
     model = network(data, metrics=wanted)
-    metrics = train(model, data, ALONE, epochs=1, batch_size=5, seed=0)
+    metrics = train(model, data, ALONE, epochs=1, batch_size=5, seed=0).metrics
     assert sorted(metrics) == sorted(metric_names(options({"metrics": wanted}), classes=False))
 
 
@@ -155,3 +168,129 @@ def test_momentum_reaches_the_optimizers_that_have_it() -> None:
     data = made_up(10, 5)
     assert network(data, optimizer="sgd", momentum=0.9).optimizer.momentum == 0.9
     assert type(network(data, optimizer="adam", momentum=0.9).optimizer).__name__ == "Adam"
+
+
+def lively(data: Dataset) -> Any:
+    """A network with all that has a state."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = mlp(
+        data.input_shape, data.output_size, data.num_classes, dropout=0.3, batch_normalization=True, l2=0.01
+    )
+    compile_model(model, options({}), num_classes=data.num_classes, samples=len(data.train))
+    return model
+
+
+@pytest.fixture(scope="module")
+def measured_always() -> tuple[str, list[Epoch]]:
+    """What seven epochs come to, each measured."""
+    data = made_up(100, 41)
+    model, epochs = lively(data), list[Epoch]()
+    train(model, data, ALONE, epochs=7, batch_size=32, seed=5, on_epoch=epochs.append)
+    return weights_digest(model), epochs
+
+
+@pytest.mark.parametrize(
+    ("validation_freq", "numbers"), [(2, [2, 4, 6, 7]), (3, [3, 6, 7]), (7, [7]), (100, [7])]
+)
+def test_rare_measurements_change_neither_the_weights_nor_what_is_measured(
+    measured_always: tuple[str, list[Epoch]], validation_freq: int, numbers: list[int]
+) -> None:
+    data = made_up(100, 41)
+    model, epochs = lively(data), list[Epoch]()
+    train(
+        model, data, ALONE, epochs=7, batch_size=32, seed=5, validation_freq=validation_freq,
+        on_epoch=epochs.append, stride=3,
+    )  # fmt: skip
+    digest, always = measured_always
+    assert weights_digest(model) == digest
+    assert [epoch.number for epoch in epochs] == numbers
+    for epoch in epochs:  # the metrics of that epoch alone, not of all since the last measurement
+        assert epoch.metrics == always[epoch.number - 1].metrics
+
+
+def test_without_epochs_a_model_is_only_measured() -> None:
+    data = made_up(50, 41, 30)
+    model, epochs = network(data), list[Epoch]()
+    before = [weight.copy() for weight in model.get_weights()]
+    trained = train(model, data, ALONE, epochs=0, batch_size=8, seed=0, on_epoch=epochs.append)
+    for mine, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert [epoch.number for epoch in epochs] == [0]
+    for part, prefix in (("train", ""), ("validation", "val_"), ("test", "test_")):
+        split = data.parts()[part]
+        for name, value in model.evaluate(split.x, split.y, verbose=0, return_dict=True).items():
+            assert trained.metrics[f"{prefix}{name}"] == pytest.approx(value, abs=1e-6)
+
+
+def test_the_test_part_is_measured_once_when_all_is_done() -> None:
+    data = made_up(50, 20, 30)
+    model, epochs = network(data), list[Epoch]()
+    metrics = train(model, data, ALONE, epochs=3, batch_size=8, seed=0, on_epoch=epochs.append).metrics
+    assert [set(epoch.metrics) for epoch in epochs] == [{"loss", "accuracy", "val_loss", "val_accuracy"}] * 3
+    assert set(metrics) == {*epochs[-1].metrics, "test_loss", "test_accuracy"}
+    assert {name: metrics[name] for name in epochs[-1].metrics} == epochs[-1].metrics
+    assert data.test is not None
+    for name, value in model.evaluate(data.test.x, data.test.y, verbose=0, return_dict=True).items():
+        assert metrics[f"test_{name}"] == pytest.approx(value, abs=1e-6)
+
+
+def test_the_test_part_has_no_part_in_the_training() -> None:
+    with_test, without = made_up(50, 20, 30), made_up(50, 20)
+    digests = []
+    for data in (with_test, without):
+        model = network(data)
+        train(model, data, ALONE, epochs=2, batch_size=8, seed=0)
+        digests.append(weights_digest(model))
+    assert digests[0] == digests[1]
+
+
+def of_two_classes(data: Dataset) -> Dataset:
+    parts = {name: Split(part.x, (part.y > 1).astype(np.int32)) for name, part in data.parts().items()}
+    return Dataset(parts["train"], parts["validation"], 2, parts["test"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "params", "output"),
+    [
+        (5, {}, "softmax"),
+        (5, {"loss": "mean_squared_error"}, "softmax"),
+        (5, {"loss": "binary_crossentropy"}, "sigmoid"),
+        (2, {}, "softmax"),
+        (2, {}, "sigmoid"),
+        (2, {"loss": "hinge"}, "sigmoid"),
+    ],
+    ids=str,
+)
+def test_confusions_are_those_of_scikit_learn(classes: int, params: dict[str, Any], output: Output) -> None:
+    import keras
+    from sklearn.metrics import confusion_matrix
+
+    data = made_up(60, 1100, 30)  # more than are measured at once
+    if classes == 2:
+        data = of_two_classes(data)
+    keras.utils.set_random_seed(0)
+    model, chosen = mlp(data.input_shape, classes, classes, output=output), options(params)
+    compile_model(model, chosen, num_classes=classes, samples=60)
+    encoded = data.with_parts(
+        {name: Split(p.x, targets(p.y, chosen, model, classes)) for name, p in data.parts().items()}
+    )
+    trained = train(model, encoded, ALONE, epochs=2, batch_size=8, seed=0)
+    for part in ("validation", "test"):
+        split = data.parts()[part]
+        scores = model.predict(split.x, verbose=0)
+        taken = scores[:, 0] > 0.5 if scores.shape[1] == 1 else scores.argmax(axis=1)
+        wanted = confusion_matrix(split.y, taken.astype(int), labels=range(classes))
+        assert trained.confusion[part] == wanted.tolist()
+        assert np.sum(trained.confusion[part]) == len(split)
+        assert len(set(taken)) > 1  # the model does not take all for one class
+
+
+def test_very_many_classes_are_not_counted() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(20, 3)).astype(np.float32), random.integers(0, 101, 20).astype(np.int32)
+    for classes in (101, 100):
+        data = Dataset(Split(x, y % classes), Split(x, y % classes), classes)
+        confusion = train(network(data), data, ALONE, epochs=1, batch_size=20, seed=0).confusion
+        assert bool(confusion) == (classes == 100)

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sweeps
-from jobs.check import check
 from jobs.processes import identity
-from jobs.worker import Task, Worker
-from results import Plan, Run, create
+from results import Run, TrialState
+from tests.jobs.working import carried_out, raw_data
 
 NET = """
 import keras
@@ -47,30 +47,40 @@ def subclassed(num_classes):
 
     return Net()
 
+def one_unit():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1, "sigmoid")
+
+        def call(self, x):
+            return self.dense(x)
+
+    return Net()
+
+def forest(num_classes, trees=5):
+    from sklearn.ensemble import RandomForestClassifier
+    assert num_classes == 10
+    return RandomForestClassifier(trees)
+
 def nothing(input_shape):
     return "a model"
 """
 
 
-def work(folder: Path, changes: dict[str, Any], parent: tuple[int, float] | None = None) -> Run:
-    """A run of one trial, carried out by a worker here."""
+ENTRIES: dict[str, Any] = {
+    "name": "x",
+    "model": "net.py:plain",
+    "data": {"name": "digits", "train": 128, "validation": 32},
+    "fixed": {"epochs": 2},
+    "objective": "val_accuracy",
+}
+
+
+def work(folder: Path, changes: dict[str, Any], **worker: Any) -> Run:
+    """A run carried out by a worker here."""
     (folder / "net.py").write_text(NET)
-    entries = {
-        "name": "x",
-        "model": "net.py:plain",
-        "data": {"name": "digits", "train": 128, "validation": 32},
-        "fixed": {"epochs": 2},
-        "objective": "val_accuracy",
-        **changes,
-    }
-    sweep = check(sweeps.parse(entries, folder), 1)
-    trials = [
-        {"trial": t.trial_id, "index": t.index, "params": t.params, "seed": t.seed} for t in sweep.trials
-    ]
-    run = folder / "r"
-    create(run, Plan("x", "val_accuracy", "max", [], trials, sweep.as_yaml(), "{}\n"))
-    Worker(str(run), (Task(0, 1),), "test-1-0", parent=parent)()
-    return Run(run)
+    return carried_out(folder, {**ENTRIES, **changes}, **worker)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +92,9 @@ def work(folder: Path, changes: dict[str, Any], parent: tuple[int, float] | None
         {"model": "net.py:chooses"},
         {"model": "net.py:compiled", "fixed": {"epochs": 2, "learning_rate": 0.5}},
         {"model": "mlp", "fixed": {"epochs": 2, "hidden_size": [8, 4], "dropout": 0.1}},
+        {"model": "mlp", "fixed": {"epochs": 2, "output": "sigmoid"}, "data": {"name": "moons"}},
+        {"model": "net.py:one_unit", "data": {"name": "moons"}},
+        {"model": "net.py:plain", "fixed": {"epochs": 2, "loss": "hinge", "batch_size": "full"}},
     ],
     ids=str,
 )
@@ -97,16 +110,27 @@ def test_models_of_every_kind_are_trained(tmp_path: Path, changes: dict[str, Any
     [
         ({"model": "net.py:compiled", "fixed": {"optimizer": "adam"}},
          "returned a compiled model, so the sweep's optimizer would be of no effect"),
-        ({"model": "net.py:nothing"}, "net.py:nothing returned str, not a keras.Model"),
+        ({"model": "net.py:nothing"},
+         "net.py:nothing returned str, neither a keras.Model nor an estimator of scikit-learn"),
         ({"model": "net.py:plain", "objective": "val_own"},
          "the objective is val_own, but what this model records is loss, accuracy, val_loss, val_accuracy"),
+        ({"fixed": {"initial_weights": [[[1.0]], [0.0]]}},
+         "initial_weights don't fit: the model's weights have the shapes (64, 10), (10,), not (1, 1), (1,)"),
+        ({"fixed": {"initial_weights": [[0.0] * 10]}},
+         "initial_weights don't fit: the model's weights have the shapes (64, 10), (10,), not (10,)"),
+        ({"fixed": {"initial_weights": [[[1.0, 2.0], [3.0]], [0.0]]}},
+         "initial_weights don't fit: an array has rows of different lengths"),
+        ({"model": "sgd_classifier", "data": {"name": "regression"}, "fixed": {}, "objective": "loss"},
+         "sgd_classifier tells classes apart, but the targets of these data are numbers to predict"),
+        ({"data": {"name": "digits", "train": 3}, "folds": 4},
+         "the dataset digits can't be divided into 4 folds"),
     ],
     ids=str,
 )  # fmt: skip
 def test_what_a_model_does_wrong_is_told(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    (trial,) = work(tmp_path, changes).trials.values()
-    assert (trial.state, trial.attempt.reason) == ("failed", "error")
-    assert said in trial.attempt.error.splitlines()[0]
+    for trial in work(tmp_path, changes).trials.values():
+        assert (trial.state, trial.attempt.reason) == ("failed", "error")
+        assert said in trial.attempt.error.splitlines()[0]
 
 
 def test_records_say_what_happened_in_order(tmp_path: Path) -> None:
@@ -126,3 +150,167 @@ def test_a_worker_whose_command_is_gone_stops(tmp_path: Path) -> None:
     assert (trial.state, trial.attempts) == ("waiting", {})
     left = json.loads((run.records / "test-1-0.jsonl").read_text().splitlines()[-1])
     assert (left["how"], left["why"]) == ("stopped", "the command that watched this worker is gone")
+
+
+def by_model(run: Run) -> dict[str, TrialState]:
+    assert run.counts()["finished"] == len(run.trials), [t.attempt.error for t in run.trials.values()]
+    return {Path(trial.model).name: trial for trial in run.trials.values()}
+
+
+def flat(run: Run) -> dict[str, tuple[Any, Any]]:
+    parts = raw_data(sweeps.load_stored(run.sweep_file)).parts()
+    return {name: (part.x.reshape(len(part), -1), part.y) for name, part in parts.items()}
+
+
+TESTED = {"name": "digits", "train": 200, "validation": 60, "test_split": 0.3, "test": 80}
+PREFIXES = {"train": "", "validation": "val_", "test": "test_"}
+
+
+def test_baselines_are_measured_beside_the_model_on_the_same_data(tmp_path: Path) -> None:
+    from sklearn.linear_model import LinearRegression
+    from sklearn.metrics import label_ranking_average_precision_score as ranking
+    from sklearn.neighbors import KNeighborsClassifier
+
+    measures = ["accuracy", "label_ranking_average_precision"]
+    changes = {
+        "data": TESTED,
+        "fixed": {"epochs": 2, "metrics": measures},
+        "baselines": [{"model": "knn", "n_neighbors": 3}, "linear_regression", "net.py:forest"],
+    }
+    run = work(tmp_path, changes)
+    found, parts = by_model(run), flat(run)
+    assert list(found) == ["net.py:plain", "knn", "linear_regression", "net.py:forest"]
+    knn = KNeighborsClassifier(3).fit(*parts["train"])
+    regression = LinearRegression().fit(parts["train"][0], np.eye(10)[parts["train"][1]])
+    for part, (x, y) in parts.items():
+        prefix, one_hot = PREFIXES[part], np.eye(10)[y]
+        metrics = found["knn"].attempt.metrics
+        assert metrics[f"{prefix}accuracy"] == pytest.approx(knn.score(x, y), abs=1e-6)
+        metrics, scores = found["linear_regression"].attempt.metrics, regression.predict(x)
+        accuracy = np.mean(scores.argmax(axis=1) == y)
+        assert metrics[f"{prefix}accuracy"] == pytest.approx(accuracy, abs=1e-6)
+        assert metrics[f"{prefix}loss"] == pytest.approx(np.mean((scores - one_hot) ** 2), rel=1e-3)
+        wanted = ranking(one_hot, scores)
+        assert metrics[f"{prefix}label_ranking_average_precision"] == pytest.approx(wanted, abs=1e-5)
+    names = {f"{prefix}{name}" for prefix in PREFIXES.values() for name in ("loss", *measures)}
+    for trial in found.values():
+        assert set(trial.attempt.metrics) == names
+        assert trial.attempt.best == trial.attempt.metrics["val_accuracy"] or trial.model.endswith(":plain")
+        assert {part: np.sum(counts) for part, counts in trial.attempt.confusion.items()} == {
+            "validation": 60, "test": 80,
+        }  # fmt: skip
+    assert [bool(trial.attempt.weights) for trial in found.values()] == [True, False, False, False]
+    assert [trial.attempt.epochs for trial in found.values()] == [2, 0, 0, 0]
+
+
+def test_the_model_of_a_sweep_may_be_an_estimator_of_the_users_own(tmp_path: Path) -> None:
+    run = work(tmp_path, {"model": "net.py:forest", "space": {"trees": [1, 20]}, "fixed": {}, "seeds": 2})
+    assert run.counts()["finished"] == 4
+    few, many, *others = (trial.attempt.metrics["accuracy"] for trial in run.trials.values())
+    assert few is not None
+    assert many is not None
+    assert few < many == 1.0
+    assert few != others[0]  # another seed grows another tree
+
+
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_folds_are_those_of_a_cross_validation_in_scikit_learn(tmp_path: Path, scale: str) -> None:
+    from sklearn.model_selection import KFold, cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    data = {"name": "digits", "test_split": 0.8, "split_seed": 42, "stratify": False}
+    run = work(tmp_path, {"model": "knn", "data": data, "space": {}, "fixed": {"scale": scale}, "folds": 4})
+    assert [trial.fold for trial in run.trials.values()] == [0, 1, 2, 3]
+    found = [trial.attempt.metrics["val_accuracy"] for trial in run.trials.values()]
+    knn = KNeighborsClassifier()
+    whole = raw_data(sweeps.load_stored(run.sweep_file), whole=True)
+    wanted = cross_val_score(
+        knn if scale == "none" else make_pipeline(StandardScaler(), knn),
+        whole.train.x, whole.train.y, cv=KFold(4),
+    )  # fmt: skip
+    assert found == pytest.approx(wanted.tolist(), abs=1e-6)
+    assert len(set(found)) > 1
+
+
+def test_what_is_measured_on_the_test_part_is_told_at_the_end_only(tmp_path: Path) -> None:
+    run = work(tmp_path, {"data": TESTED, "fixed": {"epochs": 5, "validation_freq": 2}})
+    (trial,) = run.trials.values()
+    assert [record["epoch"] for record in trial.history()] == [2, 4, 5]
+    assert trial.attempt.epochs == 5
+    text = (run.records / "test-1-0.jsonl").read_text()
+    records = [json.loads(line) for line in text.splitlines()]
+    assert [record["record"] for record in records if "test_loss" in json.dumps(record)] == ["finished"]
+    assert {"test_loss", "test_accuracy"} <= set(trial.attempt.metrics)
+
+
+def test_training_begins_with_the_weights_that_are_given(tmp_path: Path) -> None:
+    kernel, bias = np.zeros((64, 10)).tolist(), [0.0] * 9 + [5.0]
+    run = work(tmp_path, {"fixed": {"epochs": 0, "initial_weights": [kernel, bias]}})
+    (trial,) = run.trials.values()
+    y = flat(run)["validation"][1]
+    assert trial.attempt.metrics["val_accuracy"] == pytest.approx(np.mean(y == 9), abs=1e-6)
+    confusion = np.array(trial.attempt.confusion["validation"])
+    assert confusion[:, 9].tolist() == np.bincount(y, minlength=10).tolist()
+    assert trial.attempt.epochs == 0
+
+
+def test_a_training_without_validation_is_judged_by_what_it_trains_on(tmp_path: Path) -> None:
+    run = work(
+        tmp_path, {"data": {"name": "digits", "validation_split": 0, "train": 64}, "objective": "loss"}
+    )
+    (trial,) = run.trials.values()
+    assert set(trial.attempt.metrics) == {"loss", "accuracy"}
+    assert trial.attempt.best == trial.attempt.metrics["loss"]
+    assert trial.attempt.confusion == {}
+
+
+def test_a_table_beside_the_sweep_is_trained_on_wherever_the_worker_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "it's a project"
+    (folder / "lab").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    rows = [f"{x:.3f},{z:.3f},{'warm' if x > z else 'cold'}" for x, z in random.normal(size=(200, 2))]
+    (folder / "lab" / "my table.csv").write_text("\n".join(["in,out,kind", *rows]) + "\n")
+    monkeypatch.chdir("/")
+    changes = {"data": {"name": "lab/my table.csv", "test_split": 0.2}, "baselines": ["logistic_regression"]}
+    run = work(folder, {**changes, "model": "mlp"})
+    found = by_model(run)
+    accuracy = found["logistic_regression"].attempt.metrics["test_accuracy"]
+    assert accuracy is not None
+    assert accuracy > 0.9
+    assert len(found["mlp"].attempt.code) == 64  # a change of the table is noticed
+
+
+@pytest.mark.parametrize("numbers", [1, 2])
+def test_numbers_are_predicted_beside_a_baseline(tmp_path: Path, numbers: int) -> None:
+    changes = {
+        "model": "linear",
+        "data": {
+            "name": "regression",
+            "n_samples": 60,
+            "n_features": 3,
+            "n_targets": numbers,
+            "test_split": 0.2,
+        },
+        "fixed": {"epochs": 1, "metrics": ["r2_score"], "scale": "standard"},
+        "baselines": ["linear_regression"],
+        "objective": "val_r2_score",
+    }
+    found = by_model(work(tmp_path, changes))
+    assert found["linear_regression"].attempt.metrics["test_r2_score"] == pytest.approx(1, abs=1e-4)
+    assert set(found["linear"].attempt.metrics) == set(found["linear_regression"].attempt.metrics)
+    assert found["linear"].attempt.confusion == {}
+
+
+def test_trials_of_either_precision_stand_side_by_side(tmp_path: Path) -> None:
+    run = work(tmp_path, {"space": {"dtype": ["float64", "float32"]}, "fixed": {"epochs": 1}, "keep": "all"})
+    assert run.counts()["finished"] == 2
+    import keras
+
+    for trial in run.trials.values():
+        path = run.model_file(trial)
+        assert path is not None
+        assert keras.saving.load_model(path).weights[0].dtype == trial.params["dtype"]

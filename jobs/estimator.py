@@ -1,0 +1,77 @@
+"""Models of scikit-learn beside the networks: fitted at once, measured in the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models import Array, Dataset, Split
+
+if TYPE_CHECKING:
+    import keras
+
+
+def is_estimator(value: object) -> bool:
+    """Whether it is an estimator of scikit-learn, or behaves as one."""
+    return all(callable(getattr(value, name, None)) for name in ("fit", "predict", "get_params"))
+
+
+def fit(estimator: Any, data: Dataset) -> tuple[keras.Model, Dataset]:
+    """Fit an estimator, and make its scores to be measured as the outputs of a network are.
+
+    Args:
+        estimator: of scikit-learn; a regressor on data with classes predicts them one-hot.
+        data: samples of any shape, which are flattened.
+
+    Returns:
+        A model that gives back what it is given, and data whose inputs are the scores: of shape
+        (n, classes) or (n, numbers). Classifiers score by ``predict_proba``, or else by the
+        softmax of ``decision_function``.
+    """
+    import keras
+
+    train = data.train
+    estimator.fit(_flat(train.x), train.y if _classifies(estimator) else _numbers(train.y, data))
+    classes = data.num_classes
+    parts = {name: Split(_scores(estimator, part.x, classes), part.y) for name, part in data.parts().items()}
+    width = parts["train"].x.shape[1]
+    model = keras.Sequential([keras.Input((width,)), keras.layers.Activation("linear")])
+    return model, data.with_parts(parts)
+
+
+def regresses(estimator: Any) -> bool:
+    """Whether it predicts numbers, even where the targets are classes."""
+    return not _classifies(estimator)
+
+
+def _classifies(estimator: Any) -> bool:
+    from sklearn.base import is_classifier
+
+    return bool(is_classifier(estimator))
+
+
+def _numbers(y: Array, data: Dataset) -> Array:
+    return y if data.num_classes is None else np.eye(data.num_classes)[y]
+
+
+def _scores(estimator: Any, x: Array, classes: int | None) -> Array:
+    x = _flat(x)
+    if not _classifies(estimator):
+        scores = np.asarray(estimator.predict(x))
+    elif hasattr(estimator, "predict_proba"):
+        scores = np.asarray(estimator.predict_proba(x))
+    else:
+        decisions = np.asarray(estimator.decision_function(x))
+        if decisions.ndim == 1:  # of two classes: how far on the side of the second
+            decisions = np.stack([np.zeros_like(decisions), decisions], axis=1)
+        powers = np.exp(decisions - decisions.max(axis=1, keepdims=True))
+        scores = powers / powers.sum(axis=1, keepdims=True)
+    if classes and _classifies(estimator) and scores.shape[1] < classes:  # some had no training samples
+        known, scores = scores, np.zeros((len(x), classes))
+        scores[:, estimator.classes_] = known
+    return scores.reshape(len(x), -1).astype(np.float32)
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(len(x), -1)

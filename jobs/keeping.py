@@ -1,0 +1,63 @@
+"""Trained models that are kept in the folder of a run, as plain Keras files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results import replacing
+
+if TYPE_CHECKING:
+    import keras
+
+    from jobs.preparation import Scaling
+
+
+class Kept:
+    """The models that one worker keeps.
+
+    With ``best`` that is the model of the best of its trials so far, so the best of the run is
+    always there, and with W workers no more than W are.
+
+    Args:
+        folder: of the run.
+        keep: ``none``, ``best`` or ``all``.
+        mode: of the objective, ``min`` or ``max``.
+    """
+
+    def __init__(self, folder: Path, keep: str, mode: str) -> None:
+        self._folder = folder / "models"
+        self._keep = keep
+        self._sign = 1 if mode == "max" else -1
+        self._best: tuple[float, Path] | None = None
+
+    def wants(self, value: float | None) -> bool:
+        """Whether a trial that reached this value of the objective is to be kept."""
+        if self._keep != "best":
+            return self._keep == "all"
+        return value is not None and (self._best is None or self._sign * value > self._best[0])
+
+    def save(self, trial: str, model: keras.Model, value: float | None, scaling: Scaling | None) -> Path:
+        """Write ``models/TRIAL.keras``, which plain Keras loads, without this project or Horovod.
+
+        The model is of no more use for training then. It takes the data as they come: its first
+        layers scale them.
+        """
+        model.compiled, model.optimizer = False, None  # ours are a subclass, unknown elsewhere
+        path = self._folder / f"{trial}.keras"
+        self._folder.mkdir(exist_ok=True)
+        with replacing(path) as scratch:
+            _taking(model, scaling).save(scratch)
+        if self._keep == "best" and value is not None:
+            if self._best is not None and self._best[1] != path:
+                self._best[1].unlink(missing_ok=True)
+            self._best = self._sign * value, path
+        return path
+
+
+def _taking(model: keras.Model, scaling: Scaling | None) -> keras.Model:
+    import keras
+
+    if scaling is None:
+        return model
+    return keras.Sequential([keras.Input(scaling.shift.shape), *scaling.layers(), model])

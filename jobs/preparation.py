@@ -1,0 +1,141 @@
+"""The data of a trial: loaded once per worker, divided into folds and scaled as the trial says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobs.check import data_of, division_of, function_options
+from models import Array, Dataset, ModelError, Split, dataset
+from sweeps import Folds, Sweep, Trial
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Takes ``shift`` from every feature and divides it by ``spread``, both of a sample's shape."""
+
+    shift: Array
+    spread: Array
+
+    def apply(self, split: Split, dtype: str) -> Split:
+        """The samples, scaled."""
+        return Split(((split.x - self.shift) / self.spread).astype(dtype), split.y)
+
+    def layers(self) -> list[keras.layers.Layer]:
+        """The same as layers, so that a saved model takes the data as they come."""
+        import keras
+
+        axes = tuple(range(1, self.shift.ndim + 1))
+        # Keras divides by no less than 1e-7; by what is smaller, the inverse is multiplied.
+        factor = np.where(self.spread < 1e-6, 1 / self.spread, 1.0)
+        layers = [keras.layers.Normalization(axes, self.shift, (self.spread * factor) ** 2)]
+        if (factor > 1).any():
+            layers.append(keras.layers.Normalization(axes, 0 * self.shift, factor**2, invert=True))
+        return layers
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a trial, and how they were scaled; None if they were not."""
+
+    data: Dataset
+    scaling: Scaling | None = None
+
+
+class Preparation:
+    """Loads the data of a sweep, and prepares them for its trials.
+
+    Args:
+        sweep: checked.
+
+    Raises:
+        ModelError: the dataset is not one; see :func:`models.dataset`.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._folds = sweep.folds
+        self._name = f"the dataset {sweep.data['name']}"
+        self.dtype = "float64" if any(t.params.get("dtype") == "float64" for t in sweep.trials) else "float32"
+        self._whole = dataset(
+            data_of(sweep).resolve()(**function_options(sweep)),
+            division_of(sweep),
+            name=self._name,
+            dtype=self.dtype,
+            whole=sweep.folds is not None,
+        )
+        self._last: tuple[tuple[int | None, str], Prepared] | None = None
+
+    def of(self, trial: Trial, scale: str) -> Prepared:
+        """The data of a trial, scaled by what its training samples say.
+
+        Args:
+            trial: whose fold counts.
+            scale: one of ``Options.scale``.
+
+        Raises:
+            ModelError: there are too few samples for the folds.
+        """
+        key = (trial.fold, scale)
+        if self._last is None or self._last[0] != key:
+            data = self._whole
+            if self._folds is not None and trial.fold is not None:
+                data = fold(data, self._folds, trial.fold, self._name)
+            scaling = fit(data.train.x, scale)
+            if scaling:
+                parts = data.parts().items()
+                data = data.with_parts({name: scaling.apply(part, self.dtype) for name, part in parts})
+            self._last = key, Prepared(data, scaling)
+        return self._last[1]
+
+
+def fold(data: Dataset, folds: Folds, number: int, name: str = "the dataset") -> Dataset:
+    """The data with one fold of the training samples for validation.
+
+    The folds are those of scikit-learn's ``KFold`` or ``StratifiedKFold``.
+
+    Args:
+        data: whose training and validation samples are together in ``train``.
+        folds: how they are made.
+        number: which, from 0.
+        name: what to call the data in messages.
+
+    Raises:
+        ModelError: there are too few samples.
+    """
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    kind = StratifiedKFold if folds.stratify else KFold
+    splitter = kind(folds.n_splits, shuffle=folds.shuffle, random_state=0 if folds.shuffle else None)
+    try:
+        parts = list(splitter.split(data.train.x, data.train.y))
+    except ValueError as error:
+        raise ModelError(f"{name} can't be divided into {folds.n_splits} folds: {error}") from None
+    rest, left_out = parts[number]
+    return replace(data, train=data.train.take(rest), validation=data.train.take(left_out))
+
+
+def fit(x: Array, scale: str) -> Scaling | None:
+    """What scaling those samples takes, each feature by itself; a constant one is only shifted.
+
+    Args:
+        x: the training samples, shape (n, …).
+        scale: standard, minmax, center; none gives None.
+    """
+    if scale == "none":
+        return None
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    rows: Any = x.reshape(len(x), -1).astype(np.float64)
+    if scale == "minmax":
+        scaler = MinMaxScaler().fit(rows)
+        shift, spread = scaler.data_min_, 1 / scaler.scale_
+    else:
+        scaler = StandardScaler(with_std=scale == "standard").fit(rows)
+        shift = scaler.mean_
+        spread = np.ones_like(shift) if scaler.scale_ is None else scaler.scale_
+    return Scaling(shift.reshape(x.shape[1:]), spread.reshape(x.shape[1:]))

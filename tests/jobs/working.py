@@ -1,0 +1,71 @@
+"""Runs that workers carry out here, and what they have kept as plain Keras sees it. Used by tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sweeps
+from jobs.check import check, data_of, division_of, function_options
+from jobs.worker import Task, Worker
+from models import Array, Dataset, dataset
+from results import Plan, Run, create
+from sweeps import Sweep
+
+
+def planned(folder: Path, entries: dict[str, Any]) -> Path:
+    """A run, not begun, of a sweep that stands in that folder."""
+    sweep = check(sweeps.parse(entries, folder), 1)
+    trials = [trial.facts() for trial in sweep.trials]
+    run, goal = folder / "r", sweep.objective
+    create(run, Plan("x", goal.metric, goal.mode, list(sweep.space), trials, sweep.as_yaml(), "{}\n"))
+    return run
+
+
+def carried_out(folder: Path, entries: dict[str, Any], **worker: Any) -> Run:
+    """A run all of whose trials a worker has trained in this process."""
+    run = planned(folder, entries)
+    tasks = tuple(Task(index, 1) for index in range(len(Run(run).trials)))
+    Worker(str(run), tasks, "test-1-0", **worker)()
+    return Run(run, keep_epochs=True)
+
+
+def raw_data(sweep: Sweep, **how: Any) -> Dataset:
+    """The data of a sweep as they come, unscaled."""
+    return dataset(data_of(sweep).resolve()(**function_options(sweep)), division_of(sweep), **how)
+
+
+PREDICT = """
+import sys, warnings
+sys.modules.update(dict.fromkeys(["hpc", "jobs", "models", "results", "sweeps", "horovod", "tests"]))
+import keras, numpy
+warnings.simplefilter("error")
+with numpy.load("inputs.npz") as inputs:
+    # predict() would turn doubles into floats, unless keras.config.set_floatx() says otherwise
+    outputs = {path: keras.saving.load_model(path)(inputs[path]) for path in inputs.files}
+numpy.savez("outputs.npz", **outputs)
+"""
+
+
+def predicted_elsewhere(folder: Path, inputs: Mapping[Path, Array]) -> dict[Path, Array]:
+    """What kept models predict in a process that has Keras, but neither this project nor Horovod.
+
+    Args:
+        folder: to work in.
+        inputs: for each file of a model the samples, as they come.
+    """
+    np.savez(folder / "inputs.npz", **{str(path): x for path, x in inputs.items()})
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PREDICT],
+        cwd=folder, env=env, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with np.load(folder / "outputs.npz") as outputs:
+        return {path: outputs[str(path)] for path in inputs}
