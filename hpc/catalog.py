@@ -16,9 +16,10 @@ def _searches() -> dict[str, list[str]]:
 
 def _sweeps() -> dict[str, list[str]]:
     found = {}
-    for path in sorted(Path(sweeps.__file__).parent.glob("*.yaml")):
+    folder = Path(sweeps.__file__).parent
+    for path in [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]:
         comment = path.read_text().splitlines()[0].lstrip("# ")
-        found[path.stem] = [comment, str(path)]
+        found[str(path.relative_to(folder).with_suffix(""))] = [comment, str(path)]
     return found
 
 

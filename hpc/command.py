@@ -49,6 +49,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override an entry of the sweep; repeatable."),
 ]
+OneTrial = Annotated[
+    str | None,
+    typer.Argument(metavar="TRIAL", help="The trial's id, or how it begins (default: the best one)."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", metavar="N", help="Jobs at once (default: one per core or GPU).")
 ]
@@ -232,16 +236,57 @@ def logs(
             print(f"==> {path} <==")
             print("\n".join(text[-lines:] if lines else text))
         if trial:
-            run = results.Run(folder)
-            for one in run.trials.values():
-                if one.trial_id.startswith(trial) and one.attempt.error:
-                    print(f"==> {one.trial_id} failed: {one.attempt.reason} <==\n{one.attempt.error}")
+            one = results.Run(folder).find(trial)
+            if one.attempt.error:
+                print(f"==> {one.trial_id} failed: {one.attempt.reason} <==\n{one.attempt.error}")
+
+
+@app.command(epilog="Example: hpc show runs/digits tkjvvrahfo5")
+def show(
+    folder: Run,
+    trial: OneTrial = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Show everything about one trial: hyperparameters, curves, confusions, where its model is."""
+    with _errors():
+        from hpc.showing import facts_of, lines
+
+        facts = facts_of(folder, trial)
+        print(json.dumps(facts, indent=2) if as_json else "\n".join(lines(facts)))
+
+
+@app.command(epilog="Example: hpc plot runs/digits --kind curves --kind confusion --format png")
+def plot(
+    folder: Run,
+    trial: OneTrial = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", metavar="KIND", help="curves, confusion, boundary, filters, wrong or samples."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write here (default: RUN/pictures).")
+    ] = None,
+    forms: Annotated[
+        list[str] | None, typer.Option("--format", metavar="FORMAT", help="png, svg or pdf; repeatable.")
+    ] = None,
+) -> None:
+    """Draw pictures of one trial: all that go with it, or those of the kinds asked for."""
+    with _errors():
+        from hpc.drawing import draw
+
+        for path in draw(folder, trial, kinds, out, forms or ["png", "svg"], note=_complain):
+            print(path)
 
 
 @app.command(epilog="Example: hpc table runs/digits --format csv --out digits.csv")
 def table(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.")],
     epochs: Annotated[bool, typer.Option("--epochs", help="One row per trial and epoch.")] = False,
+    by_point: Annotated[
+        bool, typer.Option("--points", help="One row per point: mean and spread over seeds and folds.")
+    ] = False,
     form: Annotated[
         str,
         typer.Option("--format", metavar="FORMAT", help="table, csv, json, parquet, markdown or latex."),
@@ -262,11 +307,18 @@ def table(
             )
         if form == "parquet" and out is None:
             raise typer.BadParameter("parquet is no text; name a file by --out.", param_hint="--format")
+        if epochs and by_point:
+            raise typer.BadParameter(
+                "a row is of an epoch or of a point, not of both.", param_hint="--points"
+            )
         opened = [results.Run(folder, keep_epochs=epochs) for folder in runs]
         for one in opened:
             _settle(one)
-        frame = results.table(opened[0] if len(opened) == 1 else opened, epochs=epochs)
-        if not epochs:
+        if by_point:
+            frame = results.points(opened[0] if len(opened) == 1 else opened)
+        else:
+            frame = results.table(opened[0] if len(opened) == 1 else opened, epochs=epochs)
+        if not epochs and not by_point:
             for one in opened:
                 results.save(one, None if len(opened) > 1 else frame)
         if form == "parquet" and out is not None:
@@ -408,8 +460,10 @@ def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:
 
     import results
 
-    trials = [{"trial_id": t.trial_id, **t.params, "seed": t.seed} for t in sweep.trials]
-    frame = pd.DataFrame(trials)[["trial_id", *sweep.space, "seed"]]
+    trials = [{**t.params, **vars(t)} for t in sweep.trials]
+    model = ["model"] if sweep.baselines else []
+    fold = ["fold"] if sweep.folds else []
+    frame = pd.DataFrame(trials)[["trial_id", *model, *sweep.space, "seed", *fold]]
     sys.stdout.write(results.render(frame, "table"))
     fixed = {**sweep.defaults, **sweep.fixed}
     print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))

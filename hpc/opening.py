@@ -52,9 +52,7 @@ def left_alone(trial: TrialState, code: str) -> str:
 
 def _begin(folder: Path, sweep: Sweep, resources: Resources, code: str) -> None:
     facts = provenance(sweep.folder, resources, code)
-    trials = [
-        {"trial": t.trial_id, "index": t.index, "params": t.params, "seed": t.seed} for t in sweep.trials
-    ]
+    trials = [trial.facts() for trial in sweep.trials]
     objective = sweep.objective
     create(
         folder,

@@ -191,9 +191,14 @@ def best(run: Run) -> str:
 
 def point(run: Run, trial: TrialState) -> str:
     """What is special about a trial: the hyperparameters that vary."""
-    parts: list[tuple[str, Any]] = [(name, trial.params.get(name)) for name in run.varying]
+    names = [name for name in run.varying if name in trial.params]
+    parts: list[tuple[str, Any]] = [(name, trial.params[name]) for name in names]
+    if run.has_models:
+        parts.insert(0, ("model", trial.model))
     if run.has_seeds:
         parts.append(("seed", trial.seed))
+    if run.has_folds:
+        parts.append(("fold", trial.fold))
     return " ".join(f"{name}={cell(value)}" for name, value in parts) or f"seed={trial.seed}"
 
 

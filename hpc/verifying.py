@@ -105,6 +105,7 @@ def compare(whole: TrialState, trial: TrialState, what: str) -> Verdict:
 def _first_trial(sweep: Sweep) -> Sweep:
     trial, entries = sweep.trials[0], sweep.entries()
     entries |= {"fixed": trial.params, "space": {}, "search": "grid", "seeds": [trial.seed]}
+    entries |= {"baselines": [], "folds": None, "objective": "loss", "keep": "none"}
     return parse(entries, sweep.folder)
 
 

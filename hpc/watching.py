@@ -246,13 +246,10 @@ def logs(folder: str | Path, trial: str | None = None) -> list[Path]:
     if trial is None:
         names = list(run.jobs)
     else:
-        found = [t for t in run.trials.values() if t.trial_id.startswith(trial)]
-        if len(found) != 1:
-            what = "no trial" if not found else f"{len(found)} trials"
-            raise RunError(f"{trial}: {what} of {folder} begin{'s' if not found else ''} so.")
-        attempt = found[0].attempt
+        found = run.find(trial)
+        attempt = found.attempt
         if not attempt.job_id:
-            raise RunError(f"{found[0].trial_id} has not been started yet, so there is no log.")
+            raise RunError(f"{found.trial_id} has not been started yet, so there is no log.")
         names = [attempt.job_id]
     paths: list[Path] = []
     for name in names:

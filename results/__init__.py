@@ -14,7 +14,7 @@ from results.run import (
     replacing,
     write_text,
 )
-from results.table import FORMATS, cell, leaderboard, render, save, table
+from results.table import FORMATS, cell, leaderboard, points, render, save, table
 
 __all__ = [
     "FORMATS",
@@ -30,6 +30,7 @@ __all__ = [
     "claim",
     "create",
     "leaderboard",
+    "points",
     "render",
     "replacing",
     "save",

@@ -41,6 +41,8 @@ class Attempt:
         lost: whether the whole job ended in it without a word, to go on later.
         after: the attempt and the epoch that this one went on from; None if it began anew.
         history: the metrics of every epoch of this attempt, if they are kept.
+        confusion: for the validation and the test part how many samples of each class (row) were
+            taken for which (column); empty where numbers are predicted.
     """
 
     state: str = "running"
@@ -59,17 +61,23 @@ class Attempt:
     lost: bool = False
     after: tuple[int, int] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
+    confusion: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
 @dataclass
 class TrialState:
-    """What is known of one trial: its hyperparameters, and every attempt at it by number."""
+    """What is known of one trial: its hyperparameters, and every attempt at it by number.
+
+    ``fold`` is None without folds, ``model`` empty where records do not name it.
+    """
 
     trial_id: str
     index: int
     params: dict[str, Any]
     seed: int
     attempts: dict[int, Attempt] = field(default_factory=dict)
+    model: str = ""
+    fold: int | None = None
 
     @property
     def attempt(self) -> Attempt:
@@ -183,7 +191,7 @@ class Run:
         """Hyperparameters that differ between trials, in the order of the sweep."""
         found = []
         for name in self.space:
-            values = {repr(trial.params.get(name)) for trial in self.trials.values()}
+            values = {repr(t.params[name]) for t in self.trials.values() if name in t.params}
             if len(values) > 1:
                 found.append(name)
         return found
@@ -192,6 +200,36 @@ class Run:
     def has_seeds(self) -> bool:
         """Whether there are trials with different seeds."""
         return len({trial.seed for trial in self.trials.values()}) > 1
+
+    @cached_property
+    def has_folds(self) -> bool:
+        """Whether there are trials of different folds."""
+        return len({trial.fold for trial in self.trials.values()}) > 1
+
+    @cached_property
+    def has_models(self) -> bool:
+        """Whether there are trials of different models: baselines."""
+        return len({trial.model for trial in self.trials.values()}) > 1
+
+    def model_file(self, trial: TrialState) -> Path | None:
+        """The trained model of a trial, if it is kept."""
+        path = self.folder / "models" / f"{trial.trial_id}.keras"
+        return path if path.is_file() else None
+
+    def find(self, text: str) -> TrialState:
+        """The trial whose id begins so.
+
+        Raises:
+            RunError: there is none, or there are several.
+        """
+        found = [trial for name, trial in self.trials.items() if name.startswith(text)]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(trial.trial_id for trial in found[:5])
+        what = (
+            f"{len(found)} trials begin with {text!r}: {names}" if found else f"no trial begins with {text!r}"
+        )
+        raise RunError(f"{self.folder}: {what}; `hpc table {self.folder}` names them all.")
 
     def parameters(self) -> list[str]:
         """All hyperparameters, those of the space first."""
@@ -210,7 +248,7 @@ class Run:
         self.space = list(record["space"])
 
     def _on_planned(self, record: Mapping[str, Any]) -> None:
-        for name in ("varying", "has_seeds"):
+        for name in ("varying", "has_seeds", "has_folds", "has_models"):
             self.__dict__.pop(name, None)  # computed from the trials that were known before
         self._trial(record)
 
@@ -257,7 +295,10 @@ class Run:
     def _trial(self, record: Mapping[str, Any]) -> TrialState:
         name = record["trial"]
         if name not in self.trials:
-            self.trials[name] = TrialState(name, record["index"], record["params"], record["seed"])
+            self.trials[name] = TrialState(
+                name, record["index"], record["params"], record["seed"],
+                model=record.get("model", ""), fold=record.get("fold"),
+            )  # fmt: skip
         return self.trials[name]
 
     def _attempt(self, record: Mapping[str, Any]) -> Attempt:
@@ -293,6 +334,7 @@ class Run:
         attempt.reason = attempt.error = ""  # a verdict of the watching command may have come first
         attempt.epochs, attempt.best = record["epochs"], record["best"]
         attempt.metrics, attempt.weights = record["metrics"], record.get("weights", "")
+        attempt.confusion = record.get("confusion", {})
 
     def _on_stopped(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)

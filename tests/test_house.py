@@ -51,6 +51,8 @@ def test_imports_go_one_way(path: Path) -> None:
         (["status", "RUN"], {"pandas", "jobs.worker", "models"}),
         (["table", "RUN", "--format", "csv"], {"jobs.worker", "models", "submitit"}),
         (["table", "RUN", "--epochs", "--format", "csv"], {"jobs.worker", "models"}),
+        (["table", "RUN", "--points", "--format", "csv"], {"jobs.worker", "models"}),
+        (["show", "RUN"], {"pandas", "jobs.worker", "models"}),
         (["list", "models"], set()),
         (["run", "SWEEP", "--dry-run"], set()),
         (["submit", "SWEEP", "--dry-run"], {"jobs.worker"}),

@@ -45,8 +45,11 @@ def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
         (["run", DIGITS, "--on", "locla"], "there is no profile 'locla' (did you mean \"local\"?)"),
         (["run", DIGITS, "--workers", "0"], "--workers 0: must be at least 1"),
         (["run", DIGITS, "--on", "debug", "--ranks", "2"], "--on debug: runs in one process"),
-        (["run", DIGITS, "--set", "fixed.epochs=0"], "--set fixed.epochs=0: fixed.epochs: 0 is not a whole"),
-        (["run", DIGITS, "--set", "fixed.batch_size=1", "--ranks", "2"], "1 samples can't be shared by 2"),
+        (
+            ["run", DIGITS, "--set", "fixed.epochs=-1"],
+            "--set fixed.epochs=-1: fixed.epochs: -1 is not a whole",
+        ),
+        (["run", DIGITS, "--set", "objective=test_accuracy"], "is measured once, when a trial has ended"),
         (["status", "nowhere"], "nowhere is not the folder of a run: it does not exist"),
         (["resume", "nowhere"], "nowhere is not the folder of a run"),
         (["cancel", "nowhere"], "nowhere is not the folder of a run"),

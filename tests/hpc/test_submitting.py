@@ -781,8 +781,8 @@ def test_the_logs_of_a_trial_are_those_of_its_job(slurm: FakeSlurm) -> None:
     ("arguments", "said"),
     [
         (["run"], "there is no log of run yet"),
-        (["run", "nosuch"], "nosuch: no trial of run begins so"),
-        (["run", "t"], "t: 4 trials of run begin so"),
+        (["run", "nosuch"], "no trial begins with 'nosuch'"),
+        (["run", "t"], "4 trials begin with 't': "),
         (["nowhere"], "nowhere is not the folder of a run: it does not exist"),
     ],
 )

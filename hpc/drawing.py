@@ -1,0 +1,208 @@
+"""Pictures of one trial: which go with it, and the files they are written to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpc.showing import the_trial
+from results import Run, RunError, TrialState, pictures, table
+from sweeps import did_you_mean, load_stored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from jobs.preparation import Prepared
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def draw(
+    folder: str | Path,
+    trial: str | None = None,
+    kinds: Sequence[str] | None = None,
+    out: Path | None = None,
+    forms: Sequence[str] = ("png", "svg"),
+    note: Callable[[str], None] = lambda text: None,
+) -> list[Path]:
+    """Draw pictures of a trial.
+
+    Args:
+        folder: of the run.
+        trial: its id, or the beginning of it; the best one unless given.
+        kinds: names of ``KINDS``; all that go with the trial unless given.
+        out: the folder to write to; ``pictures`` in that of the run unless given.
+        forms: of ``FORMATS``.
+        note: hears why a picture was left out.
+
+    Returns:
+        The files, ``TRIAL-KIND.FORMAT``.
+
+    Raises:
+        RunError: there is no such run, trial, kind or format, or a picture that was asked for
+            does not go with the trial.
+    """
+    for what, words, known in (("kind", kinds or [], KINDS), ("format", forms, FORMATS)):
+        for word in words:
+            if word not in known:
+                raise RunError(
+                    f"{word!r} is no {what} of picture{did_you_mean(word, known)}; there are "
+                    f"{', '.join(known)}."
+                )
+    run = Run(folder, keep_epochs=True)
+    subject = _Subject(run, the_trial(run, trial))
+    out = out or run.folder / "pictures"
+    figures: dict[str, Figure] = {}
+    for kind in dict.fromkeys(kinds or KINDS):
+        try:
+            figures[kind] = KINDS[kind](subject)
+        except _DoesNotGoError as error:
+            if kinds:
+                raise RunError(f"no picture of the kind {kind}: {error}.") from None
+            note(f"no {kind}: {error}")
+    paths = []
+    for kind, figure in figures.items():
+        for form in dict.fromkeys(forms):
+            out.mkdir(parents=True, exist_ok=True)
+            path = out / f"{subject.trial.trial_id}-{kind}.{form}"
+            pictures.save(figure, path)
+            paths.append(path)
+    return paths
+
+
+class _DoesNotGoError(Exception):
+    """A picture that can't be drawn of this trial; the reason in words."""
+
+
+@dataclass
+class _Subject:
+    """A trial, and what its pictures need: loaded when the first of them asks for it."""
+
+    run: Run
+    trial: TrialState
+
+    @property
+    def title(self) -> str:
+        return f"{self.run.name}, {self.trial.trial_id}"
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The data as the worker had them, but not scaled: a kept model does that itself."""
+        from jobs.preparation import Preparation
+
+        sweep = load_stored(self.run.sweep_file)
+        try:
+            return Preparation(sweep).of(sweep.trials[self.trial.index], "none")
+        except Exception as error:  # a file that is gone, a function of the user's
+            raise _DoesNotGoError(f"the data can't be loaded: {error}") from None
+
+    @property
+    def train(self) -> Any:
+        """What the model was fitted to."""
+        return self.prepared.data.train
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the targets are classes."""
+        return self.prepared.data.num_classes is not None
+
+    @cached_property
+    def model(self) -> Any:
+        """The trained model."""
+        path = self.run.model_file(self.trial)
+        if path is None:
+            raise _DoesNotGoError(
+                "the model is not kept (keep: all in the sweep keeps every network; estimators of "
+                "scikit-learn never are)"
+            )
+        from jobs import device
+
+        threads = device.available_cpus()
+        device.prepare(os.environ, threads)
+        device.start(threads, 0, 0, 1)
+        import keras
+
+        try:
+            return keras.saving.load_model(path)
+        except Exception as error:  # a class of the user's, mostly
+            raise _DoesNotGoError(f"plain Keras can't load {path}: {error}") from None
+
+    def predict(self, x: Any) -> Any:
+        return self.model.predict(x, verbose=0)
+
+    @property
+    def unseen(self) -> tuple[str, Any]:
+        """The part that the model was not fitted to: of the test, else of the validation."""
+        parts = self.prepared.data.parts()
+        name = next((name for name in ("test", "validation") if name in parts), "train")
+        return name, parts[name]
+
+    def images(self, x: Any) -> Any:
+        """Those samples, if they are grey images: squares of pixels, or such squares in a row."""
+        shape = x.shape[1:]
+        side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
+        if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1) or (side > 3 and side**2 == shape[0]):
+            return x
+        raise _DoesNotGoError(f"samples of shape {shape} are no grey images")
+
+
+def _curves(subject: _Subject) -> Figure:
+    frame = table(subject.run, epochs=True)
+    frame = frame[frame["trial_id"] == subject.trial.trial_id]
+    measured = [name for name in subject.trial.attempt.metrics if not name.startswith(("val_", "test_"))]
+    if len(frame) < 2:
+        raise _DoesNotGoError("fewer than two epochs are recorded")
+    return pictures.learning_curves(frame, measured, subject.title)
+
+
+def _confusion(subject: _Subject) -> Figure:
+    counts = subject.trial.attempt.confusion
+    part = next((part for part in ("test", "validation") if part in counts), None)
+    if part is None:
+        raise _DoesNotGoError("no classes were counted")
+    return pictures.confusion(counts[part], f"{subject.title}, {part} part")
+
+
+def _boundary(subject: _Subject) -> Figure:
+    train = subject.train
+    if train.x.shape[1:] != (2,) or not subject.has_classes:
+        raise _DoesNotGoError("the data are not points of two dimensions in classes")
+    return pictures.decision_boundary(subject.predict, train.x, train.y, f"{subject.title}, training part")
+
+
+def _filters(subject: _Subject) -> Figure:
+    subject.images(subject.train.x)
+    try:
+        return pictures.filters(subject.model)
+    except ValueError as error:
+        raise _DoesNotGoError(str(error)) from None
+
+
+def _wrong(subject: _Subject) -> Figure:
+    name, part = subject.unseen
+    images = subject.images(part.x)
+    if not subject.has_classes:
+        raise _DoesNotGoError("the targets are no classes")
+    return pictures.most_wrong(images, part.y, subject.predict(part.x), title=f"{subject.title}, {name} part")
+
+
+def _samples(subject: _Subject) -> Figure:
+    train = subject.train
+    if not subject.has_classes:
+        raise _DoesNotGoError("the targets are no classes")
+    return pictures.samples(subject.images(train.x), train.y, title=f"{subject.run.name}, training part")
+
+
+KINDS: dict[str, Callable[[_Subject], Figure]] = {
+    "curves": _curves,
+    "confusion": _confusion,
+    "boundary": _boundary,
+    "filters": _filters,
+    "wrong": _wrong,
+    "samples": _samples,
+}
+"""By name: what draws it. To add a picture, write the drawing in results/pictures.py and enter it here."""
