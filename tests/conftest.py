@@ -22,12 +22,17 @@ REQUIRED = "HPC_TESTS_REQUIRE"
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave slow tests to CI, to ``-m slow`` and to those who ask for one by name."""
     required = os.environ.get(REQUIRED, "").split(",")
-    if "slow" in required or config.option.markexpr or any("::" in name for name in config.args):
+    if any("::" in name for name in config.args):
         return
-    skip = pytest.mark.skip(reason=f"slow: run by `uv run pytest -m slow`, or where {REQUIRED} names slow")
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(skip)
+    chosen = config.option.markexpr
+    left_out = {"slow": not chosen, "course": "course" not in chosen}
+    for marker, skips in left_out.items():
+        if marker in required or not skips:
+            continue
+        reason = f"{marker}: run by `uv run pytest -m {marker}`, or where {REQUIRED} names {marker}"
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def missing(what: str, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -55,15 +56,53 @@ def test_the_space_of_the_docs_can_be_read() -> None:
 @pytest.mark.slow
 def test_ones_own_model_and_data_run_as_the_page_shows_them(tmp_path: Path, hpc: Hpc) -> None:
     page = ROOT / "docs" / "own-model.md"
-    data, model = blocks(page, "python")
+    _, _, data, model = blocks(page, "python")
     (tmp_path / "rings.py").write_text(data)
     (tmp_path / "net.py").write_text(model)
-    (tmp_path / "rings.yaml").write_text(blocks(page, "yaml")[0])
+    (tmp_path / "rings.yaml").write_text(blocks(page, "yaml")[1])
     done = hpc("run", "rings.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     table = results.table(tmp_path / "runs" / "rings")
     assert table.state.tolist() == ["finished"] * 8
     assert table.best_val_accuracy.max() >= 0.99
+
+
+def test_a_csv_file_and_a_model_run_in_ten_lines(tmp_path: Path, hpc: Hpc) -> None:
+    page = ROOT / "docs" / "own-model.md"
+    model, table, *_ = blocks(page, "python")
+    sweep = blocks(page, "yaml")[0]
+    assert len([line for line in (model + sweep).splitlines() if line]) == 10
+    (tmp_path / "net.py").write_text(model)
+    (tmp_path / "flowers.yaml").write_text(sweep)
+    subprocess.run([sys.executable, "-P", "-c", table], cwd=tmp_path, check=True, timeout=60)
+    done = hpc("run", "flowers.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = results.table(tmp_path / "runs" / "flowers")
+    assert trials.state.tolist() == ["finished"] * 4
+    assert trials.best_val_accuracy.max() >= 0.9
+    assert trials.test_accuracy.notna().all()
+    shown = hpc("show", "runs/flowers")
+    assert shown.returncode == 0, shown.stderr
+    assert "net.py:build on flowers.csv" in shown.stdout.replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.slow
+def test_the_commands_for_a_newcomer_run(tmp_path: Path, hpc: Hpc) -> None:
+    page = ROOT / "docs" / "courses.md"
+    for line in blocks(page, "")[1].replace("\\\n", " ").splitlines():
+        words = shlex.split(line.replace("sweeps/course", str(ROOT / "sweeps" / "course")))
+        assert words[:3] == ["uv", "run", "hpc"]
+        done = hpc(*words[3:])
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tmp_path / "runs" / "moons-sizes" / "pictures").iterdir())) == 2
+    done = hpc("run", ROOT / "sweeps" / "course" / "01-forward-pass.yaml")
+    assert done.returncode == 0, done.stderr
+    (code,) = blocks(page, "python")
+    printed = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert printed.stdout.splitlines() == ["[0.34584136 0.85314921]", "[0.32269997 0.85959729]"]
 
 
 @pytest.mark.slow
