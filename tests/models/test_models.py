@@ -69,6 +69,8 @@ def test_digits_are_split_and_scaled_and_always_the_same() -> None:
     assert data.test is None
     assert (data.input_shape, data.num_classes, data.output_size) == ((64,), 10, 10)
     assert (data.train.x.min(), data.train.x.max()) == (0, 1)
+    raw = dataset(DATASETS["digits"](raw=True))
+    np.testing.assert_array_equal(raw.train.x, 16 * data.train.x)
     # as the first version of this project divided them, so that its tables still hold
     x, y = load_digits(return_X_y=True)
     wanted = train_test_split(x / 16, y, test_size=0.2, random_state=0, stratify=y)
