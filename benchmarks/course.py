@@ -113,7 +113,7 @@ class Figure:
 
 NEURON = Sweep("02-neuron", short=("fixed.epochs=1000", "fixed.learning_rate=0.1"))
 CIRCLES = Sweep("03-circles", short=("fixed.epochs=2000",))
-MOONS = Sweep("04-moons", short=("space.epochs=[10, 50]", "space.hidden_size=[1, 10]"))
+MOONS = Sweep("04-moons", short=("space.epochs=[20]", "space.hidden_size=[10]"))
 REGRESSION = Sweep("05-regression")
 CLASSES = Sweep("06-classification")
 EASY_MOONS = Sweep("07-moons", short=("fixed.epochs=100",))

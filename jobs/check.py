@@ -182,7 +182,9 @@ def _baseline_problems(sweep: Sweep) -> Iterator[str]:
             if parameter.required and name not in params:
                 shown = f"{{model: {baseline['model']}, {name}: …}}"
                 yield sweep.problem(("baselines", index), f"{baseline['model']} needs {name}; write {shown}.")
-        known |= {name: PARAMETERS[name] for name in SHARED}
+        known |= {
+            name: PARAMETERS[name] for name in (SHARED if baseline["model"] in BASELINES else PARAMETERS)
+        }
         for name, value in params.items():
             key = ("baselines", index, name)
             if name in known:

@@ -24,8 +24,9 @@ class Position:
     """How far a training has come.
 
     Attributes:
-        epochs: completed.
-        samples: of the epoch under way that were trained on, over all ranks together.
+        epochs: completed, and measured.
+        samples: trained on since then, over all ranks together; of the epoch under way, or of several
+            that are measured together.
     """
 
     epochs: int = 0

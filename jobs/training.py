@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Metrics = dict[str, float]
+Rows = np.ndarray[Any, np.dtype[np.int32]]
 FIRST_STEPS = 4
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
 """Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
@@ -177,8 +179,8 @@ def train(
     at = begin.position if begin is not None else Position()
     while at.epochs < epochs:
         last = min(epochs, at.epochs + validation_freq)
-        orders = [order(len(data.train), seed, number, shuffle) for number in range(at.epochs + 1, last + 1)]
-        metrics = loop.train(x, y, np.concatenate(orders), at, boundary)
+        orders = partial(order, len(data.train), seed, shuffle=shuffle)
+        metrics = loop.train(x, y, orders, at, last, boundary)
         at = Position(last)
         _average_statistics(model, world)
         metrics = measured(last, metrics)
@@ -193,11 +195,27 @@ def train(
     return Trained(metrics, {part: counts for part, counts in confusion.items() if counts})
 
 
-def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> np.ndarray[Any, np.dtype[np.int32]]:
+def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> Rows:
     """The order of the training samples in one epoch, shape (samples,), the same on every rank."""
     if not shuffle:
         return np.arange(samples, dtype=np.int32)
     return np.random.default_rng([seed, epoch]).permutation(samples).astype(np.int32)
+
+
+class _Orders:
+    """The orders of some epochs, one after the other; those asked for last are kept."""
+
+    def __init__(self, order: Callable[[int], Rows]) -> None:
+        self._order = order
+        self._range = (0, 0)
+        self._rows: Rows = np.empty(0, np.int32)
+
+    def between(self, first: int, last: int) -> Rows:
+        """Of the epochs from ``first`` up to, but not including, ``last``."""
+        if (first, last) != self._range:
+            self._rows = np.concatenate([self._order(index) for index in range(first, last)])
+            self._range = first, last
+        return self._rows
 
 
 class _Loop:
@@ -233,8 +251,9 @@ class _Loop:
         self,
         x: Any,
         y: Any,
-        rows: np.ndarray[Any, np.dtype[np.int32]],
+        orders: Callable[[int], Rows],
         at: Position,
+        epochs: int,
         boundary: Callable[[Position], None],
     ) -> Metrics:
         """Train one epoch or several, or the rest of them.
@@ -242,24 +261,29 @@ class _Loop:
         Args:
             x: inputs.
             y: targets.
-            rows: the orders of the samples, one epoch's after the other's.
+            orders: the order of the samples in an epoch of that number.
             at: where to begin.
+            epochs: that are completed at the end.
             boundary: called every few seconds, but not at the end.
 
         Returns:
             The metrics over the last of these epochs.
         """
-        done, last = at.samples, len(rows) - self._samples
-        while done < len(rows):
-            if done == last:
+        size = self._samples
+        done, end = at.samples, (epochs - at.epochs) * size
+        rows = _Orders(lambda index: orders(at.epochs + 1 + index))
+        while done < end:
+            if done == end - size:
                 self.reset()
-            stop = min(self._after(done, self.stride), len(rows) if done >= last else last)
+            stop = min(self._after(done, self.stride), end if done >= end - size else end - size)
+            first = done // size
             start = time.perf_counter()
-            self._train(x, y, rows, np.int32(done), np.int32(stop))
+            some = rows.between(first, math.ceil(stop / size))
+            self._train(x, y, some, np.int32(done - first * size), np.int32(stop - first * size))
             whole = stop == self._after(done, self.stride)
             self._adjust(time.perf_counter() - start, whole=whole)
             done = stop
-            if done < len(rows):
+            if done < end:
                 boundary(Position(at.epochs, done))
         return self._results()
 

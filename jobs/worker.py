@@ -8,7 +8,8 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,8 +109,9 @@ class Worker:
             request = request or StopRequest()
             work = _Work(self, sweep, builds, preparation, kept, world, records, code, request)
             finished = 0
-            for task in self.tasks:
-                finished += work.train(task)
+            with _keras_as_it_was():
+                for task in self.tasks:
+                    finished += work.train(task)
         except Stopped as stopped:
             if records is not None:
                 records.append("left", job=self.job_id, label=self.label, how="stopped", why=str(stopped))
@@ -453,6 +455,19 @@ class _Rehearsal:
             os.kill(os.getpid(), signal.SIGKILL)
         self.saved = True
         return Wish(save=True)
+
+
+@contextmanager
+def _keras_as_it_was() -> Iterator[None]:
+    """Leave Keras with the precision it had: a worker may be in the process of a notebook."""
+    import keras
+
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
 
 
 def _versions() -> list[str]:

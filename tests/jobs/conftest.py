@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def single_precision() -> Iterator[None]:
-    """A worker leaves Keras set to the dtype of its last trial; no other test is to see that."""
+    """No test leaves another the precision that it has set."""
     yield
     if "keras" in sys.modules:
         import keras

@@ -306,10 +306,11 @@ def test_numbers_are_predicted_beside_a_baseline(tmp_path: Path, numbers: int) -
 
 
 def test_trials_of_either_precision_stand_side_by_side(tmp_path: Path) -> None:
-    run = work(tmp_path, {"space": {"dtype": ["float64", "float32"]}, "fixed": {"epochs": 1}, "keep": "all"})
-    assert run.counts()["finished"] == 2
+    run = work(tmp_path, {"space": {"dtype": ["float32", "float64"]}, "fixed": {"epochs": 1}, "keep": "all"})
     import keras
 
+    assert (keras.config.floatx(), keras.config.dtype_policy().name) == ("float32", "float32")
+    assert run.counts()["finished"] == 2
     for trial in run.trials.values():
         path = run.model_file(trial)
         assert path is not None
