@@ -15,6 +15,7 @@ import importlib.metadata
 import math
 import os
 import platform
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -123,7 +124,7 @@ DEEP = Sweep("09-digits-deep", short=("fixed.epochs=50",))
 DEEP_TEST = Sweep("09-digits-deep", TEST, short=("fixed.epochs=50",))
 MNIST_500 = Sweep("10-mnist-500", short=("fixed.epochs=2000", "fixed.learning_rate=0.5"))
 MNIST_KERAS = Sweep("11-mnist-keras", short=("fixed.epochs=20",))
-MNIST_TANH = Sweep("12-mnist-tanh", short=("data.train=5000", "fixed.epochs=5"))
+MNIST_TANH = Sweep("12-mnist-tanh", short=("data.train=5000", "fixed.epochs=20"))
 MNIST_CNN = Sweep("13-mnist-cnn", short=("data.train=5000", "fixed.epochs=2"))
 MNIST_DEEP = Sweep("14-mnist-deep", short=("data.train=5000", "fixed.epochs=2"))
 MNIST_TWO = Sweep("15-mnist-two-convolutions", short=("data.train=5000", "data.test=2000"))
@@ -194,14 +195,12 @@ class Measured:
     @property
     def mean(self) -> float:
         """Of the values."""
-        return math.fsum(self.values) / len(self.values)
+        return statistics.fmean(self.values)
 
     @property
     def spread(self) -> float:
         """The standard deviation over the seeds (n - 1); 0 for a single one."""
-        if len(self.values) < 2:
-            return 0.0
-        return math.sqrt(math.fsum((v - self.mean) ** 2 for v in self.values) / (len(self.values) - 1))
+        return statistics.stdev(self.values) if len(self.values) > 1 else 0.0
 
     @property
     def is_reached(self) -> bool:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from jobs.preparation import Prepared
 
-FORMATS = ("png", "svg", "pdf")
-
 
 def draw(
     folder: str | Path,
@@ -36,7 +34,7 @@ def draw(
         trial: its id, or the beginning of it; the best one unless given.
         kinds: names of ``KINDS``; all that go with the trial unless given.
         out: the folder to write to; ``pictures`` in that of the run unless given.
-        forms: of ``FORMATS``.
+        forms: of ``results.pictures.FORMATS``.
         note: hears why a picture was left out.
 
     Returns:
@@ -46,7 +44,7 @@ def draw(
         RunError: there is no such run, trial, kind or format, or a picture that was asked for
             does not go with the trial.
     """
-    for what, words, known in (("kind", kinds or [], KINDS), ("format", forms, FORMATS)):
+    for what, words, known in (("kind", kinds or [], KINDS), ("format", forms, pictures.FORMATS)):
         for word in words:
             if word not in known:
                 raise RunError(

@@ -32,7 +32,7 @@ def fit(estimator: Any, data: Dataset) -> tuple[keras.Model, Dataset]:
     import keras
 
     train = data.train
-    estimator.fit(_flat(train.x), train.y if _classifies(estimator) else _numbers(train.y, data))
+    estimator.fit(_flat(train.x), _numbers(train.y, data) if regresses(estimator) else train.y)
     classes = data.num_classes
     parts = {name: Split(_scores(estimator, part.x, classes), part.y) for name, part in data.parts().items()}
     width = parts["train"].x.shape[1]
@@ -42,13 +42,9 @@ def fit(estimator: Any, data: Dataset) -> tuple[keras.Model, Dataset]:
 
 def regresses(estimator: Any) -> bool:
     """Whether it predicts numbers, even where the targets are classes."""
-    return not _classifies(estimator)
-
-
-def _classifies(estimator: Any) -> bool:
     from sklearn.base import is_classifier
 
-    return bool(is_classifier(estimator))
+    return not is_classifier(estimator)
 
 
 def _numbers(y: Array, data: Dataset) -> Array:
@@ -57,7 +53,7 @@ def _numbers(y: Array, data: Dataset) -> Array:
 
 def _scores(estimator: Any, x: Array, classes: int | None) -> Array:
     x = _flat(x)
-    if not _classifies(estimator):
+    if regresses(estimator):
         scores = np.asarray(estimator.predict(x))
     elif hasattr(estimator, "predict_proba"):
         scores = np.asarray(estimator.predict_proba(x))
@@ -67,7 +63,7 @@ def _scores(estimator: Any, x: Array, classes: int | None) -> Array:
             decisions = np.stack([np.zeros_like(decisions), decisions], axis=1)
         powers = np.exp(decisions - decisions.max(axis=1, keepdims=True))
         scores = powers / powers.sum(axis=1, keepdims=True)
-    if classes and _classifies(estimator) and scores.shape[1] < classes:  # some had no training samples
+    if classes and not regresses(estimator) and scores.shape[1] < classes:  # some had no training samples
         known, scores = scores, np.zeros((len(x), classes))
         scores[:, estimator.classes_] = known
     return scores.reshape(len(x), -1).astype(np.float32)

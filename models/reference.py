@@ -16,7 +16,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,7 @@ class Parameter:
             TypeAdapter(self.type).validate_python(value, strict=True)
         except ValidationError as error:
             wanted = self.wanted() or error.errors()[0]["msg"]
-            return f"{value!r} is not {wanted}{_near(str(value), _literals(self.type))}"
+            return f"{value!r} is not {wanted}{near(str(value), _literals(self.type))}"
         return None
 
     def wanted(self) -> str:
@@ -170,7 +170,7 @@ class Reference:
         if name not in bound:
             functions = [n for n, s in bound.items() if isinstance(s, ast.FunctionDef)]
             raise ModelError(
-                f"there is no function {name!r} in {source}{_near(name, functions)}; "
+                f"there is no function {name!r} in {source}{near(name, functions)}; "
                 f"it has {', '.join(functions) or 'none'}"
             )
         definition = bound[name]
@@ -197,7 +197,7 @@ class Reference:
         if not colon or not name.isidentifier() or not place:
             files = "".join(f", or a file {suffix}" for suffix in self.readers)
             raise ModelError(
-                f"there is no {self.kind} {self.text!r}{_near(self.text, self.builtin)}; there are "
+                f"there is no {self.kind} {self.text!r}{near(self.text, self.builtin)}; there are "
                 f"{', '.join(self.builtin)}, or your own as file.py:function or package.module:function"
                 f"{files}"
             )
@@ -206,7 +206,7 @@ class Reference:
     def _file(self, name: str) -> Path:
         path = (self.folder / name).expanduser().resolve()
         if not path.is_file():
-            raise ModelError(f"there is no file {path}{_near(path.name, _files(path))}")
+            raise ModelError(f"there is no file {path}{near(path.name, _files(path))}")
         return path
 
     def resolve(self) -> Callable[..., Any]:
@@ -309,6 +309,7 @@ def _files(path: Path) -> list[str]:
     return [other.name for other in path.parent.glob(f"*{path.suffix}")]
 
 
-def _near(word: str, choices: Mapping[str, Any] | list[str]) -> str:
-    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f' (did you mean "{near[0]}"?)' if near else ""
+def near(word: str, choices: Iterable[str]) -> str:
+    """What to add to a message about a misspelt word; nothing if no choice is like it."""
+    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f' (did you mean "{found[0]}"?)' if found else ""

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = NDArray[Any]
 
+FORMATS = ("png", "svg", "pdf")
+
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 _MARKERS = ("o", "s", "^", "D")  # of the first eight classes, of the next eight, …
 _DARK = "#333333"
-_SUFFIXES = (".png", ".svg", ".pdf")
 _GRID = 200  # predictions along each side of a decision boundary
 _NUMBERED = 20  # classes up to which a confusion matrix has room for its numbers
 _NOISE, _STEP = 10 / 255, 5 / 255  # of the ascent, where black is 0 and white is 1
@@ -484,13 +485,14 @@ def save(figure: Figure, path: Path) -> None:
     """
     import matplotlib
 
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"{path.name!r} has no suffix of a picture; there are {', '.join(_SUFFIXES)}")
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        known = ", ".join(f".{form}" for form in FORMATS)
+        raise ValueError(f"{path.name!r} has no suffix of a picture; there are {known}")
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     settings = matplotlib.rc_context({"svg.hashsalt": "results", "svg.fonttype": "none"})
     with settings, replacing(path) as scratch:
-        figure.savefig(scratch, format=suffix[1:], dpi=150, metadata=metadata)
+        figure.savefig(scratch, format=form, dpi=150, metadata=metadata)
 
 
 def _figure(width: float, height: float, title: str) -> Figure:

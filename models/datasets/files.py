@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 import zipfile
 import zlib
@@ -16,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from models.dataset import Array
-from models.reference import ModelError
+from models.reference import ModelError, near
 
 if TYPE_CHECKING:
     import pandas
@@ -153,7 +152,7 @@ def _file(path: str) -> Path:
         raise ModelError(f"{file} is a folder, not a file")
     if not file.is_file():
         others = [other.name for other in file.parent.glob(f"*{file.suffix}")]
-        raise ModelError(f"there is no file {file}{_near(file.name, others)}")
+        raise ModelError(f"there is no file {file}{near(file.name, others)}")
     return file
 
 
@@ -349,7 +348,7 @@ def _columns_problems(file: Path, names: Sequence[str], options: Mapping[str, An
         for name in _names(options.get(option)):
             if name not in names:
                 yield (
-                    f"{option}: there is no column {name!r} in {file}{_near(name, names)}; "
+                    f"{option}: there is no column {name!r} in {file}{near(name, names)}; "
                     f"there are {_some(names)}"
                 )
             if name in used:
@@ -407,7 +406,7 @@ def _arrays_problem(file: Path, names: Sequence[str], x: str, y: str) -> str | N
         if len(missing) == 1:
             there = pair[0] if missing[0] == pair[1] else pair[1]
             return (
-                f"there is {there!r} in {file}, but no {missing[0]!r}{_near(missing[0], names)}; "
+                f"there is {there!r} in {file}, but no {missing[0]!r}{near(missing[0], names)}; "
                 f"there are {_some(names)}"
             )
     if pairs["train"][0] not in names:
@@ -421,8 +420,3 @@ def _arrays_problem(file: Path, names: Sequence[str], x: str, y: str) -> str | N
 def _some(names: Sequence[str], most: int = 20) -> str:
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, … ({len(names)} in all)"
-
-
-def _near(word: str, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    return f' (did you mean "{near[0]}"?)' if near else ""

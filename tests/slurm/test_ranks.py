@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.jobs.test_ranks import CASES, alone, load
+from tests.jobs.test_ranks import CASES, alone, assert_same
 from tests.slurm.conftest import Site, until
 
 __all__ = ["alone"]  # a fixture
@@ -40,17 +39,9 @@ def test_four_ranks_over_two_nodes_train_what_one_trains(
 
     until(is_over, 300)
     log = (tmp_path / "log").read_text()
-    for case, (weights, metrics) in alone.items():
+    for case in CASES:
         assert (tmp_path / f"{case}-3.npz").is_file(), log
-        ranks = [load(tmp_path, case, rank) for rank in range(4)]
-        for rank, (found, facts) in enumerate(ranks):
-            assert (facts["backend"], facts["size"]) == (backend, 4)
-            for mine, first, its in zip(found, ranks[0][0], weights, strict=True):
-                np.testing.assert_array_equal(mine, first, err_msg=f"{case}: rank {rank}")
-                if CASES[case].get("same_start", True):
-                    np.testing.assert_allclose(mine, its, rtol=0, atol=1e-5, err_msg=case)
-            if CASES[case].get("same_start", True):
-                assert facts["val_loss"] == pytest.approx(metrics["val_loss"], abs=1e-5)
+        assert_same(tmp_path, 4, case, alone, backend)
 
 
 @pytest.mark.slow
