@@ -67,6 +67,7 @@ def test_ones_own_model_and_data_run_as_the_page_shows_them(tmp_path: Path, hpc:
     assert table.best_val_accuracy.max() >= 0.99
 
 
+@pytest.mark.slow
 def test_a_csv_file_and_a_model_run_in_ten_lines(tmp_path: Path, hpc: Hpc) -> None:
     page = ROOT / "docs" / "own-model.md"
     model, table, *_ = blocks(page, "python")

@@ -753,6 +753,7 @@ def test_this_machine_is_checked_without_loading_tensorflow(tmp_path: Path) -> N
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_two_ranks_of_this_machine_meet(hpc: Hpc, tmp_path: Path) -> None:
     pytest.importorskip("mpi4py")
     done = hpc("doctor", "--dir", "a folder's/runs")

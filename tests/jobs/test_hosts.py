@@ -71,6 +71,7 @@ def run(hosts: list[str], folder: Path, table: str) -> list[tuple[int, str]]:
     return [(process.returncode, output) for process, output in zip(processes, outputs, strict=True)]
 
 
+@pytest.mark.slow
 def test_ranks_on_two_hosts_meet_by_gloo_and_train_what_one_trains(
     hosts: list[str], tmp_path: Path, alone: dict[str, Any]
 ) -> None:
@@ -83,6 +84,7 @@ def test_ranks_on_two_hosts_meet_by_gloo_and_train_what_one_trains(
             np.testing.assert_allclose(mine, its, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_host_names_that_stand_for_the_loopback_are_told(hosts: list[str], tmp_path: Path) -> None:
     ended = run(hosts, tmp_path, "127.0.0.1 localhost\n127.0.1.1 host1 host2\n")
     assert [code for code, _ in ended] == [1, 1]

@@ -155,6 +155,7 @@ def kept(run: Run, index: int = 0) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_plain_keras_predicts_with_kept_models_what_was_measured(tmp_path: Path) -> None:
     """One process for all of them: it takes seconds to start."""
     cases: dict[str, dict[str, Any]] = {

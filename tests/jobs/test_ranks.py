@@ -181,6 +181,7 @@ def test_three_ranks_take_the_steps_of_one_where_nothing_divides(tmp_path: Path,
         assert_same(tmp_path, 3, case, alone, "gloo")
 
 
+@pytest.mark.slow
 def test_two_ranks_under_mpirun_take_the_steps_of_one(tmp_path: Path, alone: Any, mpirun: list[str]) -> None:
     cases = {name: CASES[name] for name in ("even", "uneven", "apart", "one by one")}
     command = [*mpirun, sys.executable, "-m", "tests.jobs.rank", str(tmp_path), json.dumps(cases)]
@@ -190,6 +191,7 @@ def test_two_ranks_under_mpirun_take_the_steps_of_one(tmp_path: Path, alone: Any
         assert_same(tmp_path, 2, case, alone, "mpi")
 
 
+@pytest.mark.slow
 def test_a_worker_of_two_ranks_comes_to_what_one_of_one_rank_does(tmp_path: Path) -> None:
     entries = {
         "name": "x",
@@ -223,6 +225,7 @@ def test_a_worker_of_two_ranks_comes_to_what_one_of_one_rank_does(tmp_path: Path
     assert confusion_matrix(inputs.y, taken, labels=range(10)).tolist() == best.attempt.confusion["test"]
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_ranks_loads_in_plain_keras(two: Path) -> None:
     code = (
         "import keras, sys; model = keras.saving.load_model(sys.argv[1]); "

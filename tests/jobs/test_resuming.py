@@ -58,14 +58,14 @@ def undisturbed(optimizer: str, validation_freq: int) -> tuple[str, Trained, lis
     return weights_digest(model), trained, epochs
 
 
+STOPS = (Position(0, 64), Position(1), Position(1, 128), Position(2, 192))
+
+
 @pytest.mark.parametrize(
     ("optimizer", "validation_freq", "stop"),
     [
-        *(
-            (optimizer, 1, stop)
-            for optimizer in ("adam", "sgd")
-            for stop in (Position(0, 64), Position(1), Position(1, 128), Position(2, 192))
-        ),
+        *(("adam", 1, stop) for stop in STOPS),
+        *(pytest.param("sgd", 1, stop, marks=pytest.mark.slow) for stop in STOPS),
         # of 250 samples: in the first epoch of several, at its end, in the middle one, in the last one
         ("adam", 3, Position(0, 64)),
         ("adam", 2, Position(0, 250)),
