@@ -117,7 +117,9 @@ def _seeds(value: object) -> object:
 def _data(value: object) -> object:
     value = _named(value, "name")
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
-        raise ValueError(f"{value!r} names no dataset; write `data: digits` or `data: {{name: mnist, …}}`")
+        raise ValueError(
+            f"{value!r} names no dataset; write `data: digits`, `data: my.csv` or `data: {{name: mnist, …}}`"
+        )
     return dict(value)
 
 
