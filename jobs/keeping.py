@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,19 +42,29 @@ class Kept:
     def save(self, trial: str, model: keras.Model, value: float | None, scaling: Scaling | None) -> Path:
         """Write ``models/TRIAL.keras``, which plain Keras loads, without this project or Horovod.
 
-        The model is of no more use for training then. It takes the data as they come: its first
-        layers scale them.
+        The file holds no optimizer. Its model takes the data as they come: its first layers scale
+        them.
         """
-        model.compiled, model.optimizer = False, None  # ours are a subclass, unknown elsewhere
         path = self._folder / f"{trial}.keras"
         self._folder.mkdir(exist_ok=True)
-        with replacing(path) as scratch:
+        with replacing(path) as scratch, _without_optimizer(model):
             _taking(model, scaling).save(scratch)
         if self._keep == "best" and value is not None:
             if self._best is not None and self._best[1] != path:
                 self._best[1].unlink(missing_ok=True)
             self._best = self._sign * value, path
         return path
+
+
+@contextmanager
+def _without_optimizer(model: keras.Model) -> Iterator[None]:
+    """For a while; on many ranks it is of a class that is unknown elsewhere."""
+    before = model.compiled, getattr(model, "optimizer", None)
+    model.compiled, model.optimizer = False, None
+    try:
+        yield
+    finally:
+        model.compiled, model.optimizer = before
 
 
 def _taking(model: keras.Model, scaling: Scaling | None) -> keras.Model:

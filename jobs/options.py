@@ -179,10 +179,9 @@ def compile_model(model: keras.Model, options: Options, *, num_classes: int | No
         num_classes: where the targets are class numbers, else None.
         samples: for training, which with the epochs give the length of a schedule.
     """
-    import keras
 
     metrics = [_metric(name) for name in _metrics(options, num_classes is not None)]
-    loss = keras.losses.get(loss_of(options, model, num_classes))
+    loss = loss_of(options, model, num_classes)
     # XLA has no kernels of Horovod's operations, and Keras turns it on where there is a GPU.
     model.compile(_optimizer(options, options.steps(samples)), loss, metrics=metrics, jit_compile=False)
 

@@ -20,6 +20,7 @@ from jobs import device
 from jobs.check import arguments, code_digest, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.estimator import fit, is_estimator, regresses
+from jobs.graphs import Graphs
 from jobs.keeping import Kept
 from jobs.options import COMPILED, Options, compile_model, options, targets
 from jobs.place import find_place
@@ -136,6 +137,7 @@ class _Work:
     records: Records | None
     code: str
     request: StopRequest
+    graphs: Graphs = field(default_factory=Graphs)
     has_noted: bool = False
 
     def train(self, task: Task) -> bool:
@@ -232,6 +234,7 @@ class _Work:
                 if self.world.size == 1:
                     raise
         self.world.rejoin()  # frees the ranks that wait for this one
+        self.graphs.forget()
         return [other for other in self.world.gather(mine) if other]
 
     def _train(self, trial: Trial, task: Task, start: float, seen: _Seen, begin: State | None) -> _Outcome:
@@ -291,10 +294,12 @@ class _Work:
             wish=wish,
             save=save,
             stride=rehearsal.stride(chosen.steps(len(data.train))),
+            graphs=self.graphs,
         )
         if fitted:
             return _Outcome(trained)
-        return _Outcome(trained, weights_digest(model) if self.world.rank == 0 else "", model, prepared)
+        weights = weights_digest(trained.model) if self.world.rank == 0 else ""
+        return _Outcome(trained, weights, trained.model, prepared)
 
     def _begin(
         self, trial: Trial, chosen: Options, data: Dataset

@@ -13,10 +13,11 @@ import pytest
 import sweeps
 from jobs.check import check
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, pack, read, unpack
+from jobs.graphs import FIRST_STEPS
 from jobs.options import compile_model, options
 from jobs.place import Place
 from jobs.stop import StopRequest
-from jobs.training import FIRST_STEPS, Epoch, Stopped, Trained, Wish, train, weights_digest
+from jobs.training import Epoch, Stopped, Trained, Wish, train, weights_digest
 from jobs.worker import Task, Worker, _versions
 from jobs.world import World
 from models import Dataset

@@ -1,0 +1,491 @@
+"""The TensorFlow graphs in which a model is trained and measured, kept from trial to trial.
+
+Drawing the graphs of a small network takes longer than to train it for some epochs. Models that are
+alike but for numbers share them: learning rates, dropout rates, penalties on weights, and what the
+seed decides are inputs of a graph, not constants in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobs.checkpoint import Position
+from jobs.world import World
+from models import Dataset
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+Metrics = dict[str, float]
+Rows = np.ndarray[Any, np.dtype[np.int32]]
+FIRST_STEPS = 4
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
+"""Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
+MOST_CLASSES = 100
+"""Above that, a matrix of confusions is no longer counted."""
+MOST_KEPT, MOST_KEPT_BYTES = 32, 2**28
+"""Graphs that a worker keeps, and what their models' variables may take; the last is always kept."""
+
+
+class Graphs:
+    """The graphs of a worker's trials; the same on all ranks."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Loop] = {}
+        self.drawn = 0
+
+    def of(self, model: keras.Model, data: Dataset, world: World) -> Loop:
+        """The loop that trains a model.
+
+        Args:
+            model: compiled, its optimizer built.
+            data: whose classes, and shapes and types of samples count.
+            world: the ranks that train together.
+
+        Returns:
+            A loop with this model, or one of an earlier model that was alike but for numbers. That
+            one has now the weights, the optimizer's state, the random states and the numbers of
+            this one, and is trained in its place.
+        """
+        numbers = _numbers(model)
+        key = _outline(model, numbers, data)
+        loop = self._kept.pop(key, None) if key is not None else None
+        if loop is None:
+            self.drawn += 1
+            loop = Loop(model, world, data, numbers)
+        else:
+            loop.take(model, numbers)
+        if key is not None:
+            self._kept[key] = loop
+            while len(self._kept) > 1 and (
+                len(self._kept) > MOST_KEPT
+                or sum(loop.nbytes for loop in self._kept.values()) > MOST_KEPT_BYTES
+            ):
+                self._kept.pop(next(iter(self._kept)))
+        return loop
+
+    def forget(self) -> None:
+        """Keep none, as after a failure that has cut the ranks' connections."""
+        self._kept.clear()
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number that is an input of a model's graphs: the attribute of one of its objects."""
+
+    owner: Any
+    name: str
+    dtype: str
+
+    @property
+    def value(self) -> Any:
+        return getattr(self.owner, self.name)
+
+    def put(self, value: Any) -> None:
+        setattr(self.owner, self.name, value)
+
+
+def _numbers(model: keras.Model) -> list[_Number]:
+    """Those that can be inputs, in the order of the layers."""
+    import keras
+
+    found = [
+        _Number(layer, "rate", layer.compute_dtype)
+        for layer in model._flatten_layers(include_self=False)
+        if type(layer) is keras.layers.Dropout and layer.rate > 0
+    ]
+    names = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
+    for variable in _penalized(model).values():
+        if type(variable.regularizer) in names:
+            found.append(_Number(variable.regularizer, names[type(variable.regularizer)], variable.dtype))
+    optimizer, floatx = model.optimizer, keras.config.floatx()
+    schedule = optimizer._learning_rate  # a variable unless it is a schedule
+    if type(schedule) is keras.optimizers.schedules.CosineDecay:
+        found.append(_Number(schedule, "initial_learning_rate", floatx))
+        found.append(_Number(schedule, "decay_steps", "int64"))
+        if schedule.warmup_target is not None:
+            found.append(_Number(schedule, "warmup_target", floatx))
+            found.append(_Number(schedule, "warmup_steps", "int64"))
+    if optimizer.weight_decay is not None:
+        found.append(_Number(optimizer, "weight_decay", floatx))
+    return found
+
+
+def _penalized(model: keras.Model) -> dict[int, Any]:
+    """One of the variables of each regularizer, by the regularizer's identity."""
+    variables = [v for v in model.trainable_variables if v.regularizer is not None]
+    return {id(v.regularizer): v for v in reversed(variables)}
+
+
+def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset) -> str | None:
+    """All that a model's graphs depend on, but its numbers; None where Keras can't tell it.
+
+    Keras writes down its own classes in full, and of others only what their authors thought of.
+    """
+    import keras
+
+    penalties = list(_penalized(model))
+    try:
+        with _in_place(numbers, [-1] * len(numbers)):
+            whole = keras.saving.serialize_keras_object(model)
+            optimizer = keras.saving.serialize_keras_object(model.optimizer)
+    except Exception:  # a class that does not say how it is made
+        return None
+    del whole["compile_config"]["optimizer"], optimizer["config"]["name"]
+    if isinstance(optimizer["config"]["learning_rate"], float):
+        del optimizer["config"]["learning_rate"]  # a variable of the optimizer
+    outline = {
+        "model": whole,
+        "optimizer": optimizer,
+        "penalties": [
+            penalties.index(id(v.regularizer)) if v.regularizer else None for v in model.trainable_variables
+        ],
+        "data": [str(_specs(values)) for values in (data.train.x, data.train.y)],
+        "classes": data.num_classes,
+    }
+    return json.dumps(outline, sort_keys=True) if _is_of_keras(outline) else None
+
+
+def _is_of_keras(value: Any) -> bool:
+    """Whether all classes and functions in what Keras has written down are its own."""
+    if isinstance(value, dict):
+        if "class_name" in value and not str(value.get("module", "keras")).startswith("keras"):
+            return False
+        return value.get("class_name") != "__lambda__" and all(map(_is_of_keras, value.values()))
+    return all(map(_is_of_keras, value)) if isinstance(value, list) else True
+
+
+@contextmanager
+def _in_place(numbers: Sequence[_Number], values: Sequence[Any]) -> Iterator[None]:
+    """Put other values in the place of a model's numbers for a while."""
+    before = [number.value for number in numbers]
+    try:
+        for number, value in zip(numbers, values, strict=True):
+            number.put(value)
+        yield
+    finally:
+        for number, value in zip(numbers, before, strict=True):
+            number.put(value)
+
+
+def _specs(values: Any) -> Any:
+    """What a graph has to know of arrays: their type, and the shape of one sample."""
+    import tensorflow as tf
+
+    return tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), values)
+
+
+class _Orders:
+    """The orders of some epochs, one after the other; those asked for last are kept."""
+
+    def __init__(self, order: Callable[[int], Rows]) -> None:
+        self._order = order
+        self._range = (0, 0)
+        self._rows: Rows = np.empty(0, np.int32)
+
+    def between(self, first: int, last: int) -> Rows:
+        """Of the epochs from ``first`` up to, but not including, ``last``."""
+        if (first, last) != self._range:
+            self._rows = np.concatenate([self._order(index) for index in range(first, last)])
+            self._range = first, last
+        return self._rows
+
+
+class Loop:
+    """A model's epochs as TensorFlow graphs, drawn once each.
+
+    Attributes:
+        model: that is trained.
+        stride: steps between two boundaries.
+    """
+
+    def __init__(self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number]) -> None:
+        import keras
+        import tensorflow as tf
+
+        self.model = model
+        self.stride = FIRST_STEPS
+        self._world = world
+        self._numbers = numbers
+        self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
+        classes = data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
+        self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int32), trainable=False)
+        self._loss = keras.metrics.Mean(name="loss")
+        self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
+        x, y, number = _specs(data.train.x), _specs(data.train.y), tf.TensorSpec((), tf.int32)
+        # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
+        self._train = tf.function(
+            self._train_steps,
+            [x, y, tf.TensorSpec((None,), tf.int32), number, number, number],
+            autograph=False,
+        )
+        self._evaluate = tf.function(self._evaluate_all, [x, y, number], autograph=False)
+
+    def take(self, model: keras.Model, numbers: Sequence[_Number]) -> None:
+        """Be the loop of another model, which is alike but for numbers."""
+        for mine, its in zip(_state_of(self.model), _state_of(model), strict=True):
+            mine.assign(its)
+        for mine, variable, its in zip(self._numbers, self._inputs, numbers, strict=True):
+            variable.assign(its.value)
+            mine.put(its.value)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights and the optimizer's state."""
+        return sum(math.prod(v.shape) * v.value.dtype.size for v in _state_of(self.model))
+
+    def train(
+        self,
+        x: Any,
+        y: Any,
+        orders: Callable[[int], Rows],
+        at: Position,
+        epochs: int,
+        batch_size: int,
+        boundary: Callable[[Position], None],
+        *,
+        adjusts: bool = True,
+    ) -> Metrics:
+        """Train one epoch or several, or the rest of them.
+
+        Args:
+            x: inputs.
+            y: targets.
+            orders: the order of the samples in an epoch of that number.
+            at: where to begin.
+            epochs: that are completed at the end.
+            batch_size: samples per step over all ranks, no more than there are.
+            boundary: called after every ``stride`` steps, but not at the end.
+            adjusts: whether the stride changes, so that a boundary comes every few seconds.
+
+        Returns:
+            The metrics over the last of these epochs.
+        """
+        size = _count(x)
+        done, end = at.samples, (epochs - at.epochs) * size
+        rows = _Orders(lambda index: orders(at.epochs + 1 + index))
+        while done < end:
+            if done == end - size:
+                self.reset()
+            stop = min(_after(done, self.stride, size, batch_size), end if done >= end - size else end - size)
+            first = done // size
+            start = time.perf_counter()
+            some = rows.between(first, math.ceil(stop / size))
+            self._train(x, y, some, *map(np.int32, (done - first * size, stop - first * size, batch_size)))
+            whole = stop == _after(done, self.stride, size, batch_size)
+            if adjusts:
+                self._adjust(time.perf_counter() - start, whole=whole)
+            done = stop
+            if done < end:
+                boundary(Position(at.epochs, done))
+        return self._results()
+
+    def _adjust(self, seconds: float, *, whole: bool) -> None:
+        """Take more or fewer steps next time, so that a boundary comes every few seconds."""
+        if whole and seconds < SHORTEST_SECONDS:
+            self.stride *= 2
+        elif seconds > LONGEST_SECONDS and self.stride > 1:
+            self.stride //= 2
+
+    def make_metrics(self, x: Any, y: Any) -> None:
+        """Make the variables of the metrics, which Keras does when it sees the first sample."""
+        import tensorflow as tf
+
+        one, target = _take(x, tf.range(1)), _take(y, tf.range(1))
+        self.model.compute_metrics(one, target, self.model(one, training=False))
+
+    def evaluate(self, x: Any, y: Any, batch_size: int) -> Metrics:
+        """The metrics of a part of the data, of which this rank has its own part."""
+        import tensorflow as tf
+
+        self.reset()
+        self._confusion.assign(tf.zeros_like(self._confusion))
+        self._evaluate(x, y, np.int32(batch_size))
+        return self._results()
+
+    def confusion(self) -> list[list[int]]:
+        """What was counted in the last evaluation, over all ranks; empty if nothing was."""
+        size = self._confusion.shape[0]
+        counts = self._world.add([int(count) for count in np.ravel(self._confusion)]) if size else []
+        rows = [counts[size * row : size * (row + 1)] for row in range(size)]
+        return rows if any(counts) else []
+
+    def _train_steps(
+        self, x: Any, y: Any, rows: tf.Tensor, first: tf.Tensor, last: tf.Tensor, batch_size: tf.Tensor
+    ) -> None:
+        import tensorflow as tf
+
+        size, rank, samples = self._world.size, self._world.rank, _length(x)
+
+        def step(start: tf.Tensor) -> tuple[tf.Tensor]:
+            batch = tf.minimum(batch_size, samples - start % samples)
+            low, high = start + batch * rank // size, start + batch * (rank + 1) // size
+            # The last batch may have fewer samples than there are ranks. Those left without take
+            # one that counts for nothing: their layers still see a batch, and they still reduce.
+            mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
+            share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
+            self._train_batch(_take(x, mine), _take(y, mine), share, tf.cast(high - low, tf.float32))
+            return (start + batch,)
+
+        with self._numbers_as_inputs():
+            # One iteration at a time: Horovod tells reductions apart by name.
+            tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
+
+    def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
+        import tensorflow as tf
+
+        model = self.model
+        with tf.GradientTape() as tape:
+            y_pred = model(x, training=True)
+            loss = model.compute_loss(x=x, y=y, y_pred=y_pred, training=True)
+            part = loss
+            if self._world.size > 1:
+                # Penalties on weights are the same on every rank: 1/N of them belongs to each.
+                share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
+                penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
+                part = loss * share
+                if penalties:
+                    part += tf.add_n(penalties) * (1 / self._world.size - share)
+            part = model.optimizer.scale_loss(part)
+        variables = model.trainable_variables
+        model.optimizer.apply(tape.gradient(part, variables), variables)
+        self._measure(x, y, y_pred, loss, samples)
+
+    def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> None:
+        import tensorflow as tf
+
+        count = _length(x)
+
+        def step(start: tf.Tensor) -> tuple[tf.Tensor]:
+            rows = tf.range(start, tf.minimum(start + batch_size, count))
+            part, target = _take(x, rows), _take(y, rows)
+            y_pred = self.model(part, training=False)
+            loss = self.model.compute_loss(x=part, y=target, y_pred=y_pred, training=False)
+            self._measure(part, target, y_pred, loss, tf.cast(tf.size(rows), tf.float32))
+            self._confuse(target, y_pred)
+            return (start + batch_size,)
+
+        with self._numbers_as_inputs():
+            tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
+
+    @contextmanager
+    def _numbers_as_inputs(self) -> Iterator[None]:
+        """While a graph is drawn, the model's numbers are what the variables will hold by then."""
+        import tensorflow as tf
+
+        drops = [number.owner for number in self._numbers if number.name == "rate"]
+        with _in_place(self._numbers, [tf.identity(variable) for variable in self._inputs]):
+            for layer in drops:
+                object.__setattr__(layer, "call", partial(_drop, layer))
+            try:
+                yield
+            finally:
+                for layer in drops:
+                    object.__delattr__(layer, "call")
+
+    def _measure(self, x: Any, y: Any, y_pred: Any, loss: Any, samples: tf.Tensor) -> None:
+        import tensorflow as tf
+
+        def update() -> tf.Tensor:
+            self._loss.update_state(loss, sample_weight=samples)
+            self.model.compute_metrics(x, y, y_pred)
+            return tf.constant(0)
+
+        tf.cond(samples > 0, update, lambda: tf.constant(0))
+
+    def _confuse(self, y: Any, y_pred: Any) -> None:
+        """Count which classes were taken for which, where a model has one output for each class."""
+        import tensorflow as tf
+
+        size = self._confusion.shape[0]
+        if not size or not tf.is_tensor(y_pred) or len(y_pred.shape) != 2:
+            return
+        if y_pred.shape[-1] == 1:
+            taken = tf.cast(y_pred[:, 0] > 0.5, tf.int32)
+        elif y_pred.shape[-1] == size:
+            taken = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
+        else:
+            return
+        if len(y.shape) == 2 and y.shape[-1] > 1:
+            y = tf.argmax(y, axis=-1, output_type=tf.int32)
+        true = tf.cast(tf.reshape(y, (-1,)), tf.int32)
+        self._confusion.assign_add(tf.math.confusion_matrix(true, taken, size))
+
+    def variables(self) -> list[Any]:
+        """What the metrics have summed up so far."""
+        return [*self._loss.variables, *self.model.metrics_variables]
+
+    def reset(self) -> None:
+        """Begin to measure anew."""
+        self._loss.reset_state()
+        self.model.reset_metrics()
+
+    def _results(self) -> Metrics:
+        """The metrics over all ranks: Keras' metrics are made of sums, which add up."""
+        import tensorflow as tf
+
+        variables = self.variables()
+        totals = self._world.sum([tf.convert_to_tensor(v.value) for v in variables], "metrics")
+        if self._world.size > 1:
+            for variable, total in zip(variables, totals, strict=True):
+                variable.assign(total)
+        results = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        return {"loss": float(self._loss.result()), **{k: v for k, v in results.items() if k != "loss"}}
+
+
+def _take(values: Any, rows: tf.Tensor) -> Any:
+    import tensorflow as tf
+
+    return tf.nest.map_structure(lambda value: tf.gather(value, rows), values)
+
+
+def _drop(layer: Any, inputs: Any, training: bool = False) -> Any:
+    """What ``keras.layers.Dropout`` does, which wants its rate as a number."""
+    import keras
+    import tensorflow as tf
+
+    if not training:
+        return inputs
+    shape = tf.shape(inputs)
+    if layer.noise_shape is not None:
+        shape = [shape[axis] if size is None else size for axis, size in enumerate(layer.noise_shape)]
+    kept = keras.random.uniform(shape, dtype=inputs.dtype, seed=layer.seed_generator) >= layer.rate
+    return inputs * tf.where(kept, 1 / (1 - layer.rate), 0)
+
+
+def _state_of(model: keras.Model) -> list[Any]:
+    """All variables that a training begins with: weights, random states, the optimizer's."""
+    measured = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in measured]
+    return [*own, *model.optimizer.variables]
+
+
+def _after(done: int, steps: int, samples: int, batch_size: int) -> int:
+    """How many samples are done so many steps later; each epoch's last batch may be smaller."""
+    per_epoch = math.ceil(samples / batch_size)
+    epochs, rest = divmod(done, samples)
+    epochs, steps = divmod(epochs * per_epoch + rest // batch_size + steps, per_epoch)
+    return epochs * samples + steps * batch_size
+
+
+def _count(values: Any) -> int:
+    import tensorflow as tf
+
+    return int(tf.nest.flatten(values)[0].shape[0])
+
+
+def _length(values: Any) -> tf.Tensor:
+    """How many samples there are, in a graph."""
+    import tensorflow as tf
+
+    return tf.shape(tf.nest.flatten(values)[0])[0]

@@ -1,0 +1,210 @@
+"""Graphs that trials share train each as it would be trained alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs import graphs as graphs_module
+from jobs.graphs import Graphs
+from jobs.options import compile_model, options
+from jobs.place import Place
+from jobs.training import Trained, train, weights_digest
+from jobs.world import World
+from models import Dataset, mlp
+from tests.jobs.rank import made_up
+
+ALONE = World(Place(), Path(), "")
+OF_MODEL = ("hidden_size", "depth", "activation", "dropout", "input_dropout", "l1", "l2", "max_norm")
+Trial = dict[str, Any]
+
+
+def network(data: Dataset, trial: Trial) -> Any:
+    import keras
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(trial.get("seed", 0))
+    params = {"hidden_size": 16} | {name: trial[name] for name in OF_MODEL if name in trial}
+    model = mlp(data.input_shape, data.output_size, data.num_classes, **params)
+    compile_model(model, options(trial), num_classes=data.num_classes, samples=len(data.train))
+    return model
+
+
+def trained(trial: Trial, graphs: Graphs | None = None) -> Trained:
+    data = made_up(trial.get("samples", 150), 41, 30)
+    epochs, batch_size = trial.get("epochs", 3), trial.get("batch_size", 32)
+    return train(
+        network(data, trial), data, ALONE, epochs=epochs, batch_size=batch_size, seed=trial.get("seed", 0),
+        graphs=graphs,
+    )  # fmt: skip
+
+
+NUMBERS: list[list[Trial]] = [
+    [
+        {"learning_rate": 0.01},
+        {"learning_rate": 0.1, "seed": 3},
+        {"learning_rate": 0.01},
+        {"batch_size": 50, "epochs": 2},
+        {"samples": 97, "batch_size": 1000},
+    ],
+    [
+        {"dropout": 0.5, "l2": 0.01, "input_dropout": 0.2},
+        {"dropout": 0.1, "l2": 0.1, "input_dropout": 0.3, "seed": 1},
+        {"dropout": 0.5, "l2": 0.001, "input_dropout": 0.2, "learning_rate": 0.03},
+    ],
+    [{"l1": 0.001, "weight_decay": 0.1}, {"l1": 0.01, "weight_decay": 0.01}],
+    [
+        {"schedule": "cosine", "learning_rate": 0.1, "optimizer": "sgd", "momentum": 0.9},
+        {"schedule": "cosine", "learning_rate": 0.2, "optimizer": "sgd", "momentum": 0.9, "epochs": 5},
+    ],
+    [
+        {"schedule": "cosine", "warmup_epochs": 1.0, "epochs": 4, "optimizer": "adagrad"},
+        {"schedule": "cosine", "warmup_epochs": 0.4, "optimizer": "adagrad", "learning_rate": 0.1},
+    ],
+]
+
+
+@pytest.mark.parametrize("trials", NUMBERS, ids=["rates", "dropout", "penalties", "cosine", "warm-up"])
+def test_trials_that_differ_in_numbers_share_their_graphs_and_end_as_alone(trials: list[Trial]) -> None:
+    graphs = Graphs()
+    first = None
+    for trial in trials:
+        together, alone = trained(trial, graphs), trained(trial)
+        assert weights_digest(together.model) == weights_digest(alone.model), trial
+        assert together == alone
+        assert together.model.get_config() == alone.model.get_config()
+        assert not any("call" in vars(layer) for layer in together.model.layers)
+        first = first or together.model
+        assert together.model is first
+    assert graphs.drawn == 1
+
+
+def test_what_is_no_number_has_graphs_of_its_own() -> None:
+    trials: list[Trial] = [
+        {},
+        {"hidden_size": 17},
+        {"activation": "tanh"},
+        {"dropout": 0.5},
+        {"l2": 0.1},
+        {"l1": 0.1},
+        {"max_norm": 3.0},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.5},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"clip_norm": 1.0},
+        {"loss": "mean_squared_error"},
+        {"metrics": ["accuracy", "sparse_top_k_categorical_accuracy"]},
+        {"schedule": "cosine"},
+    ]
+    graphs = Graphs()
+    data = made_up(20, 0)
+    for trial in trials:
+        model = network(data, trial)
+        model.optimizer.build(model.trainable_variables)
+        assert graphs.of(model, data, ALONE).model is model, trial
+    assert graphs.drawn == len(trials)
+    model = network(data, {"hidden_size": 17, "seed": 5})
+    model.optimizer.build(model.trainable_variables)
+    assert graphs.of(model, data, ALONE).model is not model
+    other = made_up(20, 0, dtype="float64")
+    model = network(other, {})
+    model.optimizer.build(model.trainable_variables)
+    assert graphs.of(model, other, ALONE).model is model
+
+
+def test_what_keras_can_not_tell_of_a_model_is_never_shared() -> None:
+    """Two lambdas, or two objects of a user's class, may look alike and do different things."""
+    import keras
+
+    class Times(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def call(self, x: Any) -> Any:
+            return self.factor * x
+
+    def of(*layers: Any, loss: Any = "mean_squared_error") -> Any:
+        model = keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(5, "softmax")])
+        model.compile("sgd", loss)
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    graphs, data = Graphs(), made_up(20, 0)
+    for factor in (1.0, 2.0):
+        for model in (
+            of(Times(factor)),
+            of(keras.layers.Lambda(lambda x, factor=factor: factor * x)),
+            of(keras.layers.Activation(lambda x, factor=factor: factor * x)),
+            of(loss=lambda y, p, factor=factor: factor * keras.losses.mean_squared_error(y, p)),
+        ):
+            assert graphs.of(model, data, ALONE).model is model
+    assert graphs.drawn == 8
+
+
+def test_two_penalties_of_one_factor_are_not_one_penalty() -> None:
+    import keras
+
+    def of(first: Any, second: Any) -> Any:
+        keras.utils.clear_session()
+        dense = [keras.layers.Dense(5, kernel_regularizer=penalty) for penalty in (first, second)]
+        model = keras.Sequential([keras.Input((8,)), *dense])
+        model.compile("sgd", "mean_squared_error")
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    l2 = keras.regularizers.L2
+    graphs, data, one = Graphs(), made_up(20, 0), l2(0.1)
+    graphs.of(of(one, one), data, ALONE)
+    graphs.of(of(l2(0.1), l2(0.2)), data, ALONE)
+    assert graphs.drawn == 2
+    graphs.of(of(l2(0.3), l2(0.4)), data, ALONE)
+    assert graphs.drawn == 2
+
+
+def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
+    import keras
+
+    x = np.ones((20_000, 8), np.float32)
+    keras.utils.set_random_seed(1)
+    for shape in (None, (None, 1)):
+        layer = keras.layers.Dropout(0.3, noise_shape=shape)
+        found = np.asarray(graphs_module._drop(layer, x, training=True))
+        its = np.asarray(layer(x, training=True))
+        assert set(np.unique(found)) == set(np.unique(its)) == {0, np.float32(1 / 0.7)}
+        assert found.mean() == pytest.approx(1, abs=0.02)
+        assert (found == found[:, :1]).all() == (its == its[:, :1]).all() == (shape is not None)
+        np.testing.assert_array_equal(graphs_module._drop(layer, x), x)
+
+
+def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made_up(20, 0)
+
+    def drawn(sizes: list[int]) -> int:
+        graphs = Graphs()
+        for size in sizes:
+            model = network(data, {"hidden_size": size})
+            model.optimizer.build(model.trainable_variables)
+            graphs.of(model, data, ALONE)
+        return graphs.drawn
+
+    monkeypatch.setattr(graphs_module, "MOST_KEPT", 2)
+    assert drawn([1, 2, 1, 2, 1]) == 2
+    assert drawn([1, 2, 1, 3, 1]) == 3  # the one used longest ago is given up
+    assert drawn([1, 2, 3, 1]) == 4
+    monkeypatch.setattr(graphs_module, "MOST_KEPT_BYTES", 1)
+    assert drawn([1, 1, 2, 1]) == 3
+
+
+def test_memory_does_not_grow_with_the_trials() -> None:
+    import psutil
+
+    graphs, process, seen = Graphs(), psutil.Process(os.getpid()), []
+    for index in range(40):
+        trained({"learning_rate": 0.001 * (1 + index), "seed": index, "epochs": 1}, graphs)
+        seen.append(process.memory_info().rss)
+    assert seen[-1] < 1.05 * seen[9]
