@@ -7,8 +7,10 @@ seed decides are inputs of a graph, not constants in it.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,14 +37,47 @@ MOST_CLASSES = 100
 """Above that, a matrix of confusions is no longer counted."""
 MOST_KEPT, MOST_KEPT_BYTES = 32, 2**28
 """Graphs that a worker keeps, and what their models' variables may take; the last is always kept."""
+MOST_LITTER_BYTES = 2**26
+"""Variables that are of no more use, but not yet freed: Keras' models are cycles of references."""
 
 
 class Graphs:
-    """The graphs of a worker's trials; the same on all ranks."""
+    """The graphs of a worker's trials; the same on all ranks.
+
+    Attributes:
+        drawn: for how many trials there was none.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, Loop] = {}
+        self._litter_bytes: float = 0
         self.drawn = 0
+
+    def begin(self, seed: int, *, only_keras: bool = False) -> None:
+        """Set Python, Keras and TensorFlow as they are at the start of a process with a seed.
+
+        Args:
+            seed: of all random numbers.
+            only_keras: whether the model draws them by Keras only, whose generators are variables.
+                TensorFlow's own are in its kernels, so that its seed throws away all of these, and
+                every graph has to be instantiated anew.
+        """
+        import keras
+        from keras.src.backend.common.global_state import set_global_attribute
+        from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+        from keras.src.utils.naming import reset_uids
+
+        if self._litter_bytes > MOST_LITTER_BYTES:
+            gc.collect()
+            self._litter_bytes = 0
+        if not (self._kept and only_keras):
+            keras.utils.clear_session(free_memory=False)
+            keras.utils.set_random_seed(seed)
+            return
+        reset_uids()
+        set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+        random.seed(seed)
+        np.random.seed(seed)
 
     def of(self, model: keras.Model, data: Dataset, world: World) -> Loop:
         """The loop that trains a model.
@@ -65,18 +100,23 @@ class Graphs:
             loop = Loop(model, world, data, numbers)
         else:
             loop.take(model, numbers)
-        if key is not None:
+            self._litter_bytes += loop.nbytes
+        if key is None:
+            self._litter_bytes = math.inf
+        else:
             self._kept[key] = loop
             while len(self._kept) > 1 and (
                 len(self._kept) > MOST_KEPT
                 or sum(loop.nbytes for loop in self._kept.values()) > MOST_KEPT_BYTES
             ):
                 self._kept.pop(next(iter(self._kept)))
+                self._litter_bytes = math.inf
         return loop
 
     def forget(self) -> None:
         """Keep none, as after a failure that has cut the ranks' connections."""
         self._kept.clear()
+        self._litter_bytes = math.inf
 
 
 @dataclass(frozen=True)
