@@ -75,13 +75,18 @@ def prepare(env: MutableMapping[str, str], threads: int) -> None:
     env.setdefault("OMP_NUM_THREADS", str(threads))
 
 
-def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
-    """Give TensorFlow its threads and its GPU.
+def start(threads: int, local_rank: int, worker: int, ranks: int, *, only_ours: bool = False) -> str | None:
+    """Import TensorFlow, and give it its threads and its GPU.
+
+    Args:
+        threads: that this rank may use.
+        local_rank: see :func:`choose_gpu`, as ``worker`` and ``ranks``.
+        only_ours: whether no code of a user's will use Keras in this process.
 
     Returns:
         The name of the GPU, the same for no two ranks of a node, or None on a CPU.
     """
-    with quiet(), _without_pyplot():
+    with quiet(), _hidden("matplotlib", *(["sklearn", "pandas"] if only_ours else [])):
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -102,19 +107,20 @@ def start(threads: int, local_rank: int, worker: int, ranks: int) -> str | None:
 
 
 @contextmanager
-def _without_pyplot() -> Iterator[None]:
-    """Hide matplotlib from Keras, which comes with TensorFlow and imports pyplot where it is there.
+def _hidden(*names: str) -> Iterator[None]:
+    """Hide packages from Keras, which comes with TensorFlow and imports these where they are there.
 
-    No worker draws, and pyplot costs each a second to start.
+    They cost each worker two fifths of its start: pyplot for Keras' galleries, scikit-learn for
+    its wrappers, pandas for frames that are given to ``fit``. They can be imported later.
     """
-    hidden = "matplotlib" not in sys.modules
-    if hidden:
-        sys.modules["matplotlib"] = None  # type: ignore[assignment]
+    hidden = [name for name in names if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
     finally:
-        if hidden:
-            del sys.modules["matplotlib"]
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextmanager

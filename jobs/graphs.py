@@ -270,6 +270,18 @@ class Loop:
             autograph=False,
         )
         self._evaluate = tf.function(self._evaluate_all, [x, y, number], autograph=False)
+        self._make_metrics(data)
+
+    def _make_metrics(self, data: Dataset) -> None:
+        """Make the variables of the metrics, which Keras does when it sees the first sample.
+
+        A graph in the drawing of which variables are made is drawn once more.
+        """
+        import tensorflow as tf
+
+        x, y = (tf.nest.map_structure(lambda v: tf.constant(v[:1]), v) for v in (data.train.x, data.train.y))
+        self.model.compute_metrics(x, y, self.model(x, training=False))
+        self.reset()
 
     def take(self, model: keras.Model, numbers: Sequence[_Number]) -> None:
         """Be the loop of another model, which is alike but for numbers."""
@@ -336,13 +348,6 @@ class Loop:
             self.stride *= 2
         elif seconds > LONGEST_SECONDS and self.stride > 1:
             self.stride //= 2
-
-    def make_metrics(self, x: Any, y: Any) -> None:
-        """Make the variables of the metrics, which Keras does when it sees the first sample."""
-        import tensorflow as tf
-
-        one, target = _take(x, tf.range(1)), _take(y, tf.range(1))
-        self.model.compute_metrics(one, target, self.model(one, training=False))
 
     def evaluate(self, x: Any, y: Any, batch_size: int) -> Metrics:
         """The metrics of a part of the data, of which this rank has its own part."""
@@ -459,7 +464,8 @@ class Loop:
         if len(y.shape) == 2 and y.shape[-1] > 1:
             y = tf.argmax(y, axis=-1, output_type=tf.int32)
         true = tf.cast(tf.reshape(y, (-1,)), tf.int32)
-        self._confusion.assign_add(tf.math.confusion_matrix(true, taken, size))
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(true), true * size + taken, size * size)
+        self._confusion.assign_add(tf.reshape(counts, (size, size)))
 
     def variables(self) -> list[Any]:
         """What the metrics have summed up so far."""

@@ -150,7 +150,6 @@ def train(
     model = loop.model
     x, y = _tensors(data.train)
     if begin is not None:
-        loop.make_metrics(x, y)
         _restore(model, loop, world, begin)
 
     def boundary(position: Position) -> None:

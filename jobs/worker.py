@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs import device
-from jobs.check import arguments, code_digest, digest, model_of
+from jobs.check import arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.estimator import fit, is_estimator, regresses
 from jobs.graphs import Graphs
@@ -97,11 +97,15 @@ class Worker:
         world = World(place, folder / "jobs", self.label or self.job_id)
         records = None
         try:
-            gpu = device.start(threads, place.local_rank, self.number, place.local_size)
             sweep = load_stored(folder / "sweep.yaml")
+            models = {name: model_of(sweep, name) for name in {trial.model for trial in sweep.trials}}
+            ours = not any(reference.is_users_code for reference in (*models.values(), data_of(sweep)))
+            gpu = device.start(
+                threads, place.local_rank, self.number, place.local_size, only_ours=ours
+            )  # fmt: skip
             code = code_digest(sweep)
             world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.gpus)
-            builds = {name: model_of(sweep, name).resolve() for name in {t.model for t in sweep.trials}}
+            builds = {name: model.resolve() for name, model in models.items()}
             preparation = Preparation(sweep)
             if world.rank == 0:
                 group = f"-g{place.group}" if place.groups > 1 else ""
@@ -242,8 +246,7 @@ class _Work:
         """Train from the beginning or from a checkpoint."""
         import keras
 
-        ours = self.builds[trial.model].__module__.startswith("models.")
-        self.graphs.begin(trial.seed, only_keras=ours)
+        self.graphs.begin(trial.seed, only_keras=not model_of(self.sweep, trial.model).is_users_code)
         chosen = options({**self.sweep.defaults, **trial.params})
         keras.config.set_floatx(chosen.dtype)
         keras.config.set_dtype_policy(chosen.dtype)

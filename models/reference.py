@@ -142,6 +142,11 @@ class Reference:
         return self.text in self.builtin
 
     @property
+    def is_users_code(self) -> bool:
+        """Whether it is a function of the user's, who may import and use what they like."""
+        return not self.is_builtin and self.reader is None
+
+    @property
     def reader(self) -> Reader | None:
         """What reads the file of data that is named, if one is."""
         return self.readers.get(Path(self.text).suffix.lower())

@@ -55,7 +55,7 @@ def mnist(*, held_out: HeldOut = 10_000, flat: bool = False, folder: Folder | No
 
 
 def _images(pixels: Array, flat: bool) -> Array:
-    images = (pixels / np.float32(255)).astype(np.float32)
+    images = np.divide(pixels, np.float32(255), dtype=np.float32)
     return images.reshape(len(images), -1) if flat else images
 
 

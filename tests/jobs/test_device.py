@@ -5,17 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import environment
 
 
-def test_a_worker_does_not_load_pyplot_for_keras_and_its_user_still_may() -> None:
+@pytest.mark.parametrize(
+    ("only_ours", "hidden"), [(False, ["matplotlib"]), (True, ["matplotlib", "sklearn", "pandas"])]
+)
+def test_a_worker_loads_nothing_for_keras_that_it_does_not_need(only_ours: bool, hidden: list[str]) -> None:
+    """But its user still may."""
     code = (
         "import os, sys\n"
+        "import jobs.worker\n"
         "from jobs import device\n"
         "device.prepare(os.environ, 1)\n"
-        "device.start(1, 0, 0, 1)\n"
+        f"device.start(1, 0, 0, 1, only_ours={only_ours})\n"
         "assert 'keras' in sys.modules\n"
-        "assert 'matplotlib' not in sys.modules\n"
-        "import matplotlib.pyplot\n"
+        "packages = ['matplotlib', 'sklearn', 'pandas']\n"
+        f"assert [name for name in packages if name not in sys.modules] == {hidden}\n"
+        "import matplotlib.pyplot, sklearn.base, pandas\n"
     )
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True, timeout=120)
