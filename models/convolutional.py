@@ -92,15 +92,15 @@ def cnn(
     layers = keras.layers
     kernel = {"kernel_initializer": initializer, "kernel_regularizer": kernel_penalty(0.0, l2)}
     order = {"data_format": "channels_last"}  # whatever a keras.json in the home folder says
-    model = keras.Sequential([keras.Input(input_shape)], name="cnn")
+    stack = [keras.Input(input_shape)]
     if len(input_shape) == 2:
-        model.add(layers.Reshape((*input_shape, 1)))
+        stack.append(layers.Reshape((*input_shape, 1)))
     if random_shift:
         how = {"fill_mode": "constant", "interpolation": "nearest"}
-        model.add(layers.RandomTranslation(random_shift, random_shift, **how, **order))
+        stack.append(layers.RandomTranslation(random_shift, random_shift, **how, **order))
     pooled = _pooled(pool, len(_listed(filters)))
     for index, maps in enumerate(_listed(filters)):
-        model.add(
+        stack.append(
             layers.Conv2D(
                 maps,
                 kernel_size,
@@ -112,19 +112,19 @@ def cnn(
             )
         )
         if batch_normalization:
-            model.add(layers.BatchNormalization())
-            model.add(layers.Activation(activation))
+            stack.append(layers.BatchNormalization())
+            stack.append(layers.Activation(activation))
         if pooled[index]:
-            model.add(layers.MaxPooling2D(pool_size, **order))
+            stack.append(layers.MaxPooling2D(pool_size, **order))
         if conv_dropout and (pooled[index] or (not any(pooled) and index == len(pooled) - 1)):
-            model.add(layers.Dropout(conv_dropout))
-    model.add(layers.Flatten(**order))
+            stack.append(layers.Dropout(conv_dropout))
+    stack.append(layers.Flatten(**order))
     for size in _listed(hidden_size):
-        model.add(layers.Dense(size, hidden_activation or activation, **kernel))
+        stack.append(layers.Dense(size, hidden_activation or activation, **kernel))
         if dropout:
-            model.add(layers.Dropout(dropout))
-    model.add(output_layer(output, output_size, num_classes, **kernel))
-    return model
+            stack.append(layers.Dropout(dropout))
+    stack.append(output_layer(output, output_size, num_classes, **kernel))
+    return keras.Sequential(stack, name="cnn")
 
 
 def cnn_problem(params: Mapping[str, Any]) -> str | None:

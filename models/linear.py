@@ -43,10 +43,10 @@ def linear(
     """
     import keras
 
-    model = keras.Sequential([keras.Input(input_shape)], name="linear")
+    layers = [keras.Input(input_shape)]
     if len(input_shape) > 1:
-        model.add(keras.layers.Flatten())
-    model.add(
+        layers.append(keras.layers.Flatten())
+    layers.append(
         output_layer(
             output,
             output_size,
@@ -56,4 +56,4 @@ def linear(
             kernel_regularizer=kernel_penalty(l1, l2),
         )
     )
-    return model
+    return keras.Sequential(layers, name="linear")

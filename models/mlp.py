@@ -91,14 +91,14 @@ def mlp(
     problem = mlp_problem({"initializer": initializer, "initializer_stddev": initializer_stddev})
     if problem:
         raise ValueError(problem)
-    model = keras.Sequential([keras.Input(input_shape)], name="mlp")
+    layers = [keras.Input(input_shape)]
     if len(input_shape) > 1:
-        model.add(keras.layers.Flatten())
+        layers.append(keras.layers.Flatten())
     if input_dropout:
-        model.add(keras.layers.Dropout(input_dropout))
+        layers.append(keras.layers.Dropout(input_dropout))
     penalty = kernel_penalty(l1, l2)
     for size in layer_sizes(hidden_size, depth):
-        model.add(
+        layers.append(
             keras.layers.Dense(
                 size,
                 None if batch_normalization else activation,
@@ -109,11 +109,11 @@ def mlp(
             )
         )
         if batch_normalization:
-            model.add(keras.layers.BatchNormalization(center=use_bias))
-            model.add(keras.layers.Activation(activation))
+            layers.append(keras.layers.BatchNormalization(center=use_bias))
+            layers.append(keras.layers.Activation(activation))
         if dropout:
-            model.add(keras.layers.Dropout(dropout))
-    model.add(
+            layers.append(keras.layers.Dropout(dropout))
+    layers.append(
         output_layer(
             output,
             output_size,
@@ -123,7 +123,7 @@ def mlp(
             kernel_regularizer=penalty,
         )
     )
-    return model
+    return keras.Sequential(layers, name="mlp")  # built once, and not anew for every layer
 
 
 def layer_sizes(hidden_size: int | list[int], depth: int | None) -> list[int]:
