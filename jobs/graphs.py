@@ -382,7 +382,7 @@ class Loop:
             self._train_batch(_take(x, mine), _take(y, mine), share, tf.cast(high - low, tf.float32))
             return (start + batch,)
 
-        with self._numbers_as_inputs():
+        with self._drawing():
             # One iteration at a time: Horovod tells reductions apart by name.
             tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
 
@@ -420,23 +420,30 @@ class Loop:
             self._confuse(target, y_pred)
             return (start + batch_size,)
 
-        with self._numbers_as_inputs():
+        with self._drawing():
             tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
 
     @contextmanager
-    def _numbers_as_inputs(self) -> Iterator[None]:
-        """While a graph is drawn, the model's numbers are what the variables will hold by then."""
+    def _drawing(self) -> Iterator[None]:
+        """While a graph is drawn, the model's numbers are what the variables will hold when it runs.
+
+        Dropout then takes its rate as a tensor, and Adam takes its step in one kernel.
+        """
         import tensorflow as tf
 
         drops = [number.owner for number in self._numbers if number.name == "rate"]
+        instead: list[tuple[Any, str, Any]] = [(layer, "call", partial(_drop, layer)) for layer in drops]
+        optimizer = self.model.optimizer
+        if _is_adam(optimizer):
+            instead.append((optimizer, "update_step", partial(_adam_step, optimizer, optimizer.update_step)))
         with _in_place(self._numbers, [tf.identity(variable) for variable in self._inputs]):
-            for layer in drops:
-                object.__setattr__(layer, "call", partial(_drop, layer))
+            for owner, name, method in instead:
+                object.__setattr__(owner, name, method)
             try:
                 yield
             finally:
-                for layer in drops:
-                    object.__delattr__(layer, "call")
+                for owner, name, _ in instead:
+                    object.__delattr__(owner, name)
 
     def _measure(self, x: Any, y: Any, y_pred: Any, loss: Any, samples: tf.Tensor) -> None:
         import tensorflow as tf
@@ -507,6 +514,43 @@ def _drop(layer: Any, inputs: Any, training: bool = False) -> Any:
         shape = [shape[axis] if size is None else size for axis, size in enumerate(layer.noise_shape)]
     kept = keras.random.uniform(shape, dtype=inputs.dtype, seed=layer.seed_generator) >= layer.rate
     return inputs * tf.where(kept, 1 / (1 - layer.rate), 0)
+
+
+def _is_adam(optimizer: Any) -> bool:
+    """Whether its steps are those of Keras' Adam, as AdamW's are."""
+    import keras
+
+    return type(optimizer).update_step is keras.optimizers.Adam.update_step and not optimizer.amsgrad
+
+
+def _adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    """A step of Adam by TensorFlow's own kernel, which goes through memory once.
+
+    Source: D. P. Kingma, J. Ba, Adam, ICLR 2015, section 2, the order of computation at its end, as
+    both Keras' ``update_step`` and the kernel have it.
+    """
+    import tensorflow as tf
+
+    if (
+        not isinstance(gradient, tf.Tensor) or variable.dtype != gradient.dtype
+    ):  # sparse, or of mixed precision
+        by_keras(gradient, variable, learning_rate)
+        return
+    index, dtype = optimizer._get_variable_index(variable), variable.dtype
+    beta_1, beta_2 = tf.cast(optimizer.beta_1, dtype), tf.cast(optimizer.beta_2, dtype)
+    steps = tf.cast(optimizer.iterations + 1, dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=optimizer._momentums[index].value.handle,
+        v=optimizer._velocities[index].value.handle,
+        beta1_power=tf.pow(beta_1, steps),
+        beta2_power=tf.pow(beta_2, steps),
+        lr=tf.cast(learning_rate, dtype),
+        beta1=beta_1,
+        beta2=beta_2,
+        epsilon=tf.cast(optimizer.epsilon, dtype),
+        grad=gradient,
+    )
 
 
 def _state_of(model: keras.Model) -> list[Any]:

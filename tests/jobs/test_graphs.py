@@ -15,7 +15,7 @@ from jobs.options import compile_model, options
 from jobs.place import Place
 from jobs.training import Trained, train, weights_digest
 from jobs.world import World
-from models import Dataset, mlp
+from models import Dataset, Split, mlp
 from tests.jobs.rank import made_up
 
 ALONE = World(Place(), Path(), "")
@@ -179,6 +179,54 @@ def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
         assert found.mean() == pytest.approx(1, abs=0.02)
         assert (found == found[:, :1]).all() == (its == its[:, :1]).all() == (shape is not None)
         np.testing.assert_array_equal(graphs_module._drop(layer, x), x)
+
+
+@pytest.mark.parametrize("how", ["adam", "adamw", "amsgrad", "embedding", "subclass"])
+def test_steps_of_adam_are_those_that_keras_takes(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By TensorFlow's kernel, where that does the same: not for AMSGrad, sparse gradients, users' steps."""
+    import keras
+    import tensorflow as tf
+
+    class Lazy(keras.optimizers.Adam):  # type: ignore[misc]
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            self.assign_sub(variable, 0.1 * learning_rate * gradient)
+
+    kinds: dict[str, Any] = {
+        "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1, epsilon=1e-3),
+        "amsgrad": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
+        "subclass": lambda: Lazy(0.01),
+    }
+    draw = np.random.default_rng(0)
+    x = draw.integers(0, 5, (100, 3)) if how == "embedding" else draw.normal(size=(100, 3))
+    split = Split(x.astype(np.float32), draw.integers(0, 2, 100).astype(np.int32))
+    data = Dataset(split, None, 2)
+
+    def model() -> Any:
+        keras.utils.set_random_seed(0)
+        first = [keras.layers.Embedding(5, 4), keras.layers.Flatten()] if how == "embedding" else []
+        made = keras.Sequential([keras.Input((3,)), *first, keras.layers.Dense(2, "softmax")])
+        adam = kinds.get(how, lambda: keras.optimizers.Adam(0.01, beta_1=0.8))()
+        made.compile(adam, "sparse_categorical_crossentropy", jit_compile=False)
+        return made
+
+    kernels, kernel = [], tf.raw_ops.ResourceApplyAdam
+
+    def counted(**inputs: Any) -> Any:
+        kernels.append(1)
+        return kernel(**inputs)
+
+    monkeypatch.setattr(tf.raw_ops, "ResourceApplyAdam", counted)
+    mine = train(model(), data, ALONE, epochs=4, batch_size=16, seed=0, shuffle=False).model
+    twin = model()
+    twin.fit(split.x, split.y, batch_size=16, epochs=4, shuffle=False, verbose=0)
+    for found, wanted in zip(_variables(mine), _variables(twin), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+    assert len(kernels) == {"adam": 2, "adamw": 2, "embedding": 2}.get(how, 0)
+    assert "update_step" not in vars(mine.optimizer)
+
+
+def _variables(model: Any) -> list[Any]:
+    return [np.asarray(variable) for variable in [*model.weights, *model.optimizer.variables]]
 
 
 def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
