@@ -22,7 +22,7 @@ import numpy as np
 
 from jobs.checkpoint import Position
 from jobs.world import World
-from models import Dataset
+from models import Array, Dataset
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +50,8 @@ class Graphs:
 
     def __init__(self) -> None:
         self._kept: dict[str, Loop] = {}
+        self._tensors: dict[Any, tuple[Array, tf.Tensor]] = {}
+        self._last_tensors: dict[Any, tuple[Array, tf.Tensor]] = {}
         self._litter_bytes: float = 0
         self.drawn = 0
 
@@ -67,6 +69,7 @@ class Graphs:
         from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
         from keras.src.utils.naming import reset_uids
 
+        self._last_tensors, self._tensors = self._tensors, {}
         if self._litter_bytes > MOST_LITTER_BYTES:
             gc.collect()
             self._litter_bytes = 0
@@ -112,6 +115,19 @@ class Graphs:
                 self._kept.pop(next(iter(self._kept)))
                 self._litter_bytes = math.inf
         return loop
+
+    def tensor(self, array: Array) -> tf.Tensor:
+        """An array as a tensor: a copy, which the next trial has again if it is of the same data."""
+        import tensorflow as tf
+
+        # A slice is another object each time, but lies where it lay: the array itself is kept, too.
+        key = (array.__array_interface__["data"], array.shape, array.strides, array.dtype.str)
+        found = self._tensors.get(key) or self._last_tensors.get(key)
+        if found is None:
+            self._last_tensors.clear()  # the data are others: make room
+            found = array, tf.constant(array)
+        self._tensors[key] = found
+        return found[1]
 
     def forget(self) -> None:
         """Keep none, as after a failure that has cut the ranks' connections."""

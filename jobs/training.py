@@ -144,11 +144,12 @@ def train(
     model.optimizer = distribute(model.optimizer, world)
     draw_apart(model, world.rank)
     _start_equal(model, world)
-    loop = (graphs or Graphs()).of(model, data, world)
+    graphs = graphs or Graphs()
+    loop = graphs.of(model, data, world)
     loop.stride = stride or loop.stride
     batch_size = min(batch_size, len(data.train))
     model = loop.model
-    x, y = _tensors(data.train)
+    x, y = graphs.tensor(data.train.x), graphs.tensor(data.train.y)
     if begin is not None:
         _restore(model, loop, world, begin)
 
@@ -167,7 +168,7 @@ def train(
     def evaluate(part: tuple[tf.Tensor, tf.Tensor]) -> Metrics:
         return loop.evaluate(*part, max(batch_size, LEAST_EVALUATED))
 
-    validation = _part(data.validation, world) if data.validation else None
+    validation = _part(data.validation, world, graphs) if data.validation else None
     start = time.perf_counter()
 
     def measured(number: int, metrics: Metrics) -> Metrics:
@@ -180,7 +181,7 @@ def train(
         return metrics
 
     if epochs == 0:
-        metrics = measured(0, evaluate(_part(data.train, world)))
+        metrics = measured(0, evaluate(_part(data.train, world, graphs)))
     at = begin.position if begin is not None else Position()
     while at.epochs < epochs:
         last = min(epochs, at.epochs + validation_freq)
@@ -194,7 +195,7 @@ def train(
     _end_equal(model, world)
     confusion = {"validation": loop.confusion()} if validation else {}
     if data.test:
-        test = evaluate(_part(data.test, world))
+        test = evaluate(_part(data.test, world, graphs))
         metrics = {**metrics, **{f"test_{name}": value for name, value in test.items()}}
         confusion["test"] = loop.confusion()
     return Trained(metrics, {part: counts for part, counts in confusion.items() if counts}, model)
@@ -207,17 +208,11 @@ def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> Rows:
     return np.random.default_rng([seed, epoch]).permutation(samples).astype(np.int32)
 
 
-def _tensors(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
-    import tensorflow as tf
-
-    return tf.constant(split.x), tf.constant(split.y)
-
-
-def _part(split: Split, world: World) -> tuple[tf.Tensor, tf.Tensor]:
+def _part(split: Split, world: World, graphs: Graphs) -> tuple[tf.Tensor, tf.Tensor]:
     """This rank's part of a split; the parts of all ranks are the whole."""
     low = len(split) * world.rank // world.size
     high = len(split) * (world.rank + 1) // world.size
-    return _tensors(Split(split.x[low:high], split.y[low:high]))
+    return graphs.tensor(split.x[low:high]), graphs.tensor(split.y[low:high])
 
 
 def _weights(model: keras.Model) -> list[Any]:

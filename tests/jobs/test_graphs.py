@@ -248,6 +248,22 @@ def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn([1, 1, 2, 1]) == 3
 
 
+def test_data_are_copied_once_and_others_take_their_place() -> None:
+    graphs, data = Graphs(), np.arange(12.0).reshape(6, 2)
+    graphs.begin(0)
+    first = graphs.tensor(data[:3])
+    assert graphs.tensor(data[:3]) is first
+    assert graphs.tensor(data[3:]) is not first
+    graphs.begin(1)
+    assert graphs.tensor(data[:3]) is first  # of the trial before
+    graphs.begin(2)
+    np.testing.assert_array_equal(graphs.tensor(data[::2]), data[::2])
+    again = graphs.tensor(data[:3])
+    assert again is not first  # given up when other data came
+    np.testing.assert_array_equal(again, data[:3])
+    np.testing.assert_array_equal(graphs.tensor(data.astype(np.float32)), data)
+
+
 def test_memory_does_not_grow_with_the_trials() -> None:
     import psutil
 
