@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import results
     from hpc.running import Outcome
+    from results import Bill
 
 app = typer.Typer(
     name="hpc",
@@ -93,7 +94,14 @@ def run(
             return
         _carry_out(
             lambda view: running.run(
-                loaded, on=on, folder=folder, workers=workers, ranks=ranks, view=view, profiles_file=profiles
+                loaded,
+                on=on,
+                folder=folder,
+                workers=workers,
+                ranks=ranks,
+                view=view,
+                profiles_file=profiles,
+                began=_typed(),
             )
         )
 
@@ -161,7 +169,13 @@ def resume(
             return
         _carry_out(
             lambda view: running.resume(
-                folder, on=on, workers=workers, ranks=ranks, view=view, profiles_file=profiles
+                folder,
+                on=on,
+                workers=workers,
+                ranks=ranks,
+                view=view,
+                profiles_file=profiles,
+                began=_typed(),
             )
         )
 
@@ -448,11 +462,31 @@ def _carry_out(start: Callable[[Any], Outcome]) -> None:
         console.print(f"Nothing to do: no trial of {run.folder} is left to train{why}.", highlight=False)
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n and state != "total")
     console.print(f"{counts['total']} trials: {states}. The table: hpc table {run.folder}", highlight=False)
+    bill = run.bill() if outcome.trained else None
+    if bill:
+        console.print(_words(bill), style="dim", highlight=False)
     if not outcome.is_good and len(outcome.left) < counts["total"] - counts["finished"] - counts["pruned"]:
         verb = "Stopped" if outcome.interrupted else "Not all is finished"
         console.print(f"{verb}; go on with: hpc resume {run.folder}", highlight=False)
     if not outcome.is_good or outcome.error:
         raise typer.Exit(1)
+
+
+def _typed() -> float:
+    """When this command was typed, in seconds since 1970."""
+    from jobs.processes import identity
+
+    return identity(os.getpid())[1]
+
+
+def _words(bill: Bill) -> str:
+    """Where the time went, in a sentence."""
+    workers = "one worker" if bill.workers == 1 else f"{bill.workers} workers"
+    training, drawing = bill.training_seconds / bill.seconds, bill.drawing_seconds / bill.seconds
+    return (
+        f"The first trial began after {bill.start_seconds:.1f} s; since then {workers} spent {training:.0%} "
+        f"of the time in training and {drawing:.0%} in drawing graphs, of which there are {bill.graphs}."
+    )
 
 
 def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:

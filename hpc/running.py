@@ -109,6 +109,7 @@ def run(
     view: View | None = None,
     profiles_file: Path | None = None,
     rehearse: str = "",
+    began: float | None = None,
 ) -> Outcome:
     """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
 
@@ -121,6 +122,7 @@ def run(
         view: what shows progress; nothing unless given.
         profiles_file: a file of profiles that counts before all others.
         rehearse: as ``Worker.rehearse``.
+        began: when the command was typed, in seconds since 1970; now unless given.
 
     Raises:
         SweepError: the sweep can't be carried out as written.
@@ -130,7 +132,7 @@ def run(
     """
     named = profiles.find(on, [sweep.folder], profiles_file)
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
-    return _run(sweep, named, path, workers, ranks, view or View(), rehearse)
+    return _run(sweep, named, path, workers, ranks, view or View(), rehearse, began)
 
 
 def resume(
@@ -141,6 +143,7 @@ def resume(
     ranks: int | None = None,
     view: View | None = None,
     profiles_file: Path | None = None,
+    began: float | None = None,
 ) -> Outcome:
     """Go on with a run to its end: train whatever is not finished.
 
@@ -159,7 +162,8 @@ def resume(
     found = Run(folder)
     named = profile_of(found, on, profiles_file)
     workers, ranks = said_of(found, on, workers, ranks)
-    return _run(load_stored(found.sweep_file), named, Path(folder), workers, ranks, view or View())
+    sweep = load_stored(found.sweep_file)
+    return _run(sweep, named, Path(folder), workers, ranks, view or View(), began=began)
 
 
 def _run(
@@ -170,7 +174,9 @@ def _run(
     ranks: int | None,
     view: View,
     rehearse: str = "",
+    began: float | None = None,
 ) -> Outcome:
+    began = began or time.time()
     if named.profile.cluster == "slurm":
         from hpc import following
 
@@ -182,7 +188,7 @@ def _run(
         sweep, resources = plan(sweep, named, workers=workers, ranks=ranks)
         asked = {
             "on": named.name, "folder": str(sweep.folder), "profile": named.profile.model_dump(mode="json"),
-            "said": {"workers": workers, "ranks": ranks},
+            "said": {"workers": workers, "ranks": ranks}, "began": began,
         }  # fmt: skip
         return _Runner(folder, sweep, resources, view, followers, rehearse, asked).carry_out()
 

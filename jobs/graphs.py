@@ -263,6 +263,8 @@ class Loop:
     Attributes:
         model: that is trained.
         stride: steps between two boundaries.
+        training_seconds: in which this trial was trained and measured.
+        drawing_seconds: in which its graphs were drawn; 0 where they were there.
     """
 
     def __init__(self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number]) -> None:
@@ -271,6 +273,7 @@ class Loop:
 
         self.model = model
         self.stride = FIRST_STEPS
+        self.training_seconds = self.drawing_seconds = 0.0
         self._world = world
         self._numbers = numbers
         self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
@@ -301,6 +304,7 @@ class Loop:
 
     def take(self, model: keras.Model, numbers: Sequence[_Number]) -> None:
         """Be the loop of another model, which is alike but for numbers."""
+        self.training_seconds = self.drawing_seconds = 0.0
         for mine, its in zip(_state_of(self.model), _state_of(model), strict=True):
             mine.assign(its)
         for mine, variable, its in zip(self._numbers, self._inputs, numbers, strict=True):
@@ -349,7 +353,8 @@ class Loop:
             first = done // size
             start = time.perf_counter()
             some = rows.between(first, math.ceil(stop / size))
-            self._train(x, y, some, *map(np.int32, (done - first * size, stop - first * size, batch_size)))
+            begin, end_of_call = done - first * size, stop - first * size
+            self._call(self._train, x, y, some, *map(np.int32, (begin, end_of_call, batch_size)))
             whole = stop == _after(done, self.stride, size, batch_size)
             if adjusts:
                 self._adjust(time.perf_counter() - start, whole=whole)
@@ -357,6 +362,16 @@ class Loop:
             if done < end:
                 boundary(Position(at.epochs, done))
         return self._results()
+
+    def _call(self, graph: Any, *inputs: Any) -> None:
+        """Run a graph; the first time it is drawn, too, which takes longer than its few steps."""
+        is_new, start = graph.experimental_get_tracing_count() == 0, time.perf_counter()
+        graph(*inputs)
+        seconds = time.perf_counter() - start
+        if is_new:
+            self.drawing_seconds += seconds
+        else:
+            self.training_seconds += seconds
 
     def _adjust(self, seconds: float, *, whole: bool) -> None:
         """Take more or fewer steps next time, so that a boundary comes every few seconds."""
@@ -371,7 +386,7 @@ class Loop:
 
         self.reset()
         self._confusion.assign(tf.zeros_like(self._confusion))
-        self._evaluate(x, y, np.int32(batch_size))
+        self._call(self._evaluate, x, y, np.int32(batch_size))
         return self._results()
 
     def confusion(self) -> list[list[int]]:

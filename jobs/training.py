@@ -81,11 +81,15 @@ class Trained:
         metrics: of the last epoch, and those of the test part after it (``test_``).
         confusion: for the validation and the test part how many samples of each class (row) were
             taken for which (column), shape (classes, classes); empty where numbers are predicted.
+        training_seconds: in which its graphs ran.
+        drawing_seconds: in which its graphs were drawn; 0 where those of an earlier training fitted.
         model: that was trained: the one that was given, or one like it of an earlier training.
     """
 
     metrics: Metrics
     confusion: dict[str, list[list[int]]]
+    training_seconds: float = field(compare=False)
+    drawing_seconds: float = field(compare=False)
     model: keras.Model = field(compare=False)
 
 
@@ -198,7 +202,8 @@ def train(
         test = evaluate(_part(data.test, world, graphs))
         metrics = {**metrics, **{f"test_{name}": value for name, value in test.items()}}
         confusion["test"] = loop.confusion()
-    return Trained(metrics, {part: counts for part, counts in confusion.items() if counts}, model)
+    confusion = {part: counts for part, counts in confusion.items() if counts}
+    return Trained(metrics, confusion, loop.training_seconds, loop.drawing_seconds, model)
 
 
 def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> Rows:

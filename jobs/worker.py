@@ -178,7 +178,7 @@ class _Work:
             self._keep(trial, outcome, seen)
             self._record(
                 "finished", **who, epochs=seen.epochs, metrics=outcome.metrics, best=seen.best,
-                seconds=seconds, weights=outcome.weights, confusion=outcome.confusion,
+                seconds=seconds, weights=outcome.weights, confusion=outcome.confusion, **outcome.times,
             )  # fmt: skip
             self._forget(trial)
             return True
@@ -405,6 +405,13 @@ class _Outcome:
     @property
     def confusion(self) -> Mapping[str, list[list[int]]]:
         return self.trained.confusion if self.trained else {}
+
+    @property
+    def times(self) -> Mapping[str, float]:
+        if self.trained is None:
+            return {}
+        names = ("training_seconds", "drawing_seconds")
+        return {name: round(getattr(self.trained, name), 3) for name in names}
 
     @property
     def scaling(self) -> Scaling | None:

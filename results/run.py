@@ -43,6 +43,8 @@ class Attempt:
         history: the metrics of every epoch of this attempt, if they are kept.
         confusion: for the validation and the test part how many samples of each class (row) were
             taken for which (column); empty where numbers are predicted.
+        training_seconds: of ``seconds``, those in which its graphs ran.
+        drawing_seconds: of ``seconds``, those in which its graphs were drawn.
     """
 
     state: str = "running"
@@ -62,6 +64,8 @@ class Attempt:
     after: tuple[int, int] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     confusion: dict[str, list[list[int]]] = field(default_factory=dict)
+    training_seconds: float = 0.0
+    drawing_seconds: float = 0.0
 
 
 @dataclass
@@ -103,6 +107,27 @@ class TrialState:
                 return records
             end, attempt = attempt.after[1], before
             seen.append(attempt)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Where the time of a launch went, on its workers that have left in order.
+
+    Attributes:
+        start_seconds: from the command to its first trial.
+        workers: how many.
+        seconds: of all of them together, from being ready to leaving.
+        training_seconds: of these, in which graphs ran.
+        drawing_seconds: in which graphs were drawn.
+        graphs: trials whose graphs were drawn; the others had those of an earlier one.
+    """
+
+    start_seconds: float
+    workers: int
+    seconds: float
+    training_seconds: float
+    drawing_seconds: float
+    graphs: int
 
 
 class Run:
@@ -179,6 +204,29 @@ class Run:
         """Number of trials in each state, and ``total``."""
         count = Counter(trial.state for trial in self.trials.values())
         return {**{state: count[state] for state in STATES}, "total": len(self.trials)}
+
+    def bill(self) -> Bill | None:
+        """Where the time of the last launch went; None if no worker of it has left in order."""
+        launch = self.launches[-1] if self.launches else {}
+        since = launch.get("time", 0.0)
+        jobs = {
+            name: job["left_time"] - job["ready"] for name, job in self.jobs.items()
+            if job.get("ready", 0.0) > since and "left_time" in job
+        }  # fmt: skip
+        attempts = [
+            attempt for trial in self.trials.values() for attempt in trial.attempts.values()
+            if attempt.job_id in jobs and attempt.started > since
+        ]  # fmt: skip
+        if not attempts:
+            return None
+        return Bill(
+            min(attempt.started for attempt in attempts) - launch.get("began", since),
+            len(jobs),
+            sum(jobs.values()),
+            sum(attempt.training_seconds for attempt in attempts),
+            sum(attempt.drawing_seconds for attempt in attempts),
+            sum(attempt.drawing_seconds > 0 for attempt in attempts),
+        )
 
     def ranked(self) -> list[TrialState]:
         """Trials that have a value of the objective and have not failed, best first."""
@@ -283,8 +331,11 @@ class Run:
             self.arrays[record["name"]]["seen"] = record["job"].partition("_")[0]
         self.jobs.setdefault(record["job"], {}).update(restart=record["restart"], began=record["time"])
 
+    def _on_ready(self, record: Mapping[str, Any]) -> None:
+        self.jobs.setdefault(record["job"], {}).update(ready=record["time"])
+
     def _on_left(self, record: Mapping[str, Any]) -> None:
-        self.jobs.setdefault(record["job"], {}).update(left=record["how"])
+        self.jobs.setdefault(record["job"], {}).update(left=record["how"], left_time=record["time"])
 
     def _on_unfit(self, record: Mapping[str, Any]) -> None:
         self.jobs.setdefault(record["job"], {}).update(error=record["error"])
@@ -335,6 +386,8 @@ class Run:
         attempt.epochs, attempt.best = record["epochs"], record["best"]
         attempt.metrics, attempt.weights = record["metrics"], record.get("weights", "")
         attempt.confusion = record.get("confusion", {})
+        attempt.training_seconds = record.get("training_seconds", 0.0)
+        attempt.drawing_seconds = record.get("drawing_seconds", 0.0)
 
     def _on_stopped(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,10 +152,12 @@ def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc
     assert states(run) == {"none": "finished", "slow": "finished"}
     assert "2 trials: 2 finished" in first.stdout
     assert "best_val_accuracy" in first.stdout
+    assert re.search(r"The first trial began after \d+\.\d s; since then 2 workers spent \d+%", first.stdout)
 
     again = hpc("run", path)
     assert (again.returncode, len(built(tmp_path))) == (0, 2)
     assert "Nothing to do" in again.stdout
+    assert "The first trial" not in again.stdout
 
     elsewhere = tmp_path / "a user's folder"
     elsewhere.mkdir()

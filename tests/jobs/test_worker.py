@@ -143,6 +143,22 @@ def test_records_say_what_happened_in_order(tmp_path: Path) -> None:
     assert len(trial.attempt.code) == 64
 
 
+def test_trials_that_differ_in_numbers_have_their_graphs_drawn_once(tmp_path: Path) -> None:
+    space = {"learning_rate": [0.01, 0.1], "hidden_size": [4, 8]}
+    run = work(tmp_path, {"model": "mlp", "space": space, "keep": "all"})
+    drawn = {
+        (trial.params["hidden_size"], trial.params["learning_rate"]): trial.attempt.drawing_seconds > 0
+        for trial in run.trials.values()
+    }
+    assert drawn == {(4, 0.01): True, (8, 0.01): True, (4, 0.1): False, (8, 0.1): False}
+    for trial in run.trials.values():
+        assert 0 < trial.attempt.training_seconds < (trial.attempt.seconds or 0)
+    bill = run.bill()
+    assert bill is not None
+    assert (bill.workers, bill.graphs) == (1, 2)
+    assert 0 < bill.training_seconds + bill.drawing_seconds < bill.seconds
+
+
 def test_a_worker_whose_command_is_gone_stops(tmp_path: Path) -> None:
     pid, started = identity(os.getpid())
     run = work(tmp_path, {}, parent=(pid, started - 100))  # another process had that number then

@@ -553,3 +553,34 @@ def test_confusions_are_read_with_the_end_of_a_trial(folder: Path) -> None:
     run = Run(folder)
     assert run.trials["t04"].attempt.confusion == counts
     assert run.trials["t03"].attempt.confusion == {}
+
+
+# Where the time went
+
+
+def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("results.records.time.time", lambda: now)
+    create(tmp_path / "r", plan([{"width": w} for w in range(5)]))
+    assert Run(tmp_path / "r").bill() is None
+    records = Records(tmp_path / "r" / "records" / "run.jsonl")
+    for launch, begin in ((1, 100.0), (2, 200.0)):
+        now = begin + 1
+        records.append("launched", began=begin)
+        for number in (0, 1):
+            now = begin + 4 + number
+            worker = Worker(tmp_path / "r", f"local-{launch}-{number}")
+            worker.records.append("ready", job=worker.job)
+            now += 1
+            if launch == 1:
+                worker.start(f"t0{number}")  # killed: it has left nothing to reckon with
+                continue
+            worker.finish(f"t0{number}", [0.5], attempt=2, training_seconds=3.0, drawing_seconds=2.0)
+            worker.finish(f"t0{number + 2}", [0.5], training_seconds=4.0, drawing_seconds=0.0)
+            now = begin + 14
+            worker.records.append("left", job=worker.job, how="done")
+    bill = Run(tmp_path / "r").bill()
+    assert bill is not None
+    assert bill == results.Bill(
+        start_seconds=5.0, workers=2, seconds=10.0 + 9.0, training_seconds=14.0, drawing_seconds=4.0, graphs=2
+    )
