@@ -406,9 +406,11 @@ class Loop:
         def step(start: tf.Tensor) -> tuple[tf.Tensor]:
             batch = tf.minimum(batch_size, samples - start % samples)
             low, high = start + batch * rank // size, start + batch * (rank + 1) // size
-            # The last batch may have fewer samples than there are ranks. Those left without take
-            # one that counts for nothing: their layers still see a batch, and they still reduce.
-            mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
+            mine = rows[low:high]
+            if size > 1:
+                # The last batch may have fewer samples than there are ranks. Those left without take
+                # one that counts for nothing: their layers still see a batch, and they still reduce.
+                mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
             share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
             self._train_batch(_take(x, mine), _take(y, mine), share, tf.cast(high - low, tf.float32))
             return (start + batch,)
@@ -484,7 +486,10 @@ class Loop:
             self.model.compute_metrics(x, y, y_pred)
             return tf.constant(0)
 
-        tf.cond(samples > 0, update, lambda: tf.constant(0))
+        if self._world.size == 1:
+            update()
+        else:
+            tf.cond(samples > 0, update, lambda: tf.constant(0))
 
     def _confuse(self, y: Any, y_pred: Any) -> None:
         """Count which classes were taken for which, where a model has one output for each class."""
