@@ -1,0 +1,79 @@
+"""Many short trials by two workers: what share of their time is training, and whether they grow.
+
+    uv run python -m benchmarks.many --trials 1000
+
+trains small networks on the scanned digits, learning rates and dropout rates drawn at random, and prints from
+the run's records what share of the workers' time went into training once they were ready, and their memory at
+the tenth trial and at the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from results import Run
+from sweeps.document import write
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=60)
+    options = parser.parse_args()
+    entries = {
+        "name": "many",
+        "model": "mlp",
+        "data": "digits",
+        "space": {
+            "learning_rate": {"low": 1e-4, "high": 0.1, "log": True},
+            "dropout": {"low": 0.1, "high": 0.5},
+        },
+        "fixed": {"epochs": options.epochs, "hidden_size": 32, "batch_size": 64},
+        "search": {"method": "random", "trials": options.trials},
+        "objective": "val_accuracy",
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        sweep, run = Path(scratch) / "many.yaml", Path(scratch) / "run"
+        sweep.write_text(write(entries))
+        hpc = str(Path(sys.executable).with_name("hpc"))
+        process = psutil.Popen(
+            [hpc, "run", str(sweep), "--dir", str(run), "--workers", "2"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ},
+        )  # fmt: skip
+        seen: list[tuple[int, float]] = []
+        finished = 0
+        while process.poll() is None:
+            time.sleep(0.5)
+            try:
+                workers = [p for p in process.children(recursive=True) if "_submit" in " ".join(p.cmdline())]
+                sizes = [worker.memory_info().rss / 2**20 for worker in workers]
+            except psutil.Error:
+                continue
+            if (run / "sweep.yaml").is_file():
+                finished = sum(file.read_bytes().count(b'"finished"') for file in run.glob("records/local*"))
+            if sizes and finished:
+                seen.append((finished, max(sizes)))
+        if process.returncode:
+            raise SystemExit(process.stderr.read().decode())
+        bill = Run(run).bill()
+    assert bill is not None
+    tenth = next(size for number, size in seen if number >= 20)  # the tenth of each of two workers
+    print(
+        f"{options.trials} trials of {options.epochs} epochs, {bill.seconds / options.trials:.3f} s each: "
+        f"{bill.training_seconds / bill.seconds:.1%} of the workers' time in training, "
+        f"{bill.drawing_seconds / bill.seconds:.1%} in drawing {bill.graphs} graphs; "
+        f"memory {tenth:.0f} MB at the tenth trial, {seen[-1][1]:.0f} MB at the last "
+        f"({seen[-1][1] / tenth:.2f} x)"
+    )
+
+
+if __name__ == "__main__":
+    main()
