@@ -278,16 +278,15 @@ class Loop:
         self._numbers = numbers
         self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
         classes = data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
+        self._names: list[str] = []
         self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int32), trainable=False)
         self._loss = keras.metrics.Mean(name="loss")
         self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
         x, y, number = _specs(data.train.x), _specs(data.train.y), tf.TensorSpec((), tf.int32)
         # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
-        self._train = tf.function(
-            self._train_steps,
-            [x, y, tf.TensorSpec((None,), tf.int32), number, number, number],
-            autograph=False,
-        )
+        rows, flag = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.bool)
+        inputs = [x, y, rows, number, number, number, flag]
+        self._train = tf.function(self._train_steps, inputs, autograph=False)
         self._evaluate = tf.function(self._evaluate_all, [x, y, number], autograph=False)
         self._make_metrics(data)
 
@@ -345,33 +344,33 @@ class Loop:
         """
         size = _count(x)
         done, end = at.samples, (epochs - at.epochs) * size
+        values: Any = None
         rows = _Orders(lambda index: orders(at.epochs + 1 + index))
         while done < end:
-            if done == end - size:
-                self.reset()
             stop = min(_after(done, self.stride, size, batch_size), end if done >= end - size else end - size)
             first = done // size
             start = time.perf_counter()
             some = rows.between(first, math.ceil(stop / size))
-            begin, end_of_call = done - first * size, stop - first * size
-            self._call(self._train, x, y, some, *map(np.int32, (begin, end_of_call, batch_size)))
+            numbers = map(np.int32, (done - first * size, stop - first * size, batch_size))
+            values = self._call(self._train, x, y, some, *numbers, np.bool_(done == end - size))
             whole = stop == _after(done, self.stride, size, batch_size)
             if adjusts:
                 self._adjust(time.perf_counter() - start, whole=whole)
             done = stop
             if done < end:
                 boundary(Position(at.epochs, done))
-        return self._results()
+        return self._results(values)
 
-    def _call(self, graph: Any, *inputs: Any) -> None:
+    def _call(self, graph: Any, *inputs: Any) -> Any:
         """Run a graph; the first time it is drawn, too, which takes longer than its few steps."""
         is_new, start = graph.experimental_get_tracing_count() == 0, time.perf_counter()
-        graph(*inputs)
+        values = graph(*inputs).numpy()
         seconds = time.perf_counter() - start
         if is_new:
             self.drawing_seconds += seconds
         else:
             self.training_seconds += seconds
+        return values
 
     def _adjust(self, seconds: float, *, whole: bool) -> None:
         """Take more or fewer steps next time, so that a boundary comes every few seconds."""
@@ -382,12 +381,7 @@ class Loop:
 
     def evaluate(self, x: Any, y: Any, batch_size: int) -> Metrics:
         """The metrics of a part of the data, of which this rank has its own part."""
-        import tensorflow as tf
-
-        self.reset()
-        self._confusion.assign(tf.zeros_like(self._confusion))
-        self._call(self._evaluate, x, y, np.int32(batch_size))
-        return self._results()
+        return self._results(self._call(self._evaluate, x, y, np.int32(batch_size)))
 
     def confusion(self) -> list[list[int]]:
         """What was counted in the last evaluation, over all ranks; empty if nothing was."""
@@ -397,8 +391,16 @@ class Loop:
         return rows if any(counts) else []
 
     def _train_steps(
-        self, x: Any, y: Any, rows: tf.Tensor, first: tf.Tensor, last: tf.Tensor, batch_size: tf.Tensor
-    ) -> None:
+        self,
+        x: Any,
+        y: Any,
+        rows: tf.Tensor,
+        first: tf.Tensor,
+        last: tf.Tensor,
+        batch_size: tf.Tensor,
+        anew: tf.Tensor,
+    ) -> tf.Tensor:
+        """Take the steps on ``rows[first:last]``, and measure them: anew, or on top of those before."""
         import tensorflow as tf
 
         size, rank, samples = self._world.size, self._world.rank, _length(x)
@@ -415,9 +417,15 @@ class Loop:
             self._train_batch(_take(x, mine), _take(y, mine), share, tf.cast(high - low, tf.float32))
             return (start + batch,)
 
+        def reset() -> tf.Tensor:
+            self.reset()
+            return tf.constant(0)
+
+        tf.cond(anew, reset, lambda: tf.constant(0))
         with self._drawing():
             # One iteration at a time: Horovod tells reductions apart by name.
             tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
+        return self._values()
 
     def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
         import tensorflow as tf
@@ -439,9 +447,11 @@ class Loop:
         model.optimizer.apply(tape.gradient(part, variables), variables)
         self._measure(x, y, y_pred, loss, samples)
 
-    def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> None:
+    def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
+        self.reset()
+        self._confusion.assign(tf.zeros_like(self._confusion))
         count = _length(x)
 
         def step(start: tf.Tensor) -> tuple[tf.Tensor]:
@@ -455,6 +465,7 @@ class Loop:
 
         with self._drawing():
             tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
+        return self._values()
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -519,17 +530,30 @@ class Loop:
         self._loss.reset_state()
         self.model.reset_metrics()
 
-    def _results(self) -> Metrics:
+    def _measured(self) -> dict[str, Any]:
+        """What has been measured, as tensors; a metric of the user's may be called loss, ours counts."""
+        loss = {"loss": self._loss.result()}
+        return {**loss, **self.model.get_metrics_result(), **loss}
+
+    def _values(self) -> tf.Tensor:
+        """In a graph: what this rank has measured, in the order of ``_names``."""
+        import tensorflow as tf
+
+        measured = self._measured()
+        self._names = list(measured)
+        return tf.stack([tf.cast(value, tf.float64) for value in measured.values()])
+
+    def _results(self, values: Any) -> Metrics:
         """The metrics over all ranks: Keras' metrics are made of sums, which add up."""
         import tensorflow as tf
 
+        if self._world.size == 1:
+            return dict(zip(self._names, map(float, values), strict=True))
         variables = self.variables()
         totals = self._world.sum([tf.convert_to_tensor(v.value) for v in variables], "metrics")
-        if self._world.size > 1:
-            for variable, total in zip(variables, totals, strict=True):
-                variable.assign(total)
-        results = {name: float(value) for name, value in self.model.get_metrics_result().items()}
-        return {"loss": float(self._loss.result()), **{k: v for k, v in results.items() if k != "loss"}}
+        for variable, total in zip(variables, totals, strict=True):
+            variable.assign(total)
+        return {name: float(value) for name, value in self._measured().items()}
 
 
 def _take(values: Any, rows: tf.Tensor) -> Any:
