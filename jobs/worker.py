@@ -239,7 +239,8 @@ class _Work:
                 if self.world.size == 1:
                     raise
         self.world.rejoin()  # frees the ranks that wait for this one
-        self.graphs.forget()
+        if self.world.size > 1 or (mine and mine["reason"] != "diverged"):
+            self.graphs.forget()  # they reduce over the old connections, or have taken the memory
         return [other for other in self.world.gather(mine) if other]
 
     def _train(self, trial: Trial, task: Task, start: float, seen: _Seen, begin: State | None) -> _Outcome:

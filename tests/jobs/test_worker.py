@@ -159,6 +159,22 @@ def test_trials_that_differ_in_numbers_have_their_graphs_drawn_once(tmp_path: Pa
     assert 0 < bill.training_seconds + bill.drawing_seconds < bill.seconds
 
 
+def test_a_trial_that_diverges_leaves_the_graphs_to_the_next(tmp_path: Path) -> None:
+    fixed = {"epochs": 2, "optimizer": "sgd", "initializer": "he_normal"}
+    run = work(tmp_path, {"model": "mlp", "space": {"learning_rate": [0.01, 1e30, 0.02]}, "fixed": fixed})
+    assert [trial.state for trial in run.trials.values()] == ["finished", "failed", "finished"]
+    assert [trial.attempt.drawing_seconds > 0 for trial in run.trials.values()] == [True, False, False]
+    alone = work_alone(tmp_path, fixed | {"learning_rate": 0.02})
+    assert [t.attempt.weights for t in run.trials.values()][2] == alone.attempt.weights
+
+
+def work_alone(folder: Path, fixed: dict[str, Any]) -> TrialState:
+    """The one trial of a worker of its own."""
+    (folder / "alone").mkdir()
+    (trial,) = work(folder / "alone", {"model": "mlp", "space": {}, "fixed": fixed}).trials.values()
+    return trial
+
+
 def test_a_worker_whose_command_is_gone_stops(tmp_path: Path) -> None:
     pid, started = identity(os.getpid())
     run = work(tmp_path, {}, parent=(pid, started - 100))  # another process had that number then
