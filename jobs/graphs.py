@@ -303,6 +303,7 @@ class Loop:
 
     def take(self, model: keras.Model, numbers: Sequence[_Number]) -> None:
         """Be the loop of another model, which is alike but for numbers."""
+        self.stride = FIRST_STEPS  # with another batch size, as many may take long
         self.training_seconds = self.drawing_seconds = 0.0
         for mine, its in zip(_state_of(self.model), _state_of(model), strict=True):
             mine.assign(its)
@@ -591,9 +592,8 @@ def _adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, lear
     """
     import tensorflow as tf
 
-    if (
-        not isinstance(gradient, tf.Tensor) or variable.dtype != gradient.dtype
-    ):  # sparse, or of mixed precision
+    is_dense = isinstance(gradient, tf.Tensor)
+    if not is_dense or variable.dtype != gradient.dtype:
         by_keras(gradient, variable, learning_rate)
         return
     index, dtype = optimizer._get_variable_index(variable), variable.dtype

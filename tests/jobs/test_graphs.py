@@ -248,6 +248,15 @@ def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn([1, 1, 2, 1]) == 3
 
 
+def test_a_trial_of_long_steps_does_not_take_as_many_as_one_of_short_steps_did() -> None:
+    graphs, data = Graphs(), made_up(400, 0)
+    train(network(data, {}), data, ALONE, epochs=3, batch_size=1, seed=0, graphs=graphs)
+    model = network(data, {})
+    model.optimizer.build(model.trainable_variables)
+    loop = graphs.of(model, data, ALONE)
+    assert (loop.model is model, loop.stride) == (False, graphs_module.FIRST_STEPS)
+
+
 def test_data_are_copied_once_and_others_take_their_place() -> None:
     graphs, data = Graphs(), np.arange(12.0).reshape(6, 2)
     graphs.begin(0)
