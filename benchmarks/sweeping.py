@@ -49,7 +49,7 @@ class Timed:
     def add(self, command: list[str], env: dict[str, str]) -> str:
         """Time a command, its children included; what it has printed."""
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(command, env=env, cwd=FOLDER, capture_output=True, text=True)
+        done = subprocess.run(command, env=env, cwd=FOLDER, capture_output=True, text=True, timeout=1800)
         self.seconds.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.cpu_seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
@@ -80,6 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     tools = [name for name in options.tools.split(",") if name]
     env = {**os.environ, "GRID_EPOCHS": str(options.epochs), "COLUMNS": "120"}
+    env["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # or Ray would set up uv's environment once more, and fail
     uv = shutil.which("uv") or "uv"
     versions = [f"{name}=={importlib.metadata.version(name)}" for name in ("tensorflow", "keras", "numpy")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from typing import Any
@@ -30,7 +29,6 @@ class Trial(tune.Trainable):
 
 
 if __name__ == "__main__":
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # it would set up uv's environment once more
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     space = {
         "learning_rate": tune.grid_search(list(RATES)),
