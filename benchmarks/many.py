@@ -51,7 +51,7 @@ def main() -> None:
         seen: list[tuple[int, float]] = []
         finished = 0
         while process.poll() is None:
-            time.sleep(0.5)
+            time.sleep(0.2)
             try:
                 workers = [p for p in process.children(recursive=True) if "_submit" in " ".join(p.cmdline())]
                 sizes = [worker.memory_info().rss / 2**20 for worker in workers]
@@ -65,13 +65,18 @@ def main() -> None:
             raise SystemExit(process.stderr.read().decode())
         bill = Run(run).bill()
     assert bill is not None
-    tenth = next(size for number, size in seen if number >= 20)  # the tenth of each of two workers
+    after = [size for number, size in seen if number >= 20]  # the tenth of each of two workers
+    grown = (
+        f"memory {after[0]:.0f} MB at the tenth trial, {after[-1]:.0f} MB at the last "
+        f"({after[-1] / after[0]:.2f} x)"
+        if after
+        else "too short to see the memory"
+    )
     print(
         f"{options.trials} trials of {options.epochs} epochs, {bill.seconds / options.trials:.3f} s each: "
         f"{bill.training_seconds / bill.seconds:.1%} of the workers' time in training, "
         f"{bill.drawing_seconds / bill.seconds:.1%} in drawing {bill.graphs} graphs; "
-        f"memory {tenth:.0f} MB at the tenth trial, {seen[-1][1]:.0f} MB at the last "
-        f"({seen[-1][1] / tenth:.2f} x)"
+        f"{grown}"
     )
 
 

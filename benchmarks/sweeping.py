@@ -49,7 +49,7 @@ class Timed:
     def add(self, command: list[str], env: dict[str, str]) -> str:
         """Time a command, its children included; what it has printed."""
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(command, env=env, cwd=FOLDER, capture_output=True, text=True, timeout=1800)
+        done = subprocess.run(command, env=env, cwd=FOLDER, capture_output=True, text=True, timeout=900)
         self.seconds.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.cpu_seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
