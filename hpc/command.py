@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,15 +94,14 @@ def run(
                 _show_plan(*running.plan(loaded, named, workers=workers, ranks=ranks), folder)
             return
         _carry_out(
-            lambda view: running.run(
+            partial(
+                running.run,
                 loaded,
                 on=on,
                 folder=folder,
                 workers=workers,
                 ranks=ranks,
-                view=view,
                 profiles_file=profiles,
-                began=_typed(),
             )
         )
 
@@ -168,15 +168,7 @@ def resume(
             )
             return
         _carry_out(
-            lambda view: running.resume(
-                folder,
-                on=on,
-                workers=workers,
-                ranks=ranks,
-                view=view,
-                profiles_file=profiles,
-                began=_typed(),
-            )
+            partial(running.resume, folder, on=on, workers=workers, ranks=ranks, profiles_file=profiles)
         )
 
 
@@ -432,13 +424,13 @@ def doctor(
             raise typer.Exit(1)
 
 
-def _carry_out(start: Callable[[Any], Outcome]) -> None:
+def _carry_out(start: Callable[..., Outcome]) -> None:
     from hpc.progress import first_line, leaderboard_table, point, view
     from results import leaderboard, render
 
     gc.enable()
     console = _console()
-    outcome = start(view(console))
+    outcome = start(view=view(console), began=_typed())
     run, counts = outcome.run, outcome.run.counts()
     if outcome.error:
         _complain(outcome.error)
