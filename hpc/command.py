@@ -475,9 +475,11 @@ def _words(bill: Bill) -> str:
     """Where the time went, in a sentence."""
     workers = "one worker" if bill.workers == 1 else f"{bill.workers} workers"
     training, drawing = bill.training_seconds / bill.seconds, bill.drawing_seconds / bill.seconds
+    together = f", up to {bill.lanes} trials at once," if bill.lanes > 1 else ""
     return (
         f"The first trial began after {bill.start_seconds:.1f} s; since then {workers} spent {training:.0%} "
-        f"of the time in training and {drawing:.0%} in drawing graphs, of which there are {bill.graphs}."
+        f"of the time in training{together} and {drawing:.0%} in drawing graphs, of which there are "
+        f"{bill.graphs}."
     )
 
 

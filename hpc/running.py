@@ -235,7 +235,7 @@ class _Runner:
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._code))}
         todo = [
-            Task(t.index, max(t.attempts, default=0) + 1)
+            Task(t.index, max(t.attempts, default=0) + 1, t.goes_alone)
             for t in trials
             if t.state not in ("finished", "pruned") and t.trial_id not in left
         ]
@@ -340,30 +340,41 @@ class _Runner:
         """
         self._run.refresh()
         by_index = {trial.index: trial for trial in self._run.trials.values()}
-        undone, lost = [], None
+        undone: list[Task] = []
+        lost: list[Task] = []
         for task in job.worker.tasks:
-            attempt = by_index[task.index].attempts.get(task.attempt)
-            if attempt is None:
+            attempts = by_index[task.index].attempts
+            mine = [number for number, attempt in attempts.items() if attempt.job_id == job.job_id]
+            last = attempts[max(mine)] if mine else None
+            if last is None:
                 undone.append(task)
-            elif attempt.state == "running":
-                lost = task
-        if not undone and lost is None:
+            elif last.state == "running":
+                lost.append(Task(task.index, max(mine)))
+            elif last.state == "waiting" and last.alone:
+                undone.append(Task(task.index, max(mine) + 1, alone=True))
+        if not undone and not lost:
             self._records.append("ended", job=job.job_id, how="done")
             return []
         self._records.append("ended", job=job.job_id, how="died")
         why = job.failure()
-        if lost is None and len(undone) == len(job.worker.tasks):
+        if not lost and len(undone) == len(job.worker.tasks):
             why = why or f"its process ended without a word:\n{job.tail()}"
             raise _WorkerError(f"A worker could not start: {why}\nIts log: {job.log()}")
-        if lost is not None:
-            trial = by_index[lost.index]
+        for task in lost:
+            trial = by_index[task.index]
             why = why or "the worker's process was killed, or crashed, in the middle of this trial"
-            seconds = trial.attempts[lost.attempt].seconds
+            who = {"trial": trial.trial_id, "attempt": task.attempt}
+            seconds = trial.attempts[task.attempt].seconds
+            if len(lost) > 1:  # of a pack: which one it was shows when each is trained by itself
+                self._records.append("stopped", **who, why=why, alone=True, seconds=seconds)
+                undone.append(Task(task.index, task.attempt + 1, alone=True))
+                continue
             self._records.append(
-                "failed", trial=trial.trial_id, attempt=lost.attempt, reason="error",
-                error=f"{why}\n{job.tail()}", seconds=seconds,
+                "failed", **who, reason="error", error=f"{why}\n{job.tail()}", seconds=seconds
             )  # fmt: skip
-            self._view.note(f"Worker {job.job_id} died while training {trial.trial_id}: {why}")
+        if lost:
+            names = ", ".join(by_index[task.index].trial_id for task in lost)
+            self._view.note(f"Worker {job.job_id} died while training {names}: {why}")
         if not undone:
             return []
         name = f"local-{launch}-{job.worker.number}"

@@ -50,15 +50,15 @@ class State:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def pack(arrays: Sequence[Array]) -> bytes:
+def to_bytes(arrays: Sequence[Array]) -> bytes:
     """Arrays as bytes, exactly."""
     buffer = io.BytesIO()
     np.savez(buffer, *arrays)
     return buffer.getvalue()
 
 
-def unpack(data: bytes) -> list[Array]:
-    """What :func:`pack` was given."""
+def from_bytes(data: bytes) -> list[Array]:
+    """What :func:`to_bytes` was given."""
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         return [archive[f"arr_{index}"] for index in range(len(archive.files))]
 

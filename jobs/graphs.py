@@ -8,10 +8,12 @@ seed decides are inputs of a graph, not constants in it.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import math
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.checkpoint import Position
+from jobs.checkpoint import Position, State, from_bytes, to_bytes
+from jobs.options import PACKAGE
 from jobs.world import World
 from models import Array, Dataset
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from jobs.pack import Pack, Plan
 
 Metrics = dict[str, float]
 Rows = np.ndarray[Any, np.dtype[np.int32]]
@@ -82,7 +87,7 @@ class Graphs:
         random.seed(seed)
         np.random.seed(seed)
 
-    def of(self, model: keras.Model, data: Dataset, world: World) -> Loop:
+    def of(self, model: keras.Model, data: Dataset, world: World) -> Single:
         """The loop that trains a model.
 
         Args:
@@ -97,13 +102,44 @@ class Graphs:
         """
         numbers = _numbers(model)
         key = _outline(model, numbers, data)
-        loop = self._kept.pop(key, None) if key is not None else None
-        if loop is None:
-            self.drawn += 1
-            loop = Loop(model, world, data, numbers)
-        else:
+        loop = self._kept.get(key) if key is not None else None
+        if isinstance(loop, Single):
             loop.take(model, numbers)
+        else:
+            loop = Single(model, world, data, numbers)
+        self._keep(key, loop)
+        return loop
+
+    def pack(self, plans: Sequence[Plan], seeds: Sequence[int], data: Dataset, world: World) -> Pack:
+        """The loop that trains several models as one.
+
+        Args:
+            plans: of the models.
+            seeds: of the orders in which they see the samples; empty if all see the same.
+            data: as for :meth:`of`, like ``world``.
+            world: of one rank.
+
+        Raises:
+            PackError: they can't be trained together.
+        """
+        from jobs.pack import Pack, Shape
+
+        shape = Shape.of(plans, seeds)
+        key = f"{shape} {plans[0].shapes} {_facts(data)}"
+        loop = self._kept.get(key)
+        if isinstance(loop, Pack):
+            loop.take(plans)
+        else:
+            loop = Pack(plans, shape, world, data)
+        self._keep(key, loop)
+        return loop
+
+    def _keep(self, key: str | None, loop: Loop) -> None:
+        """Keep a loop as the one used last, and let go of the oldest where they are too many."""
+        if key is not None and self._kept.pop(key, None) is loop:
             self._litter_bytes += loop.nbytes
+        else:
+            self.drawn += 1
         if key is None:
             self._litter_bytes = math.inf
         else:
@@ -114,7 +150,6 @@ class Graphs:
             ):
                 self._kept.pop(next(iter(self._kept)))
                 self._litter_bytes = math.inf
-        return loop
 
     def tensor(self, array: Array) -> tf.Tensor:
         """An array as a tensor: a copy, which the next trial has again if it is of the same data."""
@@ -206,19 +241,25 @@ def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset) -> s
         "penalties": [
             penalties.index(id(v.regularizer)) if v.regularizer else None for v in model.trainable_variables
         ],
-        "data": [str(_specs(values)) for values in (data.train.x, data.train.y)],
-        "classes": data.num_classes,
+        "data": _facts(data),
     }
-    return json.dumps(outline, sort_keys=True) if _is_of_keras(outline) else None
+    return json.dumps(outline, sort_keys=True) if is_of_keras(outline) else None
 
 
-def _is_of_keras(value: Any) -> bool:
-    """Whether all classes and functions in what Keras has written down are its own."""
+def _facts(data: Dataset) -> list[Any]:
+    """What graphs depend on of the data."""
+    return [data.num_classes, *(str(_specs(values)) for values in (data.train.x, data.train.y))]
+
+
+def is_of_keras(value: Any) -> bool:
+    """Whether all classes and functions in what Keras has written down are its own, or this project's."""
     if isinstance(value, dict):
+        if str(value.get("config")).startswith(f"{PACKAGE}>"):
+            return True
         if "class_name" in value and not str(value.get("module", "keras")).startswith("keras"):
             return False
-        return value.get("class_name") != "__lambda__" and all(map(_is_of_keras, value.values()))
-    return all(map(_is_of_keras, value)) if isinstance(value, list) else True
+        return value.get("class_name") != "__lambda__" and all(map(is_of_keras, value.values()))
+    return all(map(is_of_keras, value)) if isinstance(value, list) else True
 
 
 @contextmanager
@@ -257,64 +298,104 @@ class _Orders:
         return self._rows
 
 
-class Loop:
-    """A model's epochs as TensorFlow graphs, drawn once each.
+class Loop(ABC):
+    """Epochs as TensorFlow graphs, drawn once each: those of a model, or of several stacked ones.
 
     Attributes:
-        model: that is trained.
+        lanes: how many trials are trained at once.
+        orders: in how many orders these see the samples; 1 where all see the same batches.
         stride: steps between two boundaries.
-        training_seconds: in which this trial was trained and measured.
-        drawing_seconds: in which its graphs were drawn; 0 where they were there.
+        training_seconds: in which they were trained and measured.
+        drawing_seconds: in which their graphs were drawn; 0 where they were there.
     """
 
-    def __init__(self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number]) -> None:
-        import keras
-        import tensorflow as tf
+    _confusion: tf.Variable
 
-        self.model = model
-        self.stride = FIRST_STEPS
-        self.training_seconds = self.drawing_seconds = 0.0
-        self._world = world
-        self._numbers = numbers
-        self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
-        classes = data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
-        self._names: list[str] = []
-        self._confusion = tf.Variable(tf.zeros((classes, classes), tf.int32), trainable=False)
-        self._loss = keras.metrics.Mean(name="loss")
-        self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
-        x, y, number = _specs(data.train.x), _specs(data.train.y), tf.TensorSpec((), tf.int32)
-        # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
-        rows, flag = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.bool)
-        inputs = [x, y, rows, number, number, number, flag]
-        self._train = tf.function(self._train_steps, inputs, autograph=False)
-        self._evaluate = tf.function(self._evaluate_all, [x, y, number], autograph=False)
-        self._make_metrics(data)
+    def __init__(self, world: World, data: Dataset, *, lanes: int = 1, orders: int = 1) -> None:
+        """Make graphs, which are drawn when they first run.
 
-    def _make_metrics(self, data: Dataset) -> None:
-        """Make the variables of the metrics, which Keras does when it sees the first sample.
-
-        A graph in the drawing of which variables are made is drawn once more.
+        Args:
+            world: the ranks that train together.
+            data: of which shapes and types count.
+            lanes: how many trials are trained at once.
+            orders: in how many orders these see the samples; 1 where all see the same batches.
         """
         import tensorflow as tf
 
-        x, y = (tf.nest.map_structure(lambda v: tf.constant(v[:1]), v) for v in (data.train.x, data.train.y))
-        self.model.compute_metrics(x, y, self.model(x, training=False))
-        self.reset()
+        self.lanes = lanes
+        self.orders = orders
+        self.restart()
+        self._world = world
+        self._names: list[str] = []
+        x, y, number = _specs(data.train.x), _specs(data.train.y), tf.TensorSpec((), tf.int32)
+        # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
+        rows = tf.TensorSpec((None,) if orders == 1 else (None, orders), tf.int32)
+        inputs = [x, y, rows, number, number, number, tf.TensorSpec((), tf.bool)]
+        self._train = tf.function(self._train_steps, inputs, autograph=False)
+        self._evaluate = tf.function(self._evaluate_all, [x, y, number], autograph=False)
 
-    def take(self, model: keras.Model, numbers: Sequence[_Number]) -> None:
-        """Be the loop of another model, which is alike but for numbers."""
+    def restart(self) -> None:
+        """Take up another training."""
         self.stride = FIRST_STEPS  # with another batch size, as many may take long
         self.training_seconds = self.drawing_seconds = 0.0
-        for mine, its in zip(_state_of(self.model), _state_of(model), strict=True):
-            mine.assign(its)
-        for mine, variable, its in zip(self._numbers, self._inputs, numbers, strict=True):
-            variable.assign(its.value)
-            mine.put(its.value)
 
     @property
+    @abstractmethod
     def nbytes(self) -> int:
         """Of the weights and the optimizer's state."""
-        return sum(math.prod(v.shape) * v.value.dtype.size for v in _state_of(self.model))
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Begin to measure anew."""
+
+    @abstractmethod
+    def states(self, at: Position) -> list[State]:
+        """All that each lane needs to go on from here; on all ranks at once, whole on rank 0."""
+
+    @abstractmethod
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from there."""
+
+    @abstractmethod
+    def confusion(self) -> list[list[list[int]]]:
+        """What was counted in the last evaluation, over all ranks; empty if nothing was. For each lane."""
+
+    @abstractmethod
+    def finish(self) -> list[keras.Model]:
+        """For each lane a model with its weights."""
+
+    @abstractmethod
+    def digests(self) -> list[str]:
+        """For each lane SHA-256 of its weights and its optimizer's variables, to the last bit."""
+
+    @abstractmethod
+    def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
+        """Take a step on this rank's part of a batch, and measure it."""
+
+    @abstractmethod
+    def _evaluate_batch(self, x: Any, y: Any) -> None:
+        """Measure a batch."""
+
+    @abstractmethod
+    def _values(self) -> tf.Tensor:
+        """In a graph: what this rank has measured, in the order of ``_names``; shape (names, lanes)."""
+
+    def _results(self, values: Any) -> list[Metrics]:
+        """The metrics of each lane, over all ranks."""
+        return [dict(zip(self._names, map(float, lane), strict=True)) for lane in values.T]
+
+    @abstractmethod
+    def average_statistics(self) -> None:
+        """Let all ranks have the same moving statistics; they are of each rank's samples until then."""
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """While a graph is drawn."""
+        yield
+
+    def _take(self, values: Any, rows: tf.Tensor) -> Any:
+        """Those rows of the samples."""
+        return _take(values, rows)
 
     def train(
         self,
@@ -327,7 +408,7 @@ class Loop:
         boundary: Callable[[Position], None],
         *,
         adjusts: bool = True,
-    ) -> Metrics:
+    ) -> list[Metrics]:
         """Train one epoch or several, or the rest of them.
 
         Args:
@@ -341,7 +422,7 @@ class Loop:
             adjusts: whether the stride changes, so that a boundary comes every few seconds.
 
         Returns:
-            The metrics over the last of these epochs.
+            The metrics of each lane over the last of these epochs.
         """
         size = _count(x)
         done, end = at.samples, (epochs - at.epochs) * size
@@ -380,16 +461,9 @@ class Loop:
         elif seconds > LONGEST_SECONDS and self.stride > 1:
             self.stride //= 2
 
-    def evaluate(self, x: Any, y: Any, batch_size: int) -> Metrics:
-        """The metrics of a part of the data, of which this rank has its own part."""
+    def evaluate(self, x: Any, y: Any, batch_size: int) -> list[Metrics]:
+        """The metrics of each lane on a part of the data, of which this rank has its own part."""
         return self._results(self._call(self._evaluate, x, y, np.int32(batch_size)))
-
-    def confusion(self) -> list[list[int]]:
-        """What was counted in the last evaluation, over all ranks; empty if nothing was."""
-        size = self._confusion.shape[0]
-        counts = self._world.add([int(count) for count in np.ravel(self._confusion)]) if size else []
-        rows = [counts[size * row : size * (row + 1)] for row in range(size)]
-        return rows if any(counts) else []
 
     def _train_steps(
         self,
@@ -415,7 +489,8 @@ class Loop:
                 # one that counts for nothing: their layers still see a batch, and they still reduce.
                 mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
             share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
-            self._train_batch(_take(x, mine), _take(y, mine), share, tf.cast(high - low, tf.float32))
+            count = tf.cast(high - low, tf.float32)
+            self._train_batch(self._take(x, mine), self._take(y, mine), share, count)
             return (start + batch,)
 
         def reset() -> tf.Tensor:
@@ -427,6 +502,111 @@ class Loop:
             # One iteration at a time: Horovod tells reductions apart by name.
             tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
         return self._values()
+
+    def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        self.reset()
+        self._confusion.assign(tf.zeros_like(self._confusion))
+        count = _length(x)
+
+        def step(start: tf.Tensor) -> tuple[tf.Tensor]:
+            rows = tf.range(start, tf.minimum(start + batch_size, count))
+            self._evaluate_batch(_take(x, rows), _take(y, rows))
+            return (start + batch_size,)
+
+        with self._drawing():
+            tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
+        return self._values()
+
+
+class Single(Loop):
+    """The epochs of one model.
+
+    Attributes:
+        model: that is trained.
+    """
+
+    def __init__(self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number]) -> None:
+        import keras
+        import tensorflow as tf
+
+        super().__init__(world, data)
+        self.model = model
+        self._numbers = numbers
+        self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
+        self._confusion = tf.Variable(tf.zeros([counted_classes(data)] * 2, tf.int32), trainable=False)
+        self._loss = keras.metrics.Mean(name="loss")
+        self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
+        make_metrics(model, data)
+        self.reset()
+
+    def take(self, model: keras.Model, numbers: Sequence[_Number]) -> None:
+        """Be the loop of another model, which is alike but for numbers."""
+        self.restart()
+        for mine, its in zip(_state_of(self.model), _state_of(model), strict=True):
+            mine.assign(its)
+        for mine, variable, its in zip(self._numbers, self._inputs, numbers, strict=True):
+            variable.assign(its.value)
+            mine.put(its.value)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights and the optimizer's state."""
+        return sum(math.prod(v.shape) * v.value.dtype.size for v in _state_of(self.model))
+
+    def confusion(self) -> list[list[list[int]]]:
+        """What was counted in the last evaluation, over all ranks; empty if nothing was."""
+        size = self._confusion.shape[0]
+        counts = self._world.add([int(count) for count in np.ravel(self._confusion)]) if size else []
+        rows = [counts[size * row : size * (row + 1)] for row in range(size)]
+        return [rows if any(counts) else []]
+
+    def finish(self) -> list[keras.Model]:
+        """The model."""
+        return [self.model]
+
+    def digests(self) -> list[str]:
+        """SHA-256 of the model's weights and its optimizer's variables, to the last bit."""
+        return [digest([np.asarray(variable) for variable in _weights(self.model)])]
+
+    def states(self, at: Position) -> list[State]:
+        """All that the training needs to go on from here."""
+        own = self._world.gather_bytes(to_bytes([np.array(variable) for variable in self._own()]))
+        shared = [np.array(v) for v in _weights(self.model)] if self._world.rank == 0 else []
+        return [State(at, shared, [from_bytes(data) for data in own])]
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from there."""
+        (state,) = states
+        for variable, value in zip(_weights(self.model), state.shared, strict=True):
+            variable.assign(value)
+        own, measured = self._own(), self._measures()
+        if len(state.own) == self._world.size:
+            for variable, value in zip(own, state.own[self._world.rank], strict=True):
+                variable.assign(value)
+            return
+        # Other ranks than then: what they have measured counts once, and all draw anew.
+        for position, variable in enumerate(_moving(self.model)):
+            variable.assign(sum(values[position] for values in state.own) / len(state.own))
+        for position, variable in enumerate(measured, start=len(own) - len(measured)):
+            total = sum(values[position] for values in state.own)
+            variable.assign(total if self._world.rank == 0 else np.zeros_like(total))
+
+    def _own(self) -> list[Any]:
+        """What each rank has otherwise than the others: statistics, random numbers, sums of metrics."""
+        model = self.model
+        known = {id(v) for v in [*model.weights, *model.metrics_variables]}
+        return [*_moving(model), *(v for v in model.variables if id(v) not in known), *self._measures()]
+
+    def average_statistics(self) -> None:
+        """Let all ranks have the same moving statistics."""
+        if self._world.size == 1:
+            return
+        moving = _moving(self.model)
+        totals = self._world.sum([v.value for v in moving], "statistics")
+        for variable, total in zip(moving, totals, strict=True):
+            variable.assign(total / self._world.size)
 
     def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
         import tensorflow as tf
@@ -448,25 +628,13 @@ class Loop:
         model.optimizer.apply(tape.gradient(part, variables), variables)
         self._measure(x, y, y_pred, loss, samples)
 
-    def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> tf.Tensor:
+    def _evaluate_batch(self, x: Any, y: Any) -> None:
         import tensorflow as tf
 
-        self.reset()
-        self._confusion.assign(tf.zeros_like(self._confusion))
-        count = _length(x)
-
-        def step(start: tf.Tensor) -> tuple[tf.Tensor]:
-            rows = tf.range(start, tf.minimum(start + batch_size, count))
-            part, target = _take(x, rows), _take(y, rows)
-            y_pred = self.model(part, training=False)
-            loss = self.model.compute_loss(x=part, y=target, y_pred=y_pred, training=False)
-            self._measure(part, target, y_pred, loss, tf.cast(tf.size(rows), tf.float32))
-            self._confuse(target, y_pred)
-            return (start + batch_size,)
-
-        with self._drawing():
-            tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
-        return self._values()
+        y_pred = self.model(x, training=False)
+        loss = self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+        self._measure(x, y, y_pred, loss, tf.cast(_length(x), tf.float32))
+        self._confuse(y, y_pred)
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -479,8 +647,8 @@ class Loop:
         drops = [number.owner for number in self._numbers if number.name == "rate"]
         instead: list[tuple[Any, str, Any]] = [(layer, "call", partial(_drop, layer)) for layer in drops]
         optimizer = self.model.optimizer
-        if _is_adam(optimizer):
-            instead.append((optimizer, "update_step", partial(_adam_step, optimizer, optimizer.update_step)))
+        if is_adam(optimizer):
+            instead.append((optimizer, "update_step", partial(adam_step, optimizer, optimizer.update_step)))
         with _in_place(self._numbers, [tf.identity(variable) for variable in self._inputs]):
             for owner, name, method in instead:
                 object.__setattr__(owner, name, method)
@@ -508,21 +676,12 @@ class Loop:
         import tensorflow as tf
 
         size = self._confusion.shape[0]
-        if not size or not tf.is_tensor(y_pred) or len(y_pred.shape) != 2:
-            return
-        if y_pred.shape[-1] == 1:
-            taken = tf.cast(y_pred[:, 0] > 0.5, tf.int32)
-        elif y_pred.shape[-1] == size:
-            taken = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
-        else:
-            return
-        if len(y.shape) == 2 and y.shape[-1] > 1:
-            y = tf.argmax(y, axis=-1, output_type=tf.int32)
-        true = tf.cast(tf.reshape(y, (-1,)), tf.int32)
-        counts = tf.math.unsorted_segment_sum(tf.ones_like(true), true * size + taken, size * size)
-        self._confusion.assign_add(tf.reshape(counts, (size, size)))
+        cells = confused(y, y_pred, size)
+        if cells is not None:
+            counts = tf.math.unsorted_segment_sum(tf.ones_like(cells), cells, size * size)
+            self._confusion.assign_add(tf.reshape(counts, (size, size)))
 
-    def variables(self) -> list[Any]:
+    def _measures(self) -> list[Any]:
         """What the metrics have summed up so far."""
         return [*self._loss.variables, *self.model.metrics_variables]
 
@@ -537,24 +696,77 @@ class Loop:
         return {**loss, **self.model.get_metrics_result(), **loss}
 
     def _values(self) -> tf.Tensor:
-        """In a graph: what this rank has measured, in the order of ``_names``."""
         import tensorflow as tf
 
         measured = self._measured()
         self._names = list(measured)
-        return tf.stack([tf.cast(value, tf.float64) for value in measured.values()])
+        return tf.stack([[tf.cast(value, tf.float64)] for value in measured.values()])
 
-    def _results(self, values: Any) -> Metrics:
+    def _results(self, values: Any) -> list[Metrics]:
         """The metrics over all ranks: Keras' metrics are made of sums, which add up."""
         import tensorflow as tf
 
         if self._world.size == 1:
-            return dict(zip(self._names, map(float, values), strict=True))
-        variables = self.variables()
+            return super()._results(values)
+        variables = self._measures()
         totals = self._world.sum([tf.convert_to_tensor(v.value) for v in variables], "metrics")
         for variable, total in zip(variables, totals, strict=True):
             variable.assign(total)
-        return {name: float(value) for name, value in self._measured().items()}
+        return [{name: float(value) for name, value in self._measured().items()}]
+
+
+def counted_classes(data: Dataset) -> int:
+    """Of how many classes a matrix of confusions is counted; 0 for none."""
+    return data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
+
+
+def make_metrics(model: keras.Model, data: Dataset) -> None:
+    """Make the variables of the metrics, which Keras does when it sees the first sample.
+
+    A graph in the drawing of which variables are made is drawn once more.
+    """
+    import tensorflow as tf
+
+    x, y = (tf.nest.map_structure(lambda v: tf.constant(v[:1]), v) for v in (data.train.x, data.train.y))
+    model.compute_metrics(x, y, model(x, training=False))
+
+
+def confused(y: Any, y_pred: Any, classes: int) -> tf.Tensor | None:
+    """For each sample the place in a matrix of confusions (true class, taken class), counted by rows.
+
+    None unless the model has one output for each class, or a single one for two.
+    """
+    import tensorflow as tf
+
+    if not classes or not tf.is_tensor(y_pred) or len(y_pred.shape) != 2:
+        return None
+    if y_pred.shape[-1] == 1:
+        taken = tf.cast(y_pred[:, 0] > 0.5, tf.int32)
+    elif y_pred.shape[-1] == classes:
+        taken = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
+    else:
+        return None
+    if len(y.shape) == 2 and y.shape[-1] > 1:
+        y = tf.argmax(y, axis=-1, output_type=tf.int32)
+    return tf.cast(tf.reshape(y, (-1,)), tf.int32) * classes + taken
+
+
+def _weights(model: keras.Model) -> list[Any]:
+    """Everything that one rank could have otherwise than another: weights, slots, counters."""
+    return [*model.weights, *model.optimizer.variables]
+
+
+def _moving(model: keras.Model) -> list[Any]:
+    """Batch normalisation's moving statistics: of each rank's samples until the end of an epoch."""
+    return [v for v in model.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
+
+
+def digest(arrays: Sequence[Array]) -> str:
+    """SHA-256 of arrays, to the last bit."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _take(values: Any, rows: tf.Tensor) -> Any:
@@ -577,14 +789,14 @@ def _drop(layer: Any, inputs: Any, training: bool = False) -> Any:
     return inputs * tf.where(kept, 1 / (1 - layer.rate), 0)
 
 
-def _is_adam(optimizer: Any) -> bool:
+def is_adam(optimizer: Any) -> bool:
     """Whether its steps are those of Keras' Adam, as AdamW's are."""
     import keras
 
     return type(optimizer).update_step is keras.optimizers.Adam.update_step and not optimizer.amsgrad
 
 
-def _adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+def adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
     """A step of Adam by TensorFlow's own kernel, which goes through memory once.
 
     Source: D. P. Kingma, J. Ba, Adam, ICLR 2015, section 2, the order of computation at its end, as

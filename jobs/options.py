@@ -38,6 +38,8 @@ METRICS = {
     "recall": "Recall",
     "cosine_similarity": "CosineSimilarity",
 }
+PACKAGE = "hpc_sweeps"
+"""Under which Keras knows this project's functions."""
 SPARSE = "sparse_categorical_crossentropy"
 
 
@@ -190,7 +192,9 @@ def _metric(name: str) -> Any:
     import keras
 
     if name == "label_ranking_average_precision":
-        return keras.metrics.MeanMetricWrapper(label_ranking_average_precision, name=name)
+        # By its registered name graphs tell it from a function of the user's.
+        known = keras.saving.register_keras_serializable(PACKAGE)(label_ranking_average_precision)
+        return keras.metrics.MeanMetricWrapper(known, name=name)
     return getattr(keras.metrics, METRICS[name])(name=name) if name in METRICS else name
 
 

@@ -23,7 +23,7 @@ class Step:
         folder: of the run.
         job_id: of the scheduler.
         label: of this start, so that no two meet.
-        tasks: for each group the index and the attempt of its trials.
+        tasks: for each group the index and the attempt of its trials, and whether one goes alone.
         cwd: to work in, where the user typed the command.
         threads: as in ``Launch``, like those that follow.
     """
@@ -31,7 +31,7 @@ class Step:
     folder: str
     job_id: str
     label: str
-    tasks: list[list[tuple[int, int]]]
+    tasks: list[list[tuple[int, int, bool]]]
     cwd: str
     threads: int = 0
     gpus: bool = False
@@ -66,7 +66,7 @@ def rank(path: Path) -> int:
     if os.path.isdir(step.cwd):
         os.chdir(step.cwd)
     group = _group(len(step.tasks))
-    tasks = tuple(Task(index, attempt) for index, attempt in step.tasks[group])
+    tasks = tuple(Task(*task) for task in step.tasks[group])
     worker = Worker(
         step.folder,
         tasks,

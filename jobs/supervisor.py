@@ -160,24 +160,24 @@ class _Supervisor:
         found = re.search(r"JobState=(\w+)", self._show())
         return found is not None and found[1] != "RUNNING"
 
-    def _guilty(self, said: str, tasks: list[tuple[int, int]]) -> set[int] | None:
+    def _guilty(self, said: str, tasks: list[tuple[int, int, bool]]) -> set[int] | None:
         """Indices of the trials of the group whose rank died first; srun ends the others with it."""
         groups = self._launch.groups
         found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", said)
         if groups == 1 or not found:
             return None
         group = int(found[1]) // (self._launch.ranks // groups)
-        return {index for index, _ in tasks[group::groups]}
+        return {index for index, *_ in tasks[group::groups]}
 
-    def _unfinished(self, run: Run) -> list[tuple[int, int]]:
-        """Index and next attempt of this job's trials that are to be trained."""
+    def _unfinished(self, run: Run) -> list[tuple[int, int, bool]]:
+        """Index and next attempt of this job's trials that are to be trained, and which go alone."""
         by_index = {trial.index: trial for trial in run.trials.values()}
         tasks = []
         for index in self._trials:
             trial = by_index[index]
             if trial.state in ("finished", "pruned") or self._is_done_with(trial):
                 continue
-            tasks.append((index, max(trial.attempts, default=0) + 1))
+            tasks.append((index, max(trial.attempts, default=0) + 1, trial.goes_alone))
         return tasks
 
     def _is_done_with(self, trial: TrialState) -> bool:
@@ -230,7 +230,7 @@ class _Supervisor:
         by_index = {trial.index: trial for trial in run.trials.values()}
         return sum(len(by_index[index].attempts) for index in self._trials)
 
-    def _step(self, tasks: list[tuple[int, int]], label: str) -> tuple[int, str]:
+    def _step(self, tasks: list[tuple[int, int, bool]], label: str) -> tuple[int, str]:
         """Run the ranks once; srun's exit code, and what it said."""
         launch, groups = self._launch, self._launch.groups
         step = Step(
@@ -310,6 +310,8 @@ class _Supervisor:
                     self._record("stopped", **who, why=why, lost=why == RESTARTED)
                 elif guilty is not None and trial.index not in guilty:
                     self._record("stopped", **who, why="a rank of another group was killed")
+                elif attempt.lanes > 1:  # which one of them it was shows when each is trained by itself
+                    self._record("stopped", **who, why=why, alone=True)
                 else:
                     self._record("failed", **who, reason=reason, error=why)
         run.refresh()

@@ -8,19 +8,18 @@ take the steps that one rank would take, up to rounding, whatever sizes divide o
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.checkpoint import Position, State, pack, unpack
-from jobs.graphs import Graphs, Loop, Metrics, Rows
+from jobs.checkpoint import Position, State
+from jobs.graphs import Graphs, Loop, Metrics, Rows, digest
 from jobs.optimizer import distribute
+from jobs.pack import Plan, plan
 from jobs.world import World
 from models import Dataset, Split
 
@@ -81,9 +80,10 @@ class Trained:
         metrics: of the last epoch, and those of the test part after it (``test_``).
         confusion: for the validation and the test part how many samples of each class (row) were
             taken for which (column), shape (classes, classes); empty where numbers are predicted.
-        training_seconds: in which its graphs ran.
+        training_seconds: in which its graphs ran; of a pack its share.
         drawing_seconds: in which its graphs were drawn; 0 where those of an earlier training fitted.
         model: that was trained: the one that was given, or one like it of an earlier training.
+        weights: digest of its weights and its optimizer's variables.
     """
 
     metrics: Metrics
@@ -91,6 +91,32 @@ class Trained:
     training_seconds: float = field(compare=False)
     drawing_seconds: float = field(compare=False)
     model: keras.Model = field(compare=False)
+    weights: str
+
+
+@dataclass
+class Lane:
+    """A training, alone or beside others.
+
+    Attributes:
+        model: compiled; the same on all ranks up to its weights, which become those of rank 0.
+            Its optimizer is replaced by one that reduces over the world.
+        seed: of the order of samples and of dropout.
+        on_epoch: called on every rank after each epoch that is measured.
+        begin: where an earlier training of this model stopped; it then ends with the very weights
+            that it would have had, with as many ranks and lanes as then.
+        save: called on rank 0 with a state to keep.
+        failure: why it has ended early, if it has.
+        plan: of the model, if it has been made.
+    """
+
+    model: keras.Model
+    seed: int
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    begin: State | None = None
+    save: Callable[[State], None] = lambda state: None
+    failure: DivergedError | None = None
+    plan: Plan | None = None
 
 
 def train(
@@ -98,112 +124,229 @@ def train(
     data: Dataset,
     world: World,
     *,
-    epochs: int,
-    batch_size: int,
     seed: int,
-    shuffle: bool = True,
-    validation_freq: int = 1,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     begin: State | None = None,
-    wish: Callable[[Position], Wish] = lambda position: Wish(),
     save: Callable[[State], None] = lambda state: None,
-    stride: int | None = None,
-    graphs: Graphs | None = None,
+    **settings: Any,
 ) -> Trained:
-    """Train a compiled Keras model, and measure it on the test part when all is done.
+    """Train one model, and measure it on the test part when all is done.
 
     Args:
-        model: compiled; the same on all ranks up to its weights, which become those of rank 0.
-            Its optimizer is replaced by one that reduces over the world.
+        model: as in ``Lane``, like ``seed``, ``on_epoch``, ``begin`` and ``save``.
         data: whole on every rank.
         world: the ranks that train together.
-        epochs: passes over the training data; with 0 the model is only measured.
+        settings: as :func:`train_lanes` takes them.
+
+    Raises:
+        DivergedError: a loss is NaN or infinite, on all ranks at the same epoch.
+        Exception: as :func:`train_lanes`.
+    """
+    lane = Lane(model, seed, on_epoch, begin, save)
+    (trained,) = train_lanes([lane], data, world, **settings)
+    if trained is None:
+        assert lane.failure is not None
+        raise lane.failure
+    return trained
+
+
+def train_lanes(
+    lanes: Sequence[Lane],
+    data: Dataset,
+    world: World,
+    *,
+    epochs: int,
+    batch_size: int,
+    shuffle: bool = True,
+    validation_freq: int = 1,
+    wish: Callable[[Position], Wish] = lambda position: Wish(),
+    stride: int | None = None,
+    graphs: Graphs | None = None,
+) -> list[Trained | None]:
+    """Train compiled Keras models, several of them as one stacked model.
+
+    Args:
+        lanes: what is trained. Several must be such that :class:`jobs.pack.Pack` takes them, begin at
+            the same position, and need a world of one rank.
+        data: whole on every rank.
+        world: the ranks that train together.
+        epochs: passes over the training data; with 0 the models are only measured.
         batch_size: samples per step over all ranks together; with fewer samples than ranks, some
             ranks only wait.
-        seed: of the order of samples and of dropout.
         shuffle: whether each epoch has an order of its own; else that of the data.
         validation_freq: epochs from one measurement to the next; the last epoch has one anyway.
-        on_epoch: called on every rank after each epoch that is measured.
-        begin: where an earlier training of this model stopped, with as many ranks; it then ends
-            with the very weights that it would have had.
         wish: asked on every rank at every boundary, which comes every few seconds; what any of
             them wishes, all do.
-        save: called on rank 0 with a state to keep.
         stride: steps between two boundaries; as many as take a few seconds unless given.
         graphs: of earlier trainings, which are used again where they fit.
 
+    Returns:
+        What came of each; None of one whose loss was NaN or infinite, which has its ``failure``.
+
     Raises:
         Stopped: some rank has wished so, on all ranks at the same step.
+        PackError: these can't be trained together.
         ValueError: the model has a ``train_step`` of its own.
-        DivergedError: a loss is NaN or infinite, on all ranks at the same epoch.
         UnequalWeightsError: the ranks end with different weights, on all ranks.
     """
-    import keras
+    return _Training(
+        lanes, data, world, epochs, batch_size, shuffle, validation_freq, wish, stride, graphs or Graphs()
+    ).carry_out()
 
-    if type(model).train_step is not keras.Model.train_step:
-        raise ValueError(
-            f"{type(model).__name__} has a train_step of its own, which hpc-sweeps would not call; "
-            "give it an ordinary call(), a loss and metrics instead"
-        )
-    model.optimizer = distribute(model.optimizer, world)
-    draw_apart(model, world.rank)
-    _start_equal(model, world)
-    graphs = graphs or Graphs()
-    loop = graphs.of(model, data, world)
-    loop.stride = stride or loop.stride
-    batch_size = min(batch_size, len(data.train))
-    model = loop.model
-    x, y = graphs.tensor(data.train.x), graphs.tensor(data.train.y)
-    if begin is not None:
-        _restore(model, loop, world, begin)
 
-    def boundary(position: Position) -> None:
-        mine = wish(position)
+@dataclass
+class _Training:
+    """One call of :func:`train_lanes`."""
+
+    lanes: Sequence[Lane]
+    data: Dataset
+    world: World
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    validation_freq: int
+    wish: Callable[[Position], Wish]
+    stride: int | None
+    graphs: Graphs
+
+    def __post_init__(self) -> None:
+        self.batch_size = min(self.batch_size, len(self.data.train))
+        self.training_seconds = self.drawing_seconds = 0.0
+        self.begun = time.perf_counter()
+
+    def carry_out(self) -> list[Trained | None]:
+        self._begin()
+        x, y = self.graphs.tensor(self.data.train.x), self.graphs.tensor(self.data.train.y)
+        validation = _part(self.data.validation, self.world, self.graphs) if self.data.validation else None
+        self.begun = time.perf_counter()
+        metrics: list[Metrics] = []
+        if self.epochs == 0:
+            metrics = self._evaluate(_part(self.data.train, self.world, self.graphs))
+            self._measured(0, metrics, validation)
+        first = self.lanes[0].begin
+        at = first.position if first is not None else Position()
+        while at.epochs < self.epochs and self.running:
+            last = min(self.epochs, at.epochs + self.validation_freq)
+            metrics = self.loop.train(
+                x, y, self._orders, at, last, self.batch_size, self._boundary, adjusts=self.stride is None
+            )
+            at = Position(last)
+            self.loop.average_statistics()
+            self._measured(last, metrics, validation)
+            if last < self.epochs and self.running:
+                self._boundary(at)
+                metrics = self._repack(at, metrics)
+        return self._end(metrics, validation is not None)
+
+    def _begin(self) -> None:
+        import keras
+
+        for lane in self.lanes:
+            if type(lane.model).train_step is not keras.Model.train_step:
+                raise ValueError(
+                    f"{type(lane.model).__name__} has a train_step of its own, which hpc-sweeps would not "
+                    "call; give it an ordinary call(), a loss and metrics instead"
+                )
+        self.running = list(self.lanes)
+        if len(self.lanes) == 1:
+            (lane,) = self.lanes
+            lane.model.optimizer = distribute(lane.model.optimizer, self.world)
+            draw_apart(lane.model, self.world.rank)
+            _start_equal(lane.model, self.world)
+        self._take_up([lane.begin for lane in self.lanes])
+
+    def _take_up(self, states: Sequence[State | None]) -> None:
+        """Have a loop for all lanes that are not over, which goes on from their states."""
+        self.packed = list(self.running)
+        if len(self.lanes) == 1:
+            self.loop: Loop = self.graphs.of(self.lanes[0].model, self.data, self.world)
+        else:
+            seeds = [lane.seed for lane in self.packed] if self.shuffle else []
+            plans = [lane.plan or plan(lane.model) for lane in self.packed]
+            self.loop = self.graphs.pack(plans, seeds, self.data, self.world)
+        self.loop.stride = self.stride or self.loop.stride
+        found = [state for state in states if state is not None]
+        if found:
+            self.loop.restore(found)
+
+    def _repack(self, at: Position, metrics: list[Metrics]) -> list[Metrics]:
+        """Go on with fewer lanes, where half of them are over."""
+        if len(self.running) > len(self.packed) // 2:
+            return metrics
+        places = [place for place, lane in enumerate(self.packed) if lane in self.running]
+        states = self.loop.states(at)
+        self._add_seconds()
+        self._take_up([states[place] for place in places])
+        return [metrics[place] for place in places]
+
+    def _add_seconds(self) -> None:
+        self.training_seconds += self.loop.training_seconds
+        self.drawing_seconds += self.loop.drawing_seconds
+
+    def _orders(self, epoch: int) -> Rows:
+        samples = len(self.data.train)
+        orders = [order(samples, lane.seed, epoch, self.shuffle) for lane in self.packed[: self.loop.orders]]
+        return orders[0] if len(orders) == 1 else np.stack(orders, axis=1)
+
+    def _boundary(self, position: Position) -> None:
+        mine = self.wish(position)
         # One sum tells everyone what anyone wishes, and how many steps rank 0 would take next.
-        strides = loop.stride if world.rank == 0 else 0
-        stop, keep, loop.stride = world.add([mine.stop, mine.save, strides])
+        strides = self.loop.stride if self.world.rank == 0 else 0
+        stop, keep, self.loop.stride = self.world.add([mine.stop, mine.save, strides])
         if stop or keep:
-            state = _state(model, loop, world, position)
-            if world.rank == 0:
-                save(state)
+            states = self.loop.states(position)
+            for lane, state in zip(self.packed, states, strict=True):
+                if self.world.rank == 0 and lane in self.running:
+                    lane.save(state)
         if stop:
             raise Stopped
 
-    def evaluate(part: tuple[tf.Tensor, tf.Tensor]) -> Metrics:
-        return loop.evaluate(*part, max(batch_size, LEAST_EVALUATED))
+    def _evaluate(self, part: tuple[tf.Tensor, tf.Tensor]) -> list[Metrics]:
+        return self.loop.evaluate(*part, max(self.batch_size, LEAST_EVALUATED))
 
-    validation = _part(data.validation, world, graphs) if data.validation else None
-    start = time.perf_counter()
-
-    def measured(number: int, metrics: Metrics) -> Metrics:
+    def _measured(
+        self, number: int, metrics: list[Metrics], validation: tuple[tf.Tensor, tf.Tensor] | None
+    ) -> None:
+        """Add what the validation part says, and tell each lane."""
         if validation:
-            metrics |= {f"val_{name}": value for name, value in evaluate(validation).items()}
-        on_epoch(Epoch(number, metrics, time.perf_counter() - start))
-        for name in ("loss", "val_loss"):  # reduced values: all ranks decide alike
-            if not math.isfinite(metrics.get(name, 0.0)):
-                raise DivergedError(f"{name} is {metrics[name]} after epoch {number}")
-        return metrics
+            for mine, its in zip(metrics, self._evaluate(validation), strict=True):
+                mine |= {f"val_{name}": value for name, value in its.items()}
+        seconds = time.perf_counter() - self.begun
+        for lane, mine in zip(self.packed, metrics, strict=True):
+            if lane not in self.running:
+                continue
+            lane.on_epoch(Epoch(number, mine, seconds))
+            for name in ("loss", "val_loss"):  # reduced values: all ranks decide alike
+                if not math.isfinite(mine.get(name, 0.0)):
+                    lane.failure = DivergedError(f"{name} is {mine[name]} after epoch {number}")
+                    self.running.remove(lane)
+                    break
 
-    if epochs == 0:
-        metrics = measured(0, evaluate(_part(data.train, world, graphs)))
-    at = begin.position if begin is not None else Position()
-    while at.epochs < epochs:
-        last = min(epochs, at.epochs + validation_freq)
-        orders = partial(order, len(data.train), seed, shuffle=shuffle)
-        metrics = loop.train(x, y, orders, at, last, batch_size, boundary, adjusts=stride is None)
-        at = Position(last)
-        _average_statistics(model, world)
-        metrics = measured(last, metrics)
-        if last < epochs:
-            boundary(at)
-    _end_equal(model, world)
-    confusion = {"validation": loop.confusion()} if validation else {}
-    if data.test:
-        test = evaluate(_part(data.test, world, graphs))
-        metrics = {**metrics, **{f"test_{name}": value for name, value in test.items()}}
-        confusion["test"] = loop.confusion()
-    confusion = {part: counts for part, counts in confusion.items() if counts}
-    return Trained(metrics, confusion, loop.training_seconds, loop.drawing_seconds, model)
+    def _end(self, metrics: list[Metrics], validated: bool) -> list[Trained | None]:
+        if not self.running:
+            return [None for _ in self.lanes]
+        digests = self.loop.digests()
+        _end_equal(digests[0], self.world)
+        confusions = {"validation": self.loop.confusion()} if validated else {}
+        if self.data.test:
+            test = self._evaluate(_part(self.data.test, self.world, self.graphs))
+            metrics = [
+                {**mine, **{f"test_{name}": value for name, value in its.items()}}
+                for mine, its in zip(metrics, test, strict=True)
+            ]
+            confusions["test"] = self.loop.confusion()
+        self._add_seconds()
+        share, models = len(self.lanes), self.loop.finish()
+        trained: list[Trained | None] = []
+        for lane in self.lanes:
+            if lane not in self.running:
+                trained.append(None)
+                continue
+            place = self.packed.index(lane)
+            confusion = {part: counts[place] for part, counts in confusions.items() if counts[place]}
+            seconds = self.training_seconds / share, self.drawing_seconds / share
+            trained.append(Trained(metrics[place], confusion, *seconds, models[place], digests[place]))
+        return trained
 
 
 def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> Rows:
@@ -220,48 +363,10 @@ def _part(split: Split, world: World, graphs: Graphs) -> tuple[tf.Tensor, tf.Ten
     return graphs.tensor(split.x[low:high]), graphs.tensor(split.y[low:high])
 
 
-def _weights(model: keras.Model) -> list[Any]:
-    """Everything that one rank could have otherwise than another: weights, slots, counters."""
-    return [*model.weights, *model.optimizer.variables]
-
-
 def _start_equal(model: keras.Model, world: World) -> None:
     """No step is taken from different weights."""
     model.optimizer.build(model.trainable_variables)
-    world.broadcast([variable.value for variable in _weights(model)])
-
-
-def _own(model: keras.Model, loop: Loop) -> list[Any]:
-    """What each rank has otherwise than the others: statistics, random numbers, sums of metrics."""
-    known = {id(v) for v in [*model.weights, *model.metrics_variables]}
-    return [*_moving(model), *(v for v in model.variables if id(v) not in known), *loop.variables()]
-
-
-def _moving(model: keras.Model) -> list[Any]:
-    """Batch normalisation's moving statistics: of each rank's samples until the end of an epoch."""
-    return [v for v in model.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
-
-
-def _state(model: keras.Model, loop: Loop, world: World, position: Position) -> State:
-    own = world.gather_bytes(pack([np.array(variable) for variable in _own(model, loop)]))
-    shared = [np.array(variable) for variable in _weights(model)] if world.rank == 0 else []
-    return State(position, shared, [unpack(data) for data in own])
-
-
-def _restore(model: keras.Model, loop: Loop, world: World, state: State) -> None:
-    for variable, value in zip(_weights(model), state.shared, strict=True):
-        variable.assign(value)
-    own = _own(model, loop)
-    if len(state.own) == world.size:
-        for variable, value in zip(own, state.own[world.rank], strict=True):
-            variable.assign(value)
-        return
-    # Other ranks than then: what they have measured counts once, and all draw anew.
-    for position, variable in enumerate(_moving(model)):
-        variable.assign(sum(values[position] for values in state.own) / len(state.own))
-    for position, variable in enumerate(loop.variables(), start=len(own) - len(loop.variables())):
-        total = sum(values[position] for values in state.own)
-        variable.assign(total if world.rank == 0 else np.zeros_like(total))
+    world.broadcast([v.value for v in [*model.weights, *model.optimizer.variables]])
 
 
 def draw_apart(model: keras.Model, rank: int) -> None:
@@ -274,26 +379,15 @@ def draw_apart(model: keras.Model, rank: int) -> None:
             variable.assign(state)
 
 
-def _average_statistics(model: keras.Model, world: World) -> None:
-    if world.size == 1:
-        return
-    moving = _moving(model)
-    for variable, total in zip(moving, world.sum([v.value for v in moving], "statistics"), strict=True):
-        variable.assign(total / world.size)
-
-
 def weights_digest(model: keras.Model) -> str:
     """SHA-256 of the weights and of the optimizer's variables, to the last bit."""
-    digest = hashlib.sha256()
-    for variable in _weights(model):
-        digest.update(np.ascontiguousarray(variable).tobytes())
-    return digest.hexdigest()
+    return digest([np.asarray(variable) for variable in [*model.weights, *model.optimizer.variables]])
 
 
-def _end_equal(model: keras.Model, world: World) -> None:
+def _end_equal(mine: str, world: World) -> None:
     if world.size == 1:
         return
-    digests = world.gather(weights_digest(model))
+    digests = world.gather(mine)
     if len(set(digests)) > 1:
         others = [rank for rank, other in enumerate(digests) if other != digests[0]]
         raise UnequalWeightsError(

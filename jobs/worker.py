@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs import device
+from jobs import device, packing
 from jobs.check import arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.estimator import fit, is_estimator, regresses
 from jobs.graphs import Graphs
 from jobs.keeping import Kept
 from jobs.options import COMPILED, Options, compile_model, options, targets
+from jobs.pack import PackError, Plan, plan
 from jobs.place import find_place
-from jobs.preparation import Preparation, Prepared, Scaling
+from jobs.preparation import Preparation, Scaling
 from jobs.processes import is_running
 from jobs.stop import StopRequest
-from jobs.training import DivergedError, Epoch, Stopped, Trained, Wish, train, weights_digest
+from jobs.training import DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
 from models import FROM_DATA, Dataset, Split, signature_of
 from results import Records
@@ -45,10 +46,12 @@ class Task:
     Attributes:
         index: of the trial in the sweep.
         attempt: number of the try, from 1.
+        alone: whether it must be trained by itself, as after a pack has failed.
     """
 
     index: int
     attempt: int
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,8 @@ class Worker:
             work = _Work(self, sweep, builds, preparation, kept, world, records, code, request)
             finished = 0
             with _process_as_it_was():
-                for task in self.tasks:
-                    finished += work.train(task)
+                for tasks in work.portions(self.tasks):
+                    finished += work.train(tasks)
         except Stopped as stopped:
             if records is not None:
                 records.append("left", job=self.job_id, label=self.label, how="stopped", why=str(stopped))
@@ -145,49 +148,153 @@ class _Work:
     graphs: Graphs = field(default_factory=Graphs)
     has_noted: bool = False
 
-    def train(self, task: Task) -> bool:
-        """Train one trial and record how it ended; a trial's failure is not the worker's.
+    def portions(self, tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+        """The trials, those together that are to be trained at once."""
+        if self.sweep.pack == "off" or self.world.size > 1 or self.worker.rehearse:
+            yield from ([task] for task in tasks)
+            return
+        for places in packing.buckets([self.sweep.trials[task.index] for task in tasks]):
+            together = [tasks[place] for place in places if not tasks[place].alone]
+            yield from ([tasks[place]] for place in places if tasks[place].alone)
+            lanes = self._lanes(together) if len(together) > 1 else 1
+            yield from packing.portions(together, lanes)
+
+    def _lanes(self, tasks: Sequence[Task]) -> int:
+        """How many of some trials to train at once."""
+        if isinstance(self.sweep.pack, int):
+            return min(self.sweep.pack, len(tasks))
+        try:
+            built = self._build(self.sweep.trials[tasks[0].index])
+            choice = self._choose(built, tasks, plan(built.model))
+        except Exception as error:  # what is wrong with it shows when it is trained
+            choice = packing.Choice(1, f"{type(error).__name__}: {error}")
+        self._record("pack", lanes=choice.lanes, trials=len(tasks), why=choice.why)
+        return choice.lanes
+
+    def _choose(self, built: _Built, tasks: Sequence[Task], first: Plan) -> packing.Choice:
+        samples = len(built.data.train)
+        batch_size = min(built.options.global_batch(samples), samples)
+
+        def probe(lanes: int) -> tuple[float, float]:
+            trials = [self.sweep.trials[task.index] for task in tasks[:lanes]]
+            plans = [first, *(plan(self._build(trial).model) for trial in trials[1:])]
+            built.model.optimizer.build(built.model.trainable_variables)
+            seeds = [trial.seed for trial in trials] if built.options.shuffle else []
+            loops = (
+                self.graphs.of(built.model, built.data, self.world),
+                self.graphs.pack(plans, seeds, built.data, self.world),
+            )
+            alone, together = (
+                packing.step_seconds(loop, self.graphs, built.data, batch_size, 0.3) for loop in loops
+            )
+            return alone, together
+
+        steps = built.options.steps(samples) * built.options.epochs
+        return packing.choose(first, len(tasks), steps, batch_size, probe)
+
+    def train(self, tasks: Sequence[Task]) -> int:
+        """Train trials together and record how they ended; a trial's failure is not the worker's.
+
+        Args:
+            tasks: one, or several that :meth:`portions` has put together.
+
+        Returns:
+            How many were finished.
 
         Raises:
             Stopped: on all ranks, if any of them is to stop.
         """
         self._stop_before_the_next()
-        trial = self.sweep.trials[task.index]
-        who = {"trial": trial.trial_id, "attempt": task.attempt}
-        seen = _Seen(self.sweep.objective.mode)
-        begin = self._checkpoint(trial, seen)
-        after = {"after": seen.facts()} if begin else {}
-        self._record(
-            "started", **{**trial.facts(), **who}, ranks=self.world.size, job=self.worker.job_id,
-            node=self.world.node, code=self.code, **after,
-        )  # fmt: skip
-        start = time.perf_counter() - seen.seconds
-        failure, outcome = None, _Outcome()
+        attempts = [_Attempt(self, self.sweep.trials[task.index], task) for task in tasks]
+        if len(attempts) == 1:
+            return self._train_one(attempts[0])
+        finished, groups = 0, dict[Any, list[_Attempt]]()
+        for attempt in attempts:
+            try:
+                attempt.build()
+                groups.setdefault(attempt.shapes(), []).append(attempt)
+            except Exception:  # what is wrong with it shows when it is trained by itself
+                groups[attempt.trial.trial_id] = [attempt]
+        for group in groups.values():
+            self._stop_before_the_next()
+            finished += self._train_pack(group) if len(group) > 1 else self._train_one(group[0])
+        return finished
+
+    def _train_one(self, attempt: _Attempt) -> int:
+        attempt.begin()
+        failure, trained = None, None
         try:
-            outcome = self._train(trial, task, start, seen, begin)
+            attempt.build()
+            (trained,) = self._train([attempt])
+            if attempt.failure is not None:
+                raise attempt.failure
         except Stopped:
-            why = self._why()
-            seconds = round(time.perf_counter() - start, 3)
-            self._record("stopped", **who, why=why, seconds=seconds)
-            raise Stopped(why) from None
+            attempt.stop(self._why())
+            raise Stopped(self._why()) from None
         except Exception as error:
             failure = {"rank": self.world.rank, **_failure(error)}
         failures = self._failures(failure)
-        seconds = round(time.perf_counter() - start, 3)
-        if not failures:
-            self._keep(trial, outcome, seen)
-            self._record(
-                "finished", **who, epochs=seen.epochs, metrics=outcome.metrics, best=seen.best,
-                seconds=seconds, weights=outcome.weights, confusion=outcome.confusion, **outcome.times,
-            )  # fmt: skip
-            self._forget(trial)
-            return True
+        if not failures and trained is not None:
+            attempt.finish(trained)
+            return 1
         cause = min(failures, key=lambda other: (other["follows"], other["rank"]))
         words = cause["error"] if self.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
-        self._record("failed", **who, reason=cause["reason"], error=words, seconds=seconds)
-        if cause["reason"] == "diverged":
-            self._forget(trial)
-        return False
+        attempt.fail(cause["reason"], words)
+        return 0
+
+    def _train_pack(self, attempts: Sequence[_Attempt]) -> int:
+        for attempt in attempts:
+            attempt.begin(len(attempts))
+        try:
+            trained = self._train(attempts)
+        except Stopped:
+            for attempt in attempts:
+                attempt.stop(self._why())
+            raise Stopped(self._why()) from None
+        except Exception as error:
+            self.graphs.forget()
+            words = f"{len(attempts)} trials at once: {type(error).__name__}: {str(error).splitlines()[0]}"
+            self._record("note", text=f"{words}; each is trained by itself instead")
+            for attempt in attempts:
+                attempt.stop(words, alone=True)
+            left = [attempt.task for attempt in attempts if attempt.failure is None]
+            return sum(self.train([Task(task.index, task.attempt + 1, alone=True)]) for task in left)
+        for attempt, one in zip(attempts, trained, strict=True):
+            if one is not None:
+                attempt.finish(one)
+            else:
+                attempt.fail("diverged", str(attempt.failure))
+        return sum(one is not None for one in trained)
+
+    def _train(self, attempts: Sequence[_Attempt]) -> list[Trained | None]:
+        """Train what is built."""
+        first = attempts[0].built
+        assert first is not None
+        chosen, samples = first.options, len(first.data.train)
+        kind = self.worker.rehearse if attempts[0].task.attempt == 1 else ""
+        rehearsal = _Rehearsal(kind, chosen, samples, self.world)
+        saved = time.monotonic()
+
+        def wish(position: Position) -> Wish:
+            nonlocal saved
+            due = self.world.rank == 0 and time.monotonic() - saved > 60 * self.worker.checkpoint_min
+            if due:
+                saved = time.monotonic()
+            rehearsed = rehearsal.wish(position)
+            return Wish(self._is_asked_to_stop() or rehearsed.stop, due or rehearsed.save)
+
+        return train_lanes(
+            [attempt.as_lane() for attempt in attempts],
+            first.data,
+            self.world,
+            epochs=chosen.epochs,
+            batch_size=chosen.global_batch(samples),
+            shuffle=chosen.shuffle,
+            validation_freq=chosen.validation_freq,
+            wish=wish,
+            stride=rehearsal.stride(chosen.steps(samples)),
+            graphs=self.graphs,
+        )
 
     def _stop_before_the_next(self) -> None:
         if self.world.add([self._is_asked_to_stop()])[0]:
@@ -243,8 +350,8 @@ class _Work:
             self.graphs.forget()  # they reduce over the old connections, or have taken the memory
         return [other for other in self.world.gather(mine) if other]
 
-    def _train(self, trial: Trial, task: Task, start: float, seen: _Seen, begin: State | None) -> _Outcome:
-        """Train from the beginning or from a checkpoint."""
+    def _build(self, trial: Trial) -> _Built:
+        """What a trial is trained with: a compiled model, the data as it takes them, how to train it."""
         import keras
 
         self.graphs.begin(trial.seed, only_keras=not model_of(self.sweep, trial.model).is_users_code)
@@ -252,65 +359,8 @@ class _Work:
         keras.config.set_floatx(chosen.dtype)
         keras.config.set_dtype_policy(chosen.dtype)
         prepared = self.preparation.of(trial, chosen.scale)
-        model, data, chosen, fitted = self._begin(trial, chosen, prepared.data)
-        metric = self.sweep.objective.metric
-        who = {"trial": trial.trial_id, "attempt": task.attempt}
-        saved = time.monotonic()
-        kind = self.worker.rehearse if task.attempt == 1 else ""
-        rehearsal = _Rehearsal(kind, chosen, len(data.train), self.world)
-
-        def on_epoch(epoch: Epoch) -> None:
-            seconds = round(time.perf_counter() - start, 3)
-            self._record("epoch", **who, epoch=epoch.number, metrics=epoch.metrics, seconds=seconds)
-            if metric not in epoch.metrics:
-                raise ValueError(
-                    f"the objective is {metric}, but what this model records is {', '.join(epoch.metrics)}"
-                )
-            seen.add(epoch, epoch.metrics[metric])
-
-        def wish(position: Position) -> Wish:
-            due = self.world.rank == 0 and time.monotonic() - saved > 60 * self.worker.checkpoint_min
-            rehearsed = rehearsal.wish(position)
-            return Wish(self._is_asked_to_stop() or rehearsed.stop, due or rehearsed.save)
-
-        def save(state: State) -> None:
-            nonlocal saved
-            saved = time.monotonic()
-            facts = {**seen.facts(), "attempt": task.attempt, "code": self.code, "made_with": _versions()}
-            facts["seconds"] = round(time.perf_counter() - start, 3)
-            try:
-                Checkpoints(Path(self.worker.folder)).save(trial.trial_id, replace(state, facts=facts))
-            except Exception as error:  # a full disk, no memory: the one before is still there
-                self._record("note", text=f"no checkpoint of {trial.trial_id}: {error}")
-                return
-            self._record("checkpoint", **who, epoch=state.position.epochs, samples=state.position.samples)
-
-        trained = train(
-            model,
-            data,
-            self.world,
-            epochs=chosen.epochs,
-            batch_size=chosen.global_batch(len(data.train)),
-            seed=trial.seed,
-            shuffle=chosen.shuffle,
-            validation_freq=chosen.validation_freq,
-            on_epoch=on_epoch,
-            begin=begin,
-            wish=wish,
-            save=save,
-            stride=rehearsal.stride(chosen.steps(len(data.train))),
-            graphs=self.graphs,
-        )
-        if fitted:
-            return _Outcome(trained)
-        weights = weights_digest(trained.model) if self.world.rank == 0 else ""
-        return _Outcome(trained, weights, trained.model, prepared)
-
-    def _begin(
-        self, trial: Trial, chosen: Options, data: Dataset
-    ) -> tuple[keras.Model, Dataset, Options, bool]:
-        """A compiled model, the data as it takes them, how to train it, whether it is fitted already."""
-        model = self._build(trial, chosen, data)
+        data = prepared.data
+        model = self._model(trial, chosen, data)
         fitted = is_estimator(model)
         if fitted:
             changes: dict[str, Any] = {"epochs": 0}
@@ -327,15 +377,7 @@ class _Work:
         if chosen.initial_weights is not None:
             _begin_with(model, chosen.initial_weights)
         self._note_idle_ranks(chosen, len(data.train))
-        return model, data, chosen, fitted
-
-    def _keep(self, trial: Trial, outcome: _Outcome, seen: _Seen) -> None:
-        if self.world.rank or outcome.model is None or not self.kept.wants(seen.best):
-            return
-        try:
-            self.kept.save(trial.trial_id, outcome.model, seen.best, outcome.scaling)
-        except Exception as error:  # a class of the user's that Keras can't write, or a full disk
-            self._record("note", text=f"the model of {trial.trial_id} is not kept: {error}")
+        return _Built(model, data, chosen, fitted, prepared.scaling)
 
     def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
         batch = chosen.global_batch(samples)
@@ -344,7 +386,7 @@ class _Work:
             text = f"batch_size={batch} is the batch of all {self.world.size} ranks: some of them only wait"
             self._record("note", text=text)
 
-    def _build(self, trial: Trial, chosen: Options, data: Dataset) -> Any:
+    def _model(self, trial: Trial, chosen: Options, data: Dataset) -> Any:
         """The model of a trial: of Keras, built; or an estimator of scikit-learn."""
         import keras
 
@@ -391,32 +433,141 @@ def _begin_with(model: keras.Model, weights: list[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What a trial has come to: what was measured, and for networks the model."""
+class _Built:
+    """What a trial is trained with.
 
-    trained: Trained | None = None
-    weights: str = ""
-    model: keras.Model | None = None
-    prepared: Prepared | None = None
+    Attributes:
+        model: compiled.
+        data: as the model takes them.
+        options: of the training.
+        fitted: whether it is an estimator's, and only measured.
+        scaling: of the data, if they are scaled.
+    """
+
+    model: keras.Model
+    data: Dataset
+    options: Options
+    fitted: bool
+    scaling: Scaling | None
+
+
+class _Attempt:
+    """One try of a trial, and what has come of it so far.
+
+    Attributes:
+        built: what it is trained with, once that is there.
+        failure: why it has ended in the middle of a pack, if it has.
+    """
+
+    def __init__(self, work: _Work, trial: Trial, task: Task) -> None:
+        self.trial = trial
+        self.task = task
+        self.built: _Built | None = None
+        self._lane: Lane | None = None
+        self._plan: Plan | None = None
+        self._work = work
+        self._who = {"trial": trial.trial_id, "attempt": task.attempt}
+        self._seen = _Seen(work.sweep.objective.mode)
+        self._state = work._checkpoint(trial, self._seen)
+        self._start = 0.0
 
     @property
-    def metrics(self) -> Mapping[str, float]:
-        return self.trained.metrics if self.trained else {}
+    def failure(self) -> DivergedError | None:
+        return self._lane.failure if self._lane else None
 
-    @property
-    def confusion(self) -> Mapping[str, list[list[int]]]:
-        return self.trained.confusion if self.trained else {}
+    def build(self) -> None:
+        """Build the model, and make the data ready."""
+        if self.built is None:
+            self.built = self._work._build(self.trial)
 
-    @property
-    def times(self) -> Mapping[str, float]:
-        if self.trained is None:
-            return {}
-        names = ("training_seconds", "drawing_seconds")
-        return {name: round(getattr(self.trained, name), 3) for name in names}
+    def shapes(self) -> Any:
+        """What attempts of one pack have in common.
 
-    @property
-    def scaling(self) -> Scaling | None:
-        return self.prepared.scaling if self.prepared else None
+        Raises:
+            PackError: it can be of none.
+        """
+        assert self.built is not None
+        state = self._state
+        if self.built.fitted or (state is not None and len(state.own) != 1):
+            raise PackError("an estimator, or begun by several ranks")
+        self._plan = plan(self.built.model)
+        return self._plan.shapes, state.position if state else None
+
+    def begin(self, lanes: int = 1) -> None:
+        """Record that it begins, as one of so many that are trained at once."""
+        work = self._work
+        further: dict[str, Any] = {"lanes": lanes} if lanes > 1 else {}
+        if self._state:
+            further["after"] = self._seen.facts()
+        self._start = time.perf_counter() - self._seen.seconds
+        work._record(
+            "started", **{**self.trial.facts(), **self._who}, ranks=work.world.size, job=work.worker.job_id,
+            node=work.world.node, code=work.code, **further,
+        )  # fmt: skip
+
+    def as_lane(self) -> Lane:
+        """What trains it."""
+        assert self.built is not None
+        self._lane = Lane(
+            self.built.model, self.trial.seed, self._on_epoch, self._state, self._save, plan=self._plan
+        )  # fmt: skip
+        return self._lane
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self._start, 3)
+
+    def _on_epoch(self, epoch: Epoch) -> None:
+        metric, metrics = self._work.sweep.objective.metric, epoch.metrics
+        facts = {"epoch": epoch.number, "metrics": metrics, "seconds": self._seconds()}
+        self._work._record("epoch", **self._who, **facts)
+        if metric not in metrics:
+            raise ValueError(
+                f"the objective is {metric}, but what this model records is {', '.join(metrics)}"
+            )
+        self._seen.add(epoch, metrics[metric])
+
+    def _save(self, state: State) -> None:
+        work = self._work
+        facts = {**self._seen.facts(), "attempt": self.task.attempt, "code": work.code}
+        facts |= {"made_with": _versions(), "seconds": self._seconds()}
+        try:
+            checkpoints = Checkpoints(Path(work.worker.folder))
+            checkpoints.save(self.trial.trial_id, replace(state, facts=facts))
+        except Exception as error:  # a full disk, no memory: the one before is still there
+            work._record("note", text=f"no checkpoint of {self.trial.trial_id}: {error}")
+            return
+        at = state.position
+        work._record("checkpoint", **self._who, epoch=at.epochs, samples=at.samples)
+
+    def finish(self, trained: Trained) -> None:
+        """Record what it has come to, and keep its model if that is wanted."""
+        assert self.built is not None
+        work, seen, fitted = self._work, self._seen, self.built.fitted
+        if not (work.world.rank or fitted) and work.kept.wants(seen.best):
+            try:
+                work.kept.save(self.trial.trial_id, trained.model, seen.best, self.built.scaling)
+            except Exception as error:  # a class of the user's that Keras can't write, or a full disk
+                work._record("note", text=f"the model of {self.trial.trial_id} is not kept: {error}")
+        times = {name: round(getattr(trained, name), 3) for name in ("training_seconds", "drawing_seconds")}
+        work._record(
+            "finished", **self._who, epochs=seen.epochs, metrics=trained.metrics, best=seen.best,
+            seconds=self._seconds(), weights="" if fitted else trained.weights,
+            confusion=trained.confusion, **times,
+        )  # fmt: skip
+        work._forget(self.trial)
+
+    def fail(self, reason: str, words: str) -> None:
+        """Record why it has failed."""
+        self._work._record("failed", **self._who, reason=reason, error=words, seconds=self._seconds())
+        if reason == "diverged":
+            self._work._forget(self.trial)
+
+    def stop(self, why: str, **further: Any) -> None:
+        """Record that it was stopped, to go on later; or, in a pack, that it had failed before."""
+        if self.failure is not None:
+            self.fail("diverged", str(self.failure))
+        else:
+            self._work._record("stopped", **self._who, why=why, seconds=self._seconds(), **further)
 
 
 @dataclass

@@ -39,6 +39,8 @@ class Attempt:
         code: digest of the user's model and dataset files.
         weights: SHA-256 of the weights and the optimizer's variables at the end; else empty.
         lost: whether the whole job ended in it without a word, to go on later.
+        lanes: trials that were trained at once, of which this is one.
+        alone: whether the trial is to be trained by itself next.
         after: the attempt and the epoch that this one went on from; None if it began anew.
         history: the metrics of every epoch of this attempt, if they are kept.
         confusion: for the validation and the test part how many samples of each class (row) were
@@ -61,6 +63,8 @@ class Attempt:
     started: float = 0.0
     weights: str = ""
     lost: bool = False
+    lanes: int = 1
+    alone: bool = False
     after: tuple[int, int] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     confusion: dict[str, list[list[int]]] = field(default_factory=dict)
@@ -96,6 +100,12 @@ class TrialState:
         """One of ``STATES``."""
         return self.attempt.state
 
+    @property
+    def goes_alone(self) -> bool:
+        """Whether its next attempt is to be by itself: others had to suffer from it, or might."""
+        last = self.attempts[max(self.attempts)] if self.attempts else Attempt()
+        return last.alone or (last.state == "failed" and last.reason in ("error", "out-of-memory"))
+
     def history(self) -> list[dict[str, Any]]:
         """The metrics of every epoch up to the deciding attempt's last, over those it went on from."""
         attempt, records, end = self.attempt, list[dict[str, Any]](), float("inf")
@@ -119,7 +129,8 @@ class Bill:
         seconds: of all of them together, from being ready to leaving.
         training_seconds: of these, in which graphs ran.
         drawing_seconds: in which graphs were drawn.
-        graphs: trials whose graphs were drawn; the others had those of an earlier one.
+        graphs: that were drawn; the other trials had those of earlier ones.
+        lanes: most trials that were trained at once.
     """
 
     start_seconds: float
@@ -128,6 +139,7 @@ class Bill:
     training_seconds: float
     drawing_seconds: float
     graphs: int
+    lanes: int
 
 
 class Run:
@@ -225,7 +237,8 @@ class Run:
             sum(jobs.values()),
             sum(attempt.training_seconds for attempt in attempts),
             sum(attempt.drawing_seconds for attempt in attempts),
-            sum(attempt.drawing_seconds > 0 for attempt in attempts),
+            round(sum(1 / attempt.lanes for attempt in attempts if attempt.drawing_seconds > 0)),
+            max(attempt.lanes for attempt in attempts),
         )
 
     def ranked(self) -> list[TrialState]:
@@ -359,7 +372,7 @@ class Run:
         attempt = self._attempt(record)
         attempt.ranks, attempt.node = record["ranks"], record["node"]
         attempt.job_id, attempt.code = record["job"], record.get("code", "")
-        attempt.started = record["time"]
+        attempt.started, attempt.lanes = record["time"], record.get("lanes", 1)
         after = record.get("after")
         if after:
             attempt.after = after["attempt"], after["epoch"]
@@ -394,6 +407,7 @@ class Run:
         if attempt.state == "running":
             attempt.state, attempt.seconds = "waiting", record.get("seconds", attempt.seconds)
             attempt.lost = record.get("lost", False)
+            attempt.alone = record.get("alone", False)
 
     def _on_failed(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)

@@ -114,6 +114,14 @@ def _seeds(value: object) -> object:
     return value
 
 
+def _pack(value: object) -> object:
+    if value is False:  # `off` in YAML
+        return "off"
+    if value not in ("auto", "off") and (not isinstance(value, int) or value is True or value < 1):
+        raise ValueError(f"{value!r} is neither auto, nor off, nor a number of trials at once")
+    return "off" if value == 1 else value
+
+
 def _data(value: object) -> object:
     value = _named(value, "name")
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
@@ -140,6 +148,8 @@ class Sweep(_Entry):
         objective: which metric to judge by.
         keep: whose trained models are kept: those of no trials, of the best one of each worker, or
             of all.
+        pack: how many trials of equal shapes a rank may train at once: as many as pay, so many, or
+            off for one at a time.
         defaults: values of everything the file leaves open, filled in when the run began, so
             that a later version of this project finishes it as it started. Not for users.
     """
@@ -155,6 +165,7 @@ class Sweep(_Entry):
     baselines: Annotated[list[dict[str, Any]], BeforeValidator(_baselines)] = []
     objective: Annotated[Objective, BeforeValidator(_objective)] = Objective()
     keep: Literal["none", "best", "all"] = "best"
+    pack: Annotated[int | Literal["auto", "off"], BeforeValidator(_pack)] = "auto"
     defaults: dict[str, Any] = {}
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
@@ -225,6 +236,7 @@ class Sweep(_Entry):
             **further,
             "objective": {"metric": self.objective.metric, "mode": self.objective.mode},
             "keep": self.keep,
+            "pack": self.pack,
             "defaults": self.defaults,
         }
 
@@ -235,7 +247,7 @@ class Sweep(_Entry):
     def differences(self, other: Sweep) -> list[str]:
         """What makes two sweeps different experiments, one sentence each.
 
-        Their names don't count, nor do the models they keep.
+        Their names don't count, nor do the models they keep, nor how many trials are trained at once.
         """
         mine, its = self._identity(), other._identity()
         found: list[str] = []
@@ -250,7 +262,7 @@ class Sweep(_Entry):
         entries["data"]["name"] = reference_name(entries["data"]["name"])
         for baseline in entries.get("baselines", []):
             baseline["model"] = reference_name(baseline["model"])
-        return {k: v for k, v in entries.items() if k not in ("name", "keep", "defaults")}
+        return {k: v for k, v in entries.items() if k not in ("name", "keep", "pack", "defaults")}
 
 
 def _differences(key: str, mine: Any, its: Any) -> Iterator[str]:

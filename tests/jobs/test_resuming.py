@@ -12,7 +12,7 @@ import pytest
 
 import sweeps
 from jobs.check import check
-from jobs.checkpoint import Checkpoints, Position, State, facts_of, pack, read, unpack
+from jobs.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
 from jobs.graphs import FIRST_STEPS
 from jobs.options import compile_model, options
 from jobs.place import Place
@@ -147,7 +147,7 @@ def test_a_checkpoint_is_read_back_to_the_bit(tmp_path: Path) -> None:
         assert mine.dtype == its.dtype
     assert [own[0].tolist() for own in again.own] == [[1, 2], [3, 4]]
     assert facts_of(path)["best"] == 0.1
-    np.testing.assert_array_equal(unpack(pack([np.eye(2)]))[0], np.eye(2))
+    np.testing.assert_array_equal(from_bytes(to_bytes([np.eye(2)]))[0], np.eye(2))
 
 
 def test_only_the_newest_checkpoint_of_a_trial_is_kept(tmp_path: Path) -> None:

@@ -582,5 +582,11 @@ def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest
     bill = Run(tmp_path / "r").bill()
     assert bill is not None
     assert bill == results.Bill(
-        start_seconds=5.0, workers=2, seconds=10.0 + 9.0, training_seconds=14.0, drawing_seconds=4.0, graphs=2
+        start_seconds=5.0,
+        workers=2,
+        seconds=10.0 + 9.0,
+        training_seconds=14.0,
+        drawing_seconds=4.0,
+        graphs=2,
+        lanes=1,
     )

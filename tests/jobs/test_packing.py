@@ -1,0 +1,246 @@
+"""Workers train trials that differ in numbers together, and nobody has to know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sweeps
+from jobs import packing
+from jobs.pack import Pack, Plan
+from jobs.worker import Task, Worker
+from results import Run, table
+from sweeps import SweepError, Trial
+from tests.jobs.test_resuming import After
+from tests.jobs.working import carried_out, planned
+
+DIGITS = {"name": "digits", "train": 200, "validation": 50}
+SWEEP: dict[str, Any] = {
+    "name": "x",
+    "model": "mlp",
+    "data": DIGITS,
+    "space": {"learning_rate": [0.003, 0.01, 0.03], "dropout": [0.0, 0.3]},
+    "fixed": {"epochs": 3, "batch_size": 50, "hidden_size": 8},
+    "objective": "val_accuracy",
+}
+
+
+def trials(**params: list[Any]) -> list[Trial]:
+    count = max(map(len, params.values()))
+    seeds = params.pop("seed", [0] * count)
+    return [
+        Trial(i, f"t{i}", {name: some[i % len(some)] for name, some in params.items()}, seeds[i], "mlp", None)
+        for i in range(count)
+    ]
+
+
+def test_what_differs_in_fractions_only_goes_into_one_bucket() -> None:
+    some = trials(learning_rate=[0.1, 0.2, 0.3, 1], hidden_size=[8, 16], dropout=[0, 0, 0.5, 0.1])
+    assert packing.buckets(some) == [[0, 2], [1, 3]]
+    assert packing.buckets(trials(hidden_size=[8, 16], activation=["relu", "tanh"])) == [[0], [1]]
+    folds = [replace(one, fold=number) for number, one in enumerate(trials(rate=[0.1, 0.2]))]
+    assert packing.buckets(folds) == [[0], [1]]
+
+
+def test_seeds_are_kept_apart_where_each_has_trials_enough() -> None:
+    many = trials(rate=[0.1 * i for i in range(6)] * 2, seed=[0] * 6 + [1] * 6)
+    assert packing.buckets(many) == [list(range(6)), list(range(6, 12))]
+    few = trials(rate=[0.1, 0.2] * 3, seed=[0, 0, 1, 1, 2, 2])
+    assert packing.buckets(few) == [list(range(6))]
+
+
+def test_packs_are_as_few_and_as_equal_as_possible() -> None:
+    assert [len(part) for part in packing.portions(range(500), 64)] == [62, 63, 62, 63, 62, 63, 62, 63]
+    assert list(packing.portions("abc", 2)) == ["a", "bc"]
+    assert list(packing.portions("abc", 1)) == ["a", "b", "c"]
+    assert list(packing.portions("", 4)) == []
+
+
+class Layer:
+    def __init__(self, units: int) -> None:
+        self.units, self.compute_dtype = units, "float32"
+
+
+class Model:
+    def __init__(self, parameters: int) -> None:
+        self.trainable_variables = [np.broadcast_to(0.0, parameters)]
+
+
+def a_plan(parameters: int, units: int = 10) -> Plan:
+    model: Any = Model(parameters)
+    return Plan(model, dense=[Layer(units)])
+
+
+def test_small_networks_are_packed_and_large_ones_if_a_trial_of_both_ways_says_so() -> None:
+    asked: list[int] = []
+
+    def probe(lanes: int) -> tuple[float, float]:
+        asked.append(lanes)
+        return 0.002, answer
+
+    answer = 0.001
+    few = packing.choose(a_plan(2410), 12, 1000, 64, probe)
+    assert (few.lanes, asked) == (12, [])
+    assert "mostly overhead" in few.why
+    assert packing.choose(a_plan(2410), 1000, 1000, 64, probe).lanes == packing.MOST_LANES
+    short = packing.choose(a_plan(400_000), 8, 10, 128, probe)
+    assert (short.lanes, asked) == (1, [])
+    assert "gain nothing" in short.why
+    long = packing.choose(a_plan(400_000), 8, 20_000, 128, probe)
+    assert (long.lanes, asked) == (8, [8])
+    assert long.why == "a step takes 2.00 ms alone, 1.00 ms as one of 8"
+    answer = 0.003
+    assert packing.choose(a_plan(400_000), 8, 20_000, 128, probe).lanes == 1
+    huge = packing.choose(a_plan(40_000_000), 8, 20_000, 128, probe)
+    assert huge.lanes == 1
+    assert "256 MiB" in huge.why
+
+
+def test_a_worker_packs_trials_that_come_to_what_they_come_to_alone(tmp_path: Path) -> None:
+    for name in ("packed", "alone"):
+        (tmp_path / name).mkdir()
+    packed = carried_out(tmp_path / "packed", {**SWEEP, "keep": "all"})
+    alone = carried_out(tmp_path / "alone", {**SWEEP, "pack": "off", "keep": "all"})
+    assert [t.attempt.lanes for t in packed.trials.values()] == [6] * 6
+    assert [t.attempt.lanes for t in alone.trials.values()] == [1] * 6
+    for name, trial in packed.trials.items():
+        other = alone.trials[name]
+        assert trial.state == other.state == "finished"
+        assert trial.attempt.metrics == pytest.approx(other.attempt.metrics, abs=1e-5)
+        assert trial.attempt.confusion == other.attempt.confusion
+        assert [r["epoch"] for r in trial.history()] == [1, 2, 3]
+        assert trial.attempt.training_seconds > 0
+    import keras
+
+    for name in packed.trials:
+        one, two = (
+            keras.saving.load_model(run.folder / "models" / f"{name}.keras") for run in (packed, alone)
+        )
+        assert one.get_config() == two.get_config()
+        for mine, its in zip(one.weights, two.weights, strict=True):
+            np.testing.assert_allclose(np.asarray(mine), np.asarray(its), atol=1e-5)
+    columns = ["trial_id", "learning_rate", "dropout", "best_val_accuracy"]
+    assert table(packed.folder)[columns].equals(table(alone.folder)[columns])
+    bill = packed.bill()
+    assert bill is None or bill.lanes == 6
+
+
+def test_a_number_of_lanes_is_kept_to(tmp_path: Path) -> None:
+    run = carried_out(tmp_path, {**SWEEP, "pack": 4, "fixed": {**SWEEP["fixed"], "epochs": 1}})
+    assert sorted(t.attempt.lanes for t in run.trials.values()) == [3] * 6
+
+
+def test_a_pack_that_is_stopped_goes_on_as_a_pack(tmp_path: Path) -> None:
+    run = Run(planned(tmp_path, {**SWEEP, "fixed": {**SWEEP["fixed"], "epochs": 40}}))
+    tasks = tuple(Task(index, 1) for index in range(6))
+    assert Worker(str(run.folder), tasks, "1_0")(After(4)) == 0
+    run.refresh()
+    assert {t.state for t in run.trials.values()} == {"waiting"}
+    assert not any(t.goes_alone for t in run.trials.values())
+    assert len(list((run.folder / "checkpoints").iterdir())) == 6
+    again = tuple(replace(task, attempt=2) for task in tasks)
+    assert Worker(str(run.folder), again, "2_0")() == 6
+    run.refresh()
+    for trial in run.trials.values():
+        assert trial.state == "finished"
+        assert trial.attempt.lanes == 6
+        assert trial.attempt.after is not None
+        assert trial.attempt.epochs == 40
+    assert not list((run.folder / "checkpoints").iterdir())
+
+
+def test_a_lane_that_diverges_fails_and_the_others_finish(tmp_path: Path) -> None:
+    entries = {
+        **SWEEP,
+        "space": {"learning_rate": [0.1, 1e30, 0.2]},
+        "fixed": {**SWEEP["fixed"], "optimizer": "sgd"},
+    }
+    run = carried_out(tmp_path, entries)
+    assert [t.state for t in run.trials.values()] == ["finished", "failed", "finished"]
+    assert [t.attempt.reason for t in run.trials.values()] == ["", "diverged", ""]
+    assert "after epoch" in list(run.trials.values())[1].attempt.error
+
+
+def test_a_pack_that_fails_is_trained_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise MemoryError("no room for all of them")
+
+    monkeypatch.setattr(Pack, "_train_batch", fails)
+    run = carried_out(tmp_path, {**SWEEP, "fixed": {**SWEEP["fixed"], "epochs": 1}})
+    assert {t.state for t in run.trials.values()} == {"finished"}
+    assert {max(t.attempts) for t in run.trials.values()} == {2}
+    assert {t.attempt.lanes for t in run.trials.values()} == {1}
+    assert "6 trials at once: MemoryError: no room" in run.notes[0]
+    assert all(t.attempts[1].alone for t in run.trials.values())
+
+
+def test_what_can_not_be_packed_is_trained_alone_and_the_records_say_why(tmp_path: Path) -> None:
+    entries = {**SWEEP, "fixed": {**SWEEP["fixed"], "batch_normalization": True, "epochs": 1}}
+    run = carried_out(tmp_path, entries)
+    assert {(t.state, t.attempt.lanes) for t in run.trials.values()} == {("finished", 1)}
+    assert "BatchNormalization" in (run.folder / "records" / "test-1-0.jsonl").read_text()
+
+
+def test_a_trial_that_can_not_be_built_fails_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import keras\n"
+        "def build(input_shape, num_classes, *, rate: float = 0.1):\n"
+        "    if rate > 0.25:\n"
+        "        raise RuntimeError('too much')\n"
+        "    layers = [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dropout(rate)]\n"
+        "    return keras.Sequential([*layers, keras.layers.Dense(num_classes, 'softmax')])\n"
+    )
+    entries = {
+        **SWEEP,
+        "model": "mine.py:build",
+        "space": {"rate": [0.1, 0.2, 0.3]},
+        "fixed": {"epochs": 1, "batch_size": 50},
+    }
+    run = carried_out(tmp_path, entries)
+    assert [(t.state, t.attempt.lanes) for t in run.trials.values()] == [
+        ("finished", 2),
+        ("finished", 2),
+        ("failed", 1),
+    ]
+    assert "too much" in list(run.trials.values())[2].attempt.error
+
+
+@pytest.mark.parametrize("value", ["all", 0, -3, 2.5, True])
+def test_a_wrong_number_of_lanes_is_told_at_once(value: Any) -> None:
+    with pytest.raises(SweepError, match=r"neither auto, nor off, nor a number"):
+        sweeps.parse({**SWEEP, "pack": value})
+
+
+def test_how_trials_are_packed_makes_no_other_sweep() -> None:
+    packed, off = (sweeps.parse({**SWEEP, "pack": value}) for value in ("auto", False))
+    assert off.pack == "off"
+    assert not packed.differences(off)
+    assert sweeps.parse({**SWEEP, "pack": 1}).pack == "off"
+
+
+def test_probing_leaves_a_training_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "SURE_PARAMETERS", 0)
+    monkeypatch.setattr(packing, "PROBED_SECONDS", 0)
+    probed = []
+    real = packing.step_seconds
+
+    def spied(*given: Any) -> float:
+        probed.append(real(*given))
+        return 1.0 / len(probed)  # the second, of the pack, is the faster
+
+    monkeypatch.setattr(packing, "step_seconds", spied)
+    (tmp_path / "probed").mkdir()
+    (tmp_path / "plain").mkdir()
+    some = {**SWEEP, "space": {"learning_rate": [0.003, 0.01], "dropout": [0.3, 0.5]}}
+    run = carried_out(tmp_path / "probed", some)
+    assert len(probed) == 2
+    assert all(0 < seconds < 1 for seconds in probed)
+    other = carried_out(tmp_path / "plain", {**some, "pack": 4})
+    assert len(probed) == 2
+    for name, trial in run.trials.items():
+        assert trial.attempt.lanes == 4
+        assert trial.attempt.weights == other.trials[name].attempt.weights
