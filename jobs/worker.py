@@ -119,8 +119,8 @@ class Worker:
             work = _Work(self, sweep, builds, preparation, kept, world, records, code, request)
             finished = 0
             with _process_as_it_was():
-                for tasks in work.portions(self.tasks):
-                    finished += work.train(tasks)
+                for attempts in work.portions(self.tasks):
+                    finished += work.train(attempts)
         except Stopped as stopped:
             if records is not None:
                 records.append("left", job=self.job_id, label=self.label, how="stopped", why=str(stopped))
@@ -148,55 +148,70 @@ class _Work:
     graphs: Graphs = field(default_factory=Graphs)
     has_noted: bool = False
 
-    def portions(self, tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+    def portions(self, tasks: Sequence[Task]) -> Iterator[list[_Attempt]]:
         """The trials, those together that are to be trained at once."""
         if self.sweep.pack == "off" or self.world.size > 1 or self.worker.rehearse:
-            yield from ([task] for task in tasks)
+            yield from ([self._attempt(task)] for task in tasks)
             return
         for places in packing.buckets([self.sweep.trials[task.index] for task in tasks]):
+            yield from ([self._attempt(tasks[place])] for place in places if tasks[place].alone)
             together = [tasks[place] for place in places if not tasks[place].alone]
-            yield from ([tasks[place]] for place in places if tasks[place].alone)
-            lanes = self._lanes(together) if len(together) > 1 else 1
-            yield from packing.portions(together, lanes)
+            if not together:
+                continue
+            first = self._attempt(together[0])
+            for part in packing.portions(together, self._lanes(first, together)):
+                yield [first if task is together[0] else self._attempt(task) for task in part]
 
-    def _lanes(self, tasks: Sequence[Task]) -> int:
-        """How many of some trials to train at once."""
+    def _attempt(self, task: Task) -> _Attempt:
+        return _Attempt(self, self.sweep.trials[task.index], task)
+
+    def _lanes(self, first: _Attempt, tasks: Sequence[Task]) -> int:
+        """How many trials of a bucket to train at once."""
+        if len(tasks) == 1:
+            return 1
         if isinstance(self.sweep.pack, int):
             return min(self.sweep.pack, len(tasks))
+        self._stop_before_the_next()
+        first.begin()
         try:
-            built = self._build(self.sweep.trials[tasks[0].index])
-            choice = self._choose(built, tasks, plan(built.model))
+            first.build()
+            first.shapes()
         except Exception as error:  # what is wrong with it shows when it is trained
             choice = packing.Choice(1, f"{type(error).__name__}: {error}")
+        else:
+            choice = self._choose(first, tasks)
         self._record("pack", lanes=choice.lanes, trials=len(tasks), why=choice.why)
         return choice.lanes
 
-    def _choose(self, built: _Built, tasks: Sequence[Task], first: Plan) -> packing.Choice:
+    def _choose(self, first: _Attempt, tasks: Sequence[Task]) -> packing.Choice:
+        built = first.built
+        assert built is not None
+        assert first.plan is not None
         samples = len(built.data.train)
         batch_size = min(built.options.global_batch(samples), samples)
 
         def probe(lanes: int) -> tuple[float, float]:
             trials = [self.sweep.trials[task.index] for task in tasks[:lanes]]
-            plans = [first, *(plan(self._build(trial).model) for trial in trials[1:])]
+            plans = [first.plan or plan(built.model)]
+            plans += [plan(self._build(trial).model) for trial in trials[1:]]
             built.model.optimizer.build(built.model.trainable_variables)
             seeds = [trial.seed for trial in trials] if built.options.shuffle else []
-            loops = (
-                self.graphs.of(built.model, built.data, self.world),
-                self.graphs.pack(plans, seeds, built.data, self.world),
+            together = self.graphs.pack(plans, seeds, built.data, self.world)
+            alone = self.graphs.of(built.model, built.data, self.world)
+            alone_seconds, together_seconds = (
+                packing.step_seconds(loop, self.graphs, built.data, batch_size, 0.3)
+                for loop in (alone, together)
             )
-            alone, together = (
-                packing.step_seconds(loop, self.graphs, built.data, batch_size, 0.3) for loop in loops
-            )
-            return alone, together
+            return alone_seconds, together_seconds
 
         steps = built.options.steps(samples) * built.options.epochs
-        return packing.choose(first, len(tasks), steps, batch_size, probe)
+        return packing.choose(first.plan, len(tasks), steps, batch_size, probe)
 
-    def train(self, tasks: Sequence[Task]) -> int:
+    def train(self, attempts: Sequence[_Attempt]) -> int:
         """Train trials together and record how they ended; a trial's failure is not the worker's.
 
         Args:
-            tasks: one, or several that :meth:`portions` has put together.
+            attempts: one, or several that :meth:`portions` has put together.
 
         Returns:
             How many were finished.
@@ -204,21 +219,27 @@ class _Work:
         Raises:
             Stopped: on all ranks, if any of them is to stop.
         """
-        self._stop_before_the_next()
-        attempts = [_Attempt(self, self.sweep.trials[task.index], task) for task in tasks]
+        try:
+            self._stop_before_the_next()
+        except Stopped as stopped:
+            for attempt in attempts:
+                if attempt.begun:
+                    attempt.stop(str(stopped))
+            raise
         if len(attempts) == 1:
             return self._train_one(attempts[0])
-        finished, groups = 0, dict[Any, list[_Attempt]]()
+        groups: dict[Any, list[_Attempt]] = {}
         for attempt in attempts:
+            attempt.begin(len(attempts))
             try:
                 attempt.build()
                 groups.setdefault(attempt.shapes(), []).append(attempt)
             except Exception:  # what is wrong with it shows when it is trained by itself
                 groups[attempt.trial.trial_id] = [attempt]
-        for group in groups.values():
-            self._stop_before_the_next()
-            finished += self._train_pack(group) if len(group) > 1 else self._train_one(group[0])
-        return finished
+        return sum(
+            self._train_pack(group) if len(group) > 1 else self._train_one(group[0])
+            for group in groups.values()
+        )
 
     def _train_one(self, attempt: _Attempt) -> int:
         attempt.begin()
@@ -258,13 +279,14 @@ class _Work:
             for attempt in attempts:
                 attempt.stop(words, alone=True)
             left = [attempt.task for attempt in attempts if attempt.failure is None]
-            return sum(self.train([Task(task.index, task.attempt + 1, alone=True)]) for task in left)
-        for attempt, one in zip(attempts, trained, strict=True):
-            if one is not None:
-                attempt.finish(one)
-            else:
+            return sum(self.train([self._attempt(Task(task.index, task.attempt + 1, True))]) for task in left)
+        finished = [(attempt, one) for attempt, one in zip(attempts, trained, strict=True) if one]
+        for attempt, one in sorted(finished, key=lambda pair: pair[0].merit, reverse=True):
+            attempt.finish(one)  # the best first: of all the others no model is written
+        for attempt in attempts:
+            if attempt.failure is not None:
                 attempt.fail("diverged", str(attempt.failure))
-        return sum(one is not None for one in trained)
+        return len(finished)
 
     def _train(self, attempts: Sequence[_Attempt]) -> list[Trained | None]:
         """Train what is built."""
@@ -456,15 +478,16 @@ class _Attempt:
 
     Attributes:
         built: what it is trained with, once that is there.
-        failure: why it has ended in the middle of a pack, if it has.
+        plan: of its model, once that is asked for.
     """
 
     def __init__(self, work: _Work, trial: Trial, task: Task) -> None:
         self.trial = trial
         self.task = task
         self.built: _Built | None = None
+        self.plan: Plan | None = None
         self._lane: Lane | None = None
-        self._plan: Plan | None = None
+        self._lanes = 0
         self._work = work
         self._who = {"trial": trial.trial_id, "attempt": task.attempt}
         self._seen = _Seen(work.sweep.objective.mode)
@@ -473,7 +496,19 @@ class _Attempt:
 
     @property
     def failure(self) -> DivergedError | None:
+        """Why it has ended in the middle of a pack, if it has."""
         return self._lane.failure if self._lane else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether that is recorded."""
+        return self._lanes > 0
+
+    @property
+    def merit(self) -> float:
+        """What it has come to by the objective: more is better."""
+        best = self._seen.best
+        return -math.inf if best is None else best if self._seen.mode == "max" else -best
 
     def build(self) -> None:
         """Build the model, and make the data ready."""
@@ -490,16 +525,20 @@ class _Attempt:
         state = self._state
         if self.built.fitted or (state is not None and len(state.own) != 1):
             raise PackError("an estimator, or begun by several ranks")
-        self._plan = plan(self.built.model)
-        return self._plan.shapes, state.position if state else None
+        if self.plan is None:
+            self.plan = plan(self.built.model)
+        return self.plan.shapes, state.position if state else None
 
     def begin(self, lanes: int = 1) -> None:
         """Record that it begins, as one of so many that are trained at once."""
-        work = self._work
+        if self._lanes == lanes:
+            return
+        if not self.begun:
+            self._start = time.perf_counter() - self._seen.seconds
+        self._lanes, work = lanes, self._work
         further: dict[str, Any] = {"lanes": lanes} if lanes > 1 else {}
         if self._state:
             further["after"] = self._seen.facts()
-        self._start = time.perf_counter() - self._seen.seconds
         work._record(
             "started", **{**self.trial.facts(), **self._who}, ranks=work.world.size, job=work.worker.job_id,
             node=work.world.node, code=work.code, **further,
@@ -509,7 +548,7 @@ class _Attempt:
         """What trains it."""
         assert self.built is not None
         self._lane = Lane(
-            self.built.model, self.trial.seed, self._on_epoch, self._state, self._save, plan=self._plan
+            self.built.model, self.trial.seed, self._on_epoch, self._state, self._save, plan=self.plan
         )  # fmt: skip
         return self._lane
 

@@ -121,6 +121,34 @@ def test_every_way_to_fail_is_told_and_the_sweep_goes_on(tmp_path: Path, hpc: Hp
 
 
 @pytest.mark.slow
+def test_a_trial_that_kills_its_worker_in_a_pack_fails_and_the_others_do_not(
+    tmp_path: Path, hpc: Hpc
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import os, signal\n"
+        "import keras\n"
+        "def build(input_shape, num_classes, *, rate: float = 0.1):\n"
+        "    if rate > 0.35:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(),\n"
+        "        keras.layers.Dropout(rate), keras.layers.Dense(num_classes, 'softmax')])\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "name: x\nmodel: mine.py:build\ndata: {name: digits, train: 100, validation: 50}\n"
+        "space: {rate: [0.1, 0.2, 0.4, 0.3]}\nfixed: {epochs: 2, batch_size: 50}\n"
+    )
+    done = hpc("run", "s.yaml", "--workers", "1", "--dir", "r")
+    assert done.returncode == 1, done.stdout + done.stderr
+    trials = Run(tmp_path / "r").trials.values()
+    assert {t.params["rate"]: t.state for t in trials} == {
+        0.1: "finished", 0.2: "finished", 0.4: "failed", 0.3: "finished",
+    }  # fmt: skip
+    assert sorted(max(t.attempts) for t in trials) == [1, 2, 2, 2]  # 0.3 had not begun
+    assert "was killed" in next(t.attempt.error for t in trials if t.state == "failed")
+    assert "died while training" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
 def test_failed_trials_are_tried_again_and_diverged_ones_only_with_other_code(
     tmp_path: Path, hpc: Hpc
 ) -> None:
