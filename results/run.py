@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from results.records import Records, Tail, parse, trial_of_epoch
+from results.records import EPOCH, Records, Tail, parse, trial_of_epoch
 
 STATES = ("waiting", "running", "finished", "pruned", "failed")
 REASONS = ("error", "diverged", "out-of-memory", "timeout", "node-failure", "cancelled")
@@ -86,6 +86,8 @@ class TrialState:
     @property
     def attempt(self) -> Attempt:
         """The one that counts: the first that ended well, else the latest."""
+        if len(self.attempts) == 1:  # of nearly all, and asked for many times
+            return next(iter(self.attempts.values()))
         for number in sorted(self.attempts):
             if self.attempts[number].state in ("finished", "pruned"):
                 return self.attempts[number]
@@ -184,15 +186,16 @@ class Run:
         Most lines are of epochs, and a finished trial says itself how it ended; so unless
         epochs are kept, only those of trials under way are read.
         """
-        epochs = []
-        for line in self._tail.read():
-            name = None if self._keep_epochs else trial_of_epoch(line)
-            if name is None:
+        epochs: list[bytes] = []
+        for lines in self._tail.read():
+            if not self._keep_epochs:
+                epochs += [line for line in lines if line.startswith(EPOCH)]
+                lines = [line for line in lines if not line.startswith(EPOCH)]
+            for line in lines:
                 self._take(parse(line))
-            else:
-                epochs.append((name, line))
-        for name, line in epochs:
-            if name not in self.trials or self.trials[name].state not in ("finished", "pruned"):
+        going = {t.trial_id.encode() for t in self.trials.values() if t.state not in ("finished", "pruned")}
+        for line in epochs:
+            if trial_of_epoch(line) in going:
                 self._take(parse(line))
 
     def _take(self, record: Mapping[str, Any]) -> None:
