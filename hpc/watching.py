@@ -257,7 +257,7 @@ def logs(folder: str | Path, trial: str | None = None) -> list[Path]:
         if log:
             path = run.folder / str(log)
             stem = path.name.removesuffix("_log.out")
-            ranks = sorted(path.parent.glob(f"{stem}_[0-9]*_log.out")) if "array" in run.jobs[name] else []
+            ranks = sorted(path.parent.glob(f"{stem}_*_log.out")) if "array" in run.jobs[name] else []
             paths += [p for p in [path, *ranks] if p.is_file()]
     if not paths:
         raise RunError(f"there is no log of {trial or folder} yet.")

@@ -456,9 +456,10 @@ class Ranks:
         self.record("left", job=self._step["job_id"], label=self._step["label"], how=how)
 
     def log(self, text: str, rank: int = 0) -> None:
-        """Write into a rank's log."""
-        with open(self._options["output"].replace("%t", str(rank)), "a") as file:
-            file.write(text + "\n")
+        """Print as a rank does."""
+        label = f"{rank:2}: " if "label" in self._options else ""
+        with open(self._options["output"], "a") as file:
+            file.write("".join(f"{label}{line}\n" for line in text.splitlines()))
 
     def say(self, text: str) -> None:
         """Say as srun does."""

@@ -765,14 +765,12 @@ def test_the_logs_of_a_trial_are_those_of_its_job(slurm: FakeSlurm) -> None:
     submit()
     trial = begins("run", "101_0", 0)
     (Path("run") / "jobs/1/101_0_log.out").write_text("the job\n")
-    (Path("run") / "jobs/1/101_0_0_log.out").write_text("rank 0\n")
-    (Path("run") / "jobs/1/101_0_1_log.out").write_text("rank 1\n")
+    (Path("run") / "jobs/1/101_0_ranks_log.out").write_text("0: one\n1: another\n")
     (Path("run") / "jobs/1/101_1_log.out").write_text("another job\n")
     shown = hpc("logs", "run", trial[:8]).stdout
     assert shown.splitlines() == [
         "==> run/jobs/1/101_0_log.out <==", "the job",
-        "==> run/jobs/1/101_0_0_log.out <==", "rank 0",
-        "==> run/jobs/1/101_0_1_log.out <==", "rank 1",
+        "==> run/jobs/1/101_0_ranks_log.out <==", "0: one", "1: another",
     ]  # fmt: skip
     assert "another job" in hpc("logs", "run").stdout
 
