@@ -24,7 +24,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import sweeps
-from hpc import following, scheduler, settling, submitting
+from hpc import following, scheduler, settling, submitting, watching
 from hpc.command import app
 from hpc.known import remember
 from hpc.lock import Holder, lock
@@ -756,6 +756,15 @@ def test_both_of_two_arrays_of_one_name_are_cancelled(slurm: FakeSlurm, clock: N
     assert len(slurm.alive()) == 4
     hpc("cancel", "run")
     assert slurm.alive() == []
+
+
+@pytest.mark.parametrize(
+    ("jobs", "pauses"),
+    [(1, [2, 3, 4.5, 2]), (100, [2, 3, 4.5, 2]), (1000, [20, 30, 45, 20]), (10_000, [60, 60, 60, 60])],
+)
+def test_the_more_jobs_the_more_rarely_slurm_is_asked(jobs: int, pauses: list[float]) -> None:
+    pause = watching.Pause()
+    assert [pause.after(news, jobs) for news in ("a", "a", "a", "b")] == pauses
 
 
 # --- logs
