@@ -70,7 +70,8 @@ def ask(run: Run, slurm: Slurm) -> News:
     news = News()
     if not arrays:
         return news
-    queue = slurm.queue(arrays)
+    users = {array.get("user") for array in arrays.values()}
+    queue = slurm.queue(arrays, users.pop() if len(users) == 1 else None)
     if queue.problem:
         news.problem = queue.problem
         return news

@@ -280,6 +280,7 @@ def sbatch(state: dict[str, Any], arguments: list[str], cwd: str) -> str:
         "name": options["job-name"],
         "options": options,
         "limit": limit,
+        "user": str(os.getuid()),
         "cwd": cwd,
         "file": rest[0],
         "script": script,
@@ -313,6 +314,8 @@ def squeue(state: dict[str, Any], arguments: list[str], cwd: str) -> str:
         for index, job in array["jobs"].items():
             over = job["state"] not in ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED")
             if not job["squeue"] or (names is not None and array["name"] not in names):
+                continue
+            if options.get("user", array["user"]) != array["user"]:
                 continue
             if over and options.get("states") != "all":
                 continue
