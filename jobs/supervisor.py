@@ -99,7 +99,7 @@ class _Supervisor:
         self._given_up: set[int] = set()
 
     def carry_out(self) -> int:
-        run = Run(self._run_folder)
+        run = Run(self._run_folder, job=self._job.job_id)
         if self._is_given_up(run):
             print(f"The trials of job {self._job.job_id} are with another: sbatch was heard late, or twice.")
             return 0

@@ -138,12 +138,13 @@ class Run:
     Args:
         folder: of the run.
         keep_epochs: whether to keep the metrics of every epoch, which a table by epochs needs.
+        job: whose trials alone matter; records of other jobs of its launch are not read then.
 
     Raises:
         RunError: there is no such folder, or it is not one of a run.
     """
 
-    def __init__(self, folder: str | Path, *, keep_epochs: bool = False) -> None:
+    def __init__(self, folder: str | Path, *, keep_epochs: bool = False, job: str | None = None) -> None:
         self.folder = Path(folder)
         if not self.sweep_file.is_file():
             state = "holds no sweep.yaml" if self.folder.is_dir() else "does not exist"
@@ -157,6 +158,7 @@ class Run:
         self.launches: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self._keep_epochs = keep_epochs
+        self._job = job
         self._tail = Tail(self.records, first="run.jsonl")
         self.refresh()
 
@@ -187,7 +189,7 @@ class Run:
         epochs are kept, only those of trials under way are read.
         """
         epochs: list[bytes] = []
-        for lines in self._tail.read():
+        for lines in self._tail.read(self._matters):
             if not self._keep_epochs:
                 epochs += [line for line in lines if line.startswith(EPOCH)]
                 lines = [line for line in lines if not line.startswith(EPOCH)]
@@ -197,6 +199,14 @@ class Run:
         for line in epochs:
             if trial_of_epoch(line) in going:
                 self._take(parse(line))
+
+    def _matters(self, file: str) -> bool:
+        """Whether to read a file of records: no trial is with two jobs of one launch."""
+        if self._job is None:
+            return True
+        name = file.removesuffix(".jsonl").partition("-g")[0]
+        mine, its = (self.jobs.get(job, {}).get("launch") for job in (self._job, name))
+        return name == self._job or its is None or its != mine
 
     def _take(self, record: Mapping[str, Any]) -> None:
         handle = getattr(self, f"_on_{record.get('record')}", None)

@@ -160,6 +160,16 @@ def test_the_second_array_of_a_launch_takes_its_own_trials(
     assert states(slurm) == ["waiting", "waiting", "waiting", "finished"]
 
 
+def test_a_job_reads_no_records_of_the_others_of_its_launch(slurm: FakeSlurm) -> None:
+    run = run_of(slurm)
+    write(run, "run", ("submitting", {"name": "old", "launch": 0, "first": 0, "size": 1, "ranks": 1}),
+          ("array", {"name": "old", "job": "99"}))  # fmt: skip
+    for job in ("101_0", "101_0-g1", "101_1", "101_1-g3", "99_0", "local-1-0"):
+        write(run, job, ("note", {"text": job}))
+    assert Run(run.folder, job="101_0").notes == ["101_0-g1", "101_0", "99_0", "local-1-0"]
+    assert len(Run(run.folder).notes) == 6
+
+
 def test_a_killed_rank_costs_one_trial_and_the_rest_goes_on(slurm: FakeSlurm) -> None:
     code = supervised(
         slurm,
