@@ -40,10 +40,10 @@ STAND_IN = {
     "sbatch": """
 for script; do :; done
 number=$(($(wc -c < "$STAND_IN/submitted") + 1000)); printf x >> "$STAND_IN/submitted"
-awk -v n="$number" '/--array=/ {sub(/.*--array=0-/, ""); sub(/%.*/, ""); last = $0}
+awk -v n="$number" '/--array=/ {sub(/.*--array=0-/, ""); sub(/%.*/, ""); last = $0 + 0}
 /--job-name=/ {sub(/.*--job-name=/, ""); name = $0}
 END {for (i = 0; i <= last; i++) print n "|" i "|" name "|PENDING|JobHeldUser||1:00:00|N/A"}
-' "$script" >> "$STAND_IN/queue"
+' "$script" > "$STAND_IN/queue"
 echo "$number"
 """,
     "squeue": 'cat "$STAND_IN/queue"\n',

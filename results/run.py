@@ -86,12 +86,12 @@ class TrialState:
     @property
     def attempt(self) -> Attempt:
         """The one that counts: the first that ended well, else the latest."""
-        if len(self.attempts) == 1:  # of nearly all, and asked for many times
-            return next(iter(self.attempts.values()))
+        if len(self.attempts) < 2:  # so with nearly all, and asked of 10,000 many times
+            return next(iter(self.attempts.values()), None) or Attempt(state="waiting")
         for number in sorted(self.attempts):
             if self.attempts[number].state in ("finished", "pruned"):
                 return self.attempts[number]
-        return self.attempts[max(self.attempts)] if self.attempts else Attempt(state="waiting")
+        return self.attempts[max(self.attempts)]
 
     @property
     def state(self) -> str:
