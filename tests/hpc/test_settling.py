@@ -406,7 +406,12 @@ def test_no_log_is_opened_that_can_tell_nothing(
     start(run, "101_3", 3)
     slurm.set("101_3", "COMPLETED")  # though its trial runs by the records
     opened: list[str] = []
-    monkeypatch.setattr(settling, "_log", lambda run, job: opened.append(job) or "")
+
+    def log(run: Run, job: str) -> str:
+        opened.append(job)
+        return ""
+
+    monkeypatch.setattr(settling, "_log", log)
     settled(run)
     assert opened == ["101_2", "101_3"]
     assert [run.jobs[f"101_{index}"]["ended"] for index in range(4)] == [

@@ -221,7 +221,12 @@ def test_ranks_that_meet_open_few_files(tmp_path: Path, monkeypatch: pytest.Monk
     meetings = [Meeting(tmp_path / "m", one, 20) for one in everyone]
     opened: list[Path] = []
     read_text = Path.read_text
-    monkeypatch.setattr(Path, "read_text", lambda path: opened.append(path) or read_text(path))
+
+    def read(path: Path) -> str:
+        opened.append(path)
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", read)
     with ThreadPoolExecutor(20) as threads:
         found = list(threads.map(lambda meeting: meeting.gather(10), meetings))
     assert found == [everyone] * 20

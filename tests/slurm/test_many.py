@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,8 +103,12 @@ def test_files_go_with_jobs_and_not_with_trials_or_ranks(site: Site) -> None:
     site.hpc("submit", many(site, 1), "--on", "alone", "--dir", "one")
     site.hpc("submit", many(site, 6), "--on", "three", "--dir", "six")
     left = {}
+
+    def is_over(name: str) -> bool:
+        return not site.is_busy(name)
+
     for name, trials in (("one", 1), ("six", 6)):
-        until(lambda name=name: not site.is_busy(name), 300)
+        until(partial(is_over, name), 300)
         run = site.run(name)
         assert [(t.state, t.attempt.ranks) for t in run.trials.values()] == [
             ("finished", 1 if name == "one" else 3)
