@@ -201,9 +201,9 @@ def status(
                 _show_status(console, facts)
             if not watch or not is_busy(facts):
                 return
-            asks = any(job["pid"] is None and not job["over"] for job in facts["jobs"])
+            asked = sum(job["pid"] is None and not job["over"] for job in facts["jobs"])
             changes = facts["scheduler"] or [job["state"] for job in facts["jobs"]]
-            time.sleep(pause.after(changes) if asks else 2)
+            time.sleep(pause.after(changes, asked) if asked else 2)
 
 
 def is_busy(facts: dict[str, Any]) -> bool:

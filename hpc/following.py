@@ -94,7 +94,8 @@ def _watch(
             if not problem and not settling.open_arrays(run):
                 break
             facts = problem or sorted((job.job_id, job.state) for job in news.jobs.values())
-            next_question = time.monotonic() + pause.after(facts)
+            alive = sum(job.is_alive for job in news.jobs.values())
+            next_question = time.monotonic() + pause.after(facts, alive)
     finally:
         view.end()
     unfit = {job["error"] for name, job in run.jobs.items() if "error" in job and _is_of(name, submission)}

@@ -123,19 +123,33 @@ class Slurm:
             raise UnreachableError(f"sbatch answered {answer!r}, which is no job id.")
         return found.group(1)
 
-    def queue(self, names: Iterable[str]) -> Answers:
+    def queue(self, names: Iterable[str], user: int | None = None) -> Answers:
         """How jobs stand, by one squeue for all arrays of these names.
 
         It asks by name and not by number, so that an array is found whose number nobody has
         written down. Jobs that have ended are known for some minutes (MinJobAge).
+
+        Args:
+            names: of the arrays.
+            user: who has submitted them all. slurmctld chooses by the user, squeue itself by the
+                name: without one, slurmctld sends the jobs of the whole cluster.
         """
         wanted = sorted(names)
-        answers = Answers()
         if not wanted:
-            return answers
-        form = "%F|%K|%j|%T|%r|%N|%L|%S"
+            return Answers()
         command = ["squeue", "--noheader", "--array", "--states=all", f"--name={','.join(wanted)}",
-                   f"--format={form}"]  # fmt: skip
+                   "--format=%F|%K|%j|%T|%r|%N|%L|%S"]  # fmt: skip
+        if user is not None:
+            answers = self._queue([*command, f"--user={user}"])
+            found = {job.name for job in answers.jobs.values()}
+            if answers.problem or found.issuperset(wanted):
+                return answers
+        # An array that is thought gone may be submitted again, so here nothing is left to chance:
+        # in a container a process may have another user's number than SLURM knows.
+        return self._queue(command)
+
+    def _queue(self, command: list[str]) -> Answers:
+        answers = Answers()
         try:
             for line in self._run(command).splitlines():
                 if line.count("|") < 7:

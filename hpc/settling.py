@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ IN_LOGS = (
     (re.compile(r"JOB \S+ ON \S+ CANCELLED AT(?!.* DUE TO JOB REQUEUE)"), "CANCELLED"),
 )
 """What SLURM writes into a job's log, for sites that keep no accounts."""
-START = re.compile(r"^srun --unbuffered .*$", re.MULTILINE)
+START = re.compile(r"^srun (?:--unbuffered )?--kill-on-bad-exit=1 .*$", re.MULTILINE)
 """What the supervisor prints when it starts the ranks; what is before the last one is past."""
 
 
@@ -70,7 +70,8 @@ def ask(run: Run, slurm: Slurm) -> News:
     news = News()
     if not arrays:
         return news
-    queue = slurm.queue(arrays)
+    users = {array.get("user") for array in arrays.values()}
+    queue = slurm.queue(arrays, users.pop() if len(users) == 1 else None)
     if queue.problem:
         news.problem = queue.problem
         return news
@@ -151,10 +152,11 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         facts = run.jobs.get(job, {})
         if "ended" in facts:
             continue
-        log = _log(run, job)
-        how, reason, words = verdict(state, log, str(facts.get("error", "")))
         running = any(attempt.state == "running" for _, _, attempt in attempts.get(job, []))
-        if how == "UNKNOWN" and facts.get("left") == "done" and not running:
+        done = facts.get("left") == "done" and not running
+        log = "" if _has_no_log_to_tell(state, facts, running, done) else _log(run, job)
+        how, reason, words = verdict(state, log, str(facts.get("error", "")))
+        if how == "UNKNOWN" and done:
             how = "COMPLETED"  # by its own records, which SLURM's memory of minutes does not outlive
         states = ("running", "waiting") if how == "CANCELLED" else ("running",)
         for name, number_, attempt in attempts.get(job, []):
@@ -196,6 +198,13 @@ def verdict(state: JobState, log: str, error: str = "") -> tuple[str, str, str]:
     }.get(how, error or f"the job ended in state {how}, exit code {state.exit_code or 'unknown'}")
     words = f"{meaning} (SLURM job {state.job_id}: {how}{where})"
     return how, reason, f"{words}\n{log}".rstrip()
+
+
+def _has_no_log_to_tell(state: JobState, facts: Mapping[str, Any], running: bool, done: bool) -> bool:
+    """Whether a job's log can't matter: most can't, and with thousands of jobs opening them takes seconds."""
+    if state.state == "CANCELLED":
+        return "began" not in facts and state.nodes in ("", "None assigned")
+    return done if state.state == "UNKNOWN" else state.state == "COMPLETED" and not running
 
 
 def _log(run: Run, job: str, lines: int = 25) -> str:

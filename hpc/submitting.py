@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -319,7 +320,7 @@ class _Submitter:
             script.write_text(planned.script(array, folder))
             self._records.append(
                 "submitting", name=array.name, launch=launch, first=array.first, size=array.size,
-                ranks=planned.profile.nodes * planned.profile.ranks_of_node,
+                ranks=planned.profile.nodes * planned.profile.ranks_of_node, user=os.getuid(),
             )  # fmt: skip
             options = [f"--dependency=afterany:{job_ids[-1]}"] if job_ids else []
             try:

@@ -17,6 +17,8 @@ from results import Records, Run, RunError
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0
 """Between two questions to SLURM."""
+PAUSE_SECONDS_PER_JOB = 0.02
+"""At least, for each job that may yet change: of a thousand one always does."""
 AT_WORK = ("running", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING")
 """States of a job, here's and SLURM's, in which its worker may be training."""
 
@@ -96,16 +98,21 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
 
 
 class Pause:
-    """How long to leave SLURM alone: longer as long as nothing changes, or it does not answer."""
+    """How long to leave SLURM alone: longer for many jobs, while nothing changes, or if it is silent."""
 
     def __init__(self) -> None:
         self.seconds = FIRST_PAUSE_SECONDS
         self._last: object = None
 
-    def after(self, news: object) -> float:
-        """The pause after an answer."""
-        changed = news != self._last
-        self.seconds = FIRST_PAUSE_SECONDS if changed else min(LONGEST_PAUSE_SECONDS, self.seconds * 1.5)
+    def after(self, news: object, jobs: int = 0) -> float:
+        """The pause after an answer.
+
+        Args:
+            news: what was answered, to tell whether anything has changed.
+            jobs: how many may yet change.
+        """
+        least = max(FIRST_PAUSE_SECONDS, PAUSE_SECONDS_PER_JOB * jobs)
+        self.seconds = min(LONGEST_PAUSE_SECONDS, least if news != self._last else self.seconds * 1.5)
         self._last = news
         return self.seconds
 
@@ -257,7 +264,7 @@ def logs(folder: str | Path, trial: str | None = None) -> list[Path]:
         if log:
             path = run.folder / str(log)
             stem = path.name.removesuffix("_log.out")
-            ranks = sorted(path.parent.glob(f"{stem}_[0-9]*_log.out")) if "array" in run.jobs[name] else []
+            ranks = sorted(path.parent.glob(f"{stem}_*_log.out")) if "array" in run.jobs[name] else []
             paths += [p for p in [path, *ranks] if p.is_file()]
     if not paths:
         raise RunError(f"there is no log of {trial or folder} yet.")

@@ -80,6 +80,9 @@ class Meeting:
     def gather(self, wait_seconds: float) -> list[Presence]:
         """Announce this rank and wait for all others.
 
+        Rank 0 reads what each has written, and the others what it makes of that: a thousand ranks
+        open some thousand files then, and not a million.
+
         Returns:
             All of them, by rank.
 
@@ -88,17 +91,25 @@ class Meeting:
         """
         names = [str(rank) for rank in range(self._size)]
         self._write(names[self._me.rank], json.dumps(asdict(self._me)))
-        missing = self._wait(names, wait_seconds)
-        if missing:
-            there = [self._read(name) for name in names if name not in missing]
-            nodes = ", ".join(dict.fromkeys(one.node for one in there))
-            raise WorldError(
-                f"rank {', '.join(missing)} of {self._size} did not come within {wait_seconds:.0f} seconds, "
-                f"those on {nodes} did. Look into the missing rank's log; if it is empty, its node could not "
-                f"start it, or does not see {self.folder.parent}: it must be on a file system that all "
-                "nodes share (`hpc doctor --on PROFILE` checks this)."
-            )
-        return [self._read(name) for name in names]
+        if self._me.rank == 0:
+            missing = self._wait(names, wait_seconds)
+            if not missing:
+                everyone = [self._read(name) for name in names]
+                self._write("everyone", json.dumps([asdict(one) for one in everyone]))
+                return everyone
+        else:
+            if not self._wait(["everyone"], wait_seconds):
+                return [Presence(**one) for one in json.loads((self.folder / "everyone").read_text())]
+            present = os.listdir(self.folder)
+            missing = [name for name in names if name not in present] or names[:1]
+        there = [self._read(name) for name in names if name not in missing]
+        nodes = ", ".join(dict.fromkeys(one.node for one in there))
+        raise WorldError(
+            f"rank {', '.join(missing)} of {self._size} did not come within {wait_seconds:.0f} seconds, "
+            f"those on {nodes} did. Look into the log of the ranks; if a missing one says nothing there, its "
+            f"node could not start it, or does not see {self.folder.parent}: it must be on a file system "
+            "that all nodes share (`hpc doctor --on PROFILE` checks this)."
+        )
 
     def publish(self, address: str, port: int) -> None:
         """Say where rank 0 listens."""
@@ -113,7 +124,7 @@ class Meeting:
         if self._wait(["address"], wait_seconds):
             raise WorldError(
                 f"rank {self._me.rank} waited {wait_seconds:.0f} seconds for rank 0 to say where it listens; "
-                "look into the log of rank 0."
+                "look into the log of the ranks."
             )
         address, port = (self.folder / "address").read_text().split()
         return address, int(port)
@@ -127,7 +138,10 @@ class Meeting:
         start = time.monotonic()
         pause, seen_at = 0.02, start
         while True:
-            present = set(os.listdir(self.folder))
+            if len(names) > 1:
+                present = set(os.listdir(self.folder))
+            else:  # asked by many: for one name, and not for a list of all
+                present = {name for name in names if (self.folder / name).exists()}
             missing = [name for name in names if name not in present]
             now = time.monotonic()
             if not missing or now - start > wait_seconds:

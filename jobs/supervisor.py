@@ -99,7 +99,7 @@ class _Supervisor:
         self._given_up: set[int] = set()
 
     def carry_out(self) -> int:
-        run = Run(self._run_folder)
+        run = Run(self._run_folder, job=self._job.job_id)
         if self._is_given_up(run):
             print(f"The trials of job {self._job.job_id} are with another: sbatch was heard late, or twice.")
             return 0
@@ -337,13 +337,16 @@ class _Supervisor:
             return file.read().decode(errors="replace")
 
     def _log_tail(self, lines: int = 25) -> str:
-        """The new ends of the ranks' logs: of those that tell an error, if some do."""
-        ranks = [
-            p for p in self._logs() if re.search(r"_\d+_log.out$", p.name.removeprefix(self._job.job_id))
-        ]
-        texts = {p: "\n".join(self._new_in(p).splitlines()[-lines:]) for p in ranks}
-        telling = {path: text for path, text in texts.items() if "Error" in text} or texts
-        return "\n".join(f"{path.name}:\n{text}" for path, text in list(telling.items())[:2])
+        """The new ends of what the ranks have said: of those that tell an error, if some do."""
+        path = self._folder / log_of_ranks(self._job.job_id)
+        text = self._new_in(path) if path.exists() else ""
+        said: dict[int, list[str]] = {}
+        for line in text.splitlines():
+            label = re.match(r" *(\d+): ?", line) if self._launch.ranks > 1 else None
+            said.setdefault(int(label[1]) if label else 0, []).append(line[label.end() if label else 0 :])
+        texts = {rank: "\n".join(said[rank][-lines:]) for rank in sorted(said)}
+        telling = {rank: text for rank, text in texts.items() if "Error" in text} or texts
+        return "\n".join(f"rank {rank}:\n{text}" for rank, text in list(telling.items())[:2])
 
     def _requeue(self, run: Run) -> None:
         """Go back into the queue, unless the job was cancelled, or gets nowhere."""
@@ -383,12 +386,19 @@ def srun(launch: Launch, job_id: str, mpi: str, step: Path | str) -> list[str]:
         mpi: the value of ``--mpi``.
         step: the file of the step.
     """
-    command = ["srun", "--unbuffered", "--kill-on-bad-exit=1", f"--mpi={mpi}", "--open-mode=append"]
-    command += [f"--output={job_id}_%t_log.out", f"--ntasks={launch.ranks}"]
+    command = ["srun", "--kill-on-bad-exit=1", f"--mpi={mpi}", "--open-mode=append"]
+    # One log for all ranks, each line with its rank: a thousand ranks don't make a thousand files.
+    command += [f"--output={log_of_ranks(job_id)}", f"--ntasks={launch.ranks}"]
+    command += ["--label"] if launch.ranks > 1 else []
     # Since SLURM 22.05, srun no longer takes the CPUs per task from the job.
     if "SLURM_CPUS_PER_TASK" in os.environ:
         command.append(f"--cpus-per-task={os.environ['SLURM_CPUS_PER_TASK']}")
     return [*command, *launch.srun, *shlex.split(launch.python), "-u", "-m", "jobs", "rank", str(step)]
+
+
+def log_of_ranks(job_id: str) -> str:
+    """The name of the file that all ranks of a job print into."""
+    return f"{job_id}_ranks_log.out"
 
 
 def choose_backend(backend: str, mpi: str, offered: Sequence[str], vendor: str) -> tuple[str, str]:

@@ -6,9 +6,11 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json  # twice as fast as json, where there are 10,000 trials
 
 
 class Records:
@@ -47,7 +49,9 @@ class Records:
 
 def finite(value: Any) -> Any:
     """The value with NaN and infinities as None: JSON has no words for them."""
-    if isinstance(value, Mapping):
+    if type(value) in (str, int, bool, type(None)):
+        return value
+    if isinstance(value, (dict, Mapping)):
         return {k: finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(v) for v in value]
@@ -65,37 +69,45 @@ class Tail:
     def __init__(self, folder: Path, first: str) -> None:
         self._folder = folder
         self._first = first
-        self._offsets: dict[Path, int] = {}
+        self._offsets: dict[str, int] = {}
 
-    def read(self) -> Iterator[bytes]:
-        """New lines, file by file; a last one that is torn may yet be completed."""
-        paths = sorted(self._folder.glob("*.jsonl"), key=lambda p: (p.name != self._first, p.name))
-        for path in paths:
-            start = self._offsets.get(path, 0)
-            if path.stat().st_size <= start:
+    def read(self, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[list[bytes]]:
+        """New lines of each file; a last one that is torn may yet be completed.
+
+        Args:
+            wanted: says by a file's name, when its turn has come, whether to open it.
+        """
+        try:
+            names = [name for name in os.listdir(self._folder) if name.endswith(".jsonl")]
+        except FileNotFoundError:
+            return
+        # As text and not as Path: that is half the time where there are thousands of files.
+        for name in sorted(names, key=lambda name: (name != self._first, name)):
+            path, start = f"{self._folder}/{name}", self._offsets.get(name, 0)
+            if not wanted(name) or (start and os.stat(path).st_size <= start):
                 continue
-            with path.open("rb") as file:
+            with open(path, "rb", buffering=0) as file:
                 file.seek(start)
                 data = file.read()
             complete = data.rfind(b"\n") + 1
-            self._offsets[path] = start + complete
-            yield from data[:complete].splitlines()
+            if complete:
+                self._offsets[name] = start + complete
+                yield data[: complete - 1].split(b"\n")
 
 
 def parse(line: bytes) -> dict[str, Any]:
     """A line as a record; an empty one if it is torn."""
     try:
-        record = json.loads(line)
+        record = from_json(line)
     except ValueError:
         return {}
     return record if isinstance(record, dict) and "record" in record else {}
 
 
 EPOCH = b'{"record": "epoch", "trial": "'
+"""How the record of an epoch begins."""
 
 
-def trial_of_epoch(line: bytes) -> str | None:
-    """The trial of an epoch's record, had without reading all of it; None for other lines."""
-    if not line.startswith(EPOCH):
-        return None
-    return line[len(EPOCH) : line.find(b'"', len(EPOCH))].decode(errors="replace")
+def trial_of_epoch(line: bytes) -> bytes:
+    """The trial of an epoch's record, had without reading all of it."""
+    return line[len(EPOCH) : line.find(b'"', len(EPOCH))]

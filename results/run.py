@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from results.records import Records, Tail, parse, trial_of_epoch
+from results.records import EPOCH, Records, Tail, parse, trial_of_epoch
 
 STATES = ("waiting", "running", "finished", "pruned", "failed")
 REASONS = ("error", "diverged", "out-of-memory", "timeout", "node-failure", "cancelled")
@@ -90,10 +90,12 @@ class TrialState:
     @property
     def attempt(self) -> Attempt:
         """The one that counts: the first that ended well, else the latest."""
+        if len(self.attempts) < 2:  # so with nearly all, and asked of 10,000 many times
+            return next(iter(self.attempts.values()), None) or Attempt(state="waiting")
         for number in sorted(self.attempts):
             if self.attempts[number].state in ("finished", "pruned"):
                 return self.attempts[number]
-        return self.attempts[max(self.attempts)] if self.attempts else Attempt(state="waiting")
+        return self.attempts[max(self.attempts)]
 
     @property
     def state(self) -> str:
@@ -148,12 +150,13 @@ class Run:
     Args:
         folder: of the run.
         keep_epochs: whether to keep the metrics of every epoch, which a table by epochs needs.
+        job: whose trials alone matter; records of other jobs of its launch are not read then.
 
     Raises:
         RunError: there is no such folder, or it is not one of a run.
     """
 
-    def __init__(self, folder: str | Path, *, keep_epochs: bool = False) -> None:
+    def __init__(self, folder: str | Path, *, keep_epochs: bool = False, job: str | None = None) -> None:
         self.folder = Path(folder)
         if not self.sweep_file.is_file():
             state = "holds no sweep.yaml" if self.folder.is_dir() else "does not exist"
@@ -167,6 +170,7 @@ class Run:
         self.launches: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self._keep_epochs = keep_epochs
+        self._job = job
         self._tail = Tail(self.records, first="run.jsonl")
         self.refresh()
 
@@ -196,16 +200,25 @@ class Run:
         Most lines are of epochs, and a finished trial says itself how it ended; so unless
         epochs are kept, only those of trials under way are read.
         """
-        epochs = []
-        for line in self._tail.read():
-            name = None if self._keep_epochs else trial_of_epoch(line)
-            if name is None:
+        epochs: list[bytes] = []
+        for lines in self._tail.read(self._matters):
+            if not self._keep_epochs:
+                epochs += [line for line in lines if line.startswith(EPOCH)]
+                lines = [line for line in lines if not line.startswith(EPOCH)]
+            for line in lines:
                 self._take(parse(line))
-            else:
-                epochs.append((name, line))
-        for name, line in epochs:
-            if name not in self.trials or self.trials[name].state not in ("finished", "pruned"):
+        going = {t.trial_id.encode() for t in self.trials.values() if t.state not in ("finished", "pruned")}
+        for line in epochs:
+            if trial_of_epoch(line) in going:
                 self._take(parse(line))
+
+    def _matters(self, file: str) -> bool:
+        """Whether to read a file of records: no trial is with two jobs of one launch."""
+        if self._job is None:
+            return True
+        name = file.removesuffix(".jsonl").partition("-g")[0]
+        mine, its = (self.jobs.get(job, {}).get("launch") for job in (self._job, name))
+        return name == self._job or its is None or its != mine
 
     def _take(self, record: Mapping[str, Any]) -> None:
         handle = getattr(self, f"_on_{record.get('record')}", None)

@@ -280,6 +280,7 @@ def sbatch(state: dict[str, Any], arguments: list[str], cwd: str) -> str:
         "name": options["job-name"],
         "options": options,
         "limit": limit,
+        "user": str(os.getuid()),
         "cwd": cwd,
         "file": rest[0],
         "script": script,
@@ -313,6 +314,8 @@ def squeue(state: dict[str, Any], arguments: list[str], cwd: str) -> str:
         for index, job in array["jobs"].items():
             over = job["state"] not in ("PENDING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED")
             if not job["squeue"] or (names is not None and array["name"] not in names):
+                continue
+            if options.get("user", array["user"]) != array["user"]:
                 continue
             if over and options.get("states") != "all":
                 continue
@@ -456,9 +459,10 @@ class Ranks:
         self.record("left", job=self._step["job_id"], label=self._step["label"], how=how)
 
     def log(self, text: str, rank: int = 0) -> None:
-        """Write into a rank's log."""
-        with open(self._options["output"].replace("%t", str(rank)), "a") as file:
-            file.write(text + "\n")
+        """Print as a rank does."""
+        label = f"{rank:2}: " if "label" in self._options else ""
+        with open(self._options["output"], "a") as file:
+            file.write("".join(f"{label}{line}\n" for line in text.splitlines()))
 
     def say(self, text: str) -> None:
         """Say as srun does."""

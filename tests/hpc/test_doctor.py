@@ -508,7 +508,7 @@ class Pretender(Slurm):
         self.job(script.parent)
         return "7"
 
-    def queue(self, names: Any) -> Answers:
+    def queue(self, names: Any, user: int | None = None) -> Answers:
         self._refuse("queue")
         return Answers({"7_0": self.state} if not self.cancelled else {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,16 @@ def test_all_names_are_asked_for_by_one_squeue(slurm: FakeSlurm) -> None:
     ((_, *arguments),) = slurm.calls("squeue")
     assert "--name=a,b" in arguments
     assert {"--noheader", "--array", "--states=all"} <= set(arguments)
+
+
+@pytest.mark.parametrize(("user", "questions"), [(os.getuid(), 1), (os.getuid() + 1, 2), (None, 1)])
+def test_slurmctld_chooses_by_the_user_unless_that_leaves_an_array_out(
+    slurm: FakeSlurm, tmp_path: Path, user: int | None, questions: int
+) -> None:
+    number = Slurm().submit(batch(tmp_path, name="a"))
+    assert list(Slurm().queue(["a"], user).jobs) == [f"{number}_0", f"{number}_1"]
+    asked = slurm.calls("squeue")
+    assert (f"--user={user}" in asked[0], len(asked)) == (user is not None, questions)
 
 
 def test_lines_that_are_no_jobs_are_no_crash(slurm: FakeSlurm) -> None:

@@ -21,7 +21,7 @@ PREEMPTED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00
 CANCELLED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***"
 REQUEUED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO JOB REQUEUE ***"
 STEP = "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***"
-BEGUN = "srun --unbuffered --kill-on-bad-exit=1 --mpi=none python -u -m jobs rank x  # none"
+BEGUN = "srun --kill-on-bad-exit=1 --mpi=none python -u -m jobs rank x  # none"
 
 
 @pytest.fixture
@@ -390,6 +390,33 @@ def test_another_runs_jobs_are_not_asked_for(slurm: FakeSlurm, tmp_path: Path) -
     slurm.forget_calls()
     assert list(settling.ask(mine, Slurm()).jobs) == ["101_0", "101_1"]
     assert "--name=hpc-small-a.0" in slurm.calls("squeue")[0]
+
+
+def test_no_log_is_opened_that_can_tell_nothing(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = submitted(slurm, tmp_path / "run", size=4)
+    start(run, "101_0", 0)
+    write(run, "101_0", ("finished", {"trial": "t0", "attempt": 1, "epochs": 1, "metrics": {}, "best": 0.5,
+                                      "seconds": 1.0}))  # fmt: skip
+    slurm.set("101_0", "COMPLETED")
+    slurm.set("101_1", "CANCELLED")  # before it began
+    start(run, "101_2", 2)
+    slurm.set("101_2", "CANCELLED", nodes="n1")
+    start(run, "101_3", 3)
+    slurm.set("101_3", "COMPLETED")  # though its trial runs by the records
+    opened: list[str] = []
+
+    def log(run: Run, job: str) -> str:
+        opened.append(job)
+        return ""
+
+    monkeypatch.setattr(settling, "_log", log)
+    settled(run)
+    assert opened == ["101_2", "101_3"]
+    assert [run.jobs[f"101_{index}"]["ended"] for index in range(4)] == [
+        "COMPLETED", "CANCELLED", "CANCELLED", "COMPLETED",
+    ]  # fmt: skip
 
 
 def test_many_jobs_are_settled_at_once(slurm: FakeSlurm, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import sweeps
-from hpc import following, scheduler, settling, submitting
+from hpc import following, scheduler, settling, submitting, watching
 from hpc.command import app
 from hpc.known import remember
 from hpc.lock import Holder, lock
@@ -33,6 +33,7 @@ from hpc.running import Outcome, View
 from hpc.scheduler import Answers, Slurm, UnreachableError
 from hpc.submitting import Submission
 from jobs.launch import Launch
+from jobs.supervisor import supervise
 from results import Records, Run, RunError
 from sweeps import Sweep
 from sweeps.document import write
@@ -758,6 +759,42 @@ def test_both_of_two_arrays_of_one_name_are_cancelled(slurm: FakeSlurm, clock: N
     assert slurm.alive() == []
 
 
+@pytest.mark.parametrize(("trials", "ranks"), [(4, 1), (400, 1), (4, 16)])
+def test_a_run_leaves_files_by_the_number_of_its_jobs(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, trials: int, ranks: int
+) -> None:
+    entries = {**FOUR, "space": {"dropout": {"low": 0.0, "high": 0.5}},
+               "search": {"method": "random", "trials": trials}}  # fmt: skip
+    submitting.submit(sweeps.parse(entries), on="two", folder="run", ranks=ranks)
+    monkeypatch.setattr("jobs.supervisor.mpi_vendor", lambda: "")
+    monkeypatch.setattr("jobs.supervisor.signal.signal", lambda number, handler: None)
+    slurm.change(steps=[f"finish(); [log('hello', rank) for rank in range({ranks})]"] * 2)
+    for job in ("0", "1"):
+        slurm.set(f"101_{job}", "RUNNING", nodes="n1")
+        for name, value in {"ARRAY_JOB_ID": "101", "ARRAY_TASK_ID": job, "JOB_ID": f"20{job}"}.items():
+            monkeypatch.setenv(f"SLURM_{name}", value)
+        with contextlib.chdir("run/jobs/1"):
+            assert supervise(Path.cwd(), 0) == 0
+    files = [path for path in Path("run").rglob("*") if path.is_file()]
+    names = [re.sub(r"-\w{6}\.0\.sh", ".sh", str(path.relative_to("run"))) for path in files]
+    assert sorted(names) == [
+        "jobs/1/101_0_ranks_log.out", "jobs/1/101_1_ranks_log.out", "jobs/1/hpc-small.sh",
+        "jobs/1/launch.json", "provenance.json", "records/101_0.jsonl", "records/101_1.jsonl",
+        "records/run.jsonl", "sweep.yaml",
+    ]  # fmt: skip
+    said = [path.read_text() for path in files if path.name.endswith("_log.out")]
+    assert sum(text.count("hello") for text in said) == 2 * ranks
+
+
+@pytest.mark.parametrize(
+    ("jobs", "pauses"),
+    [(1, [2, 3, 4.5, 2]), (100, [2, 3, 4.5, 2]), (1000, [20, 30, 45, 20]), (10_000, [60, 60, 60, 60])],
+)
+def test_the_more_jobs_the_more_rarely_slurm_is_asked(jobs: int, pauses: list[float]) -> None:
+    pause = watching.Pause()
+    assert [pause.after(news, jobs) for news in ("a", "a", "a", "b")] == pauses
+
+
 # --- logs
 
 
@@ -765,14 +802,12 @@ def test_the_logs_of_a_trial_are_those_of_its_job(slurm: FakeSlurm) -> None:
     submit()
     trial = begins("run", "101_0", 0)
     (Path("run") / "jobs/1/101_0_log.out").write_text("the job\n")
-    (Path("run") / "jobs/1/101_0_0_log.out").write_text("rank 0\n")
-    (Path("run") / "jobs/1/101_0_1_log.out").write_text("rank 1\n")
+    (Path("run") / "jobs/1/101_0_ranks_log.out").write_text("0: one\n1: another\n")
     (Path("run") / "jobs/1/101_1_log.out").write_text("another job\n")
     shown = hpc("logs", "run", trial[:8]).stdout
     assert shown.splitlines() == [
         "==> run/jobs/1/101_0_log.out <==", "the job",
-        "==> run/jobs/1/101_0_0_log.out <==", "rank 0",
-        "==> run/jobs/1/101_0_1_log.out <==", "rank 1",
+        "==> run/jobs/1/101_0_ranks_log.out <==", "0: one", "1: another",
     ]  # fmt: skip
     assert "another job" in hpc("logs", "run").stdout
 

@@ -102,10 +102,10 @@ def test_ranks_meet_by_what_the_site_and_the_mpi_both_speak(
 
 def test_the_command_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
-    launch = Launch(1, ((0,),), 8, "apptainer exec image.sif python", "/", srun=("--exclusive", "--label"))
+    launch = Launch(1, ((0,),), 8, "apptainer exec image.sif python", "/", srun=("--exclusive", "--overlap"))
     assert srun(launch, "101_0", "pmix", "a b.json") == [
-        "srun", "--unbuffered", "--kill-on-bad-exit=1", "--mpi=pmix", "--open-mode=append",
-        "--output=101_0_%t_log.out", "--ntasks=8", "--exclusive", "--label",
+        "srun", "--kill-on-bad-exit=1", "--mpi=pmix", "--open-mode=append",
+        "--output=101_0_ranks_log.out", "--ntasks=8", "--label", "--exclusive", "--overlap",
         "apptainer", "exec", "image.sif", "python", "-u", "-m", "jobs", "rank", "a b.json",
     ]  # fmt: skip
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
@@ -160,6 +160,16 @@ def test_the_second_array_of_a_launch_takes_its_own_trials(
     assert states(slurm) == ["waiting", "waiting", "waiting", "finished"]
 
 
+def test_a_job_reads_no_records_of_the_others_of_its_launch(slurm: FakeSlurm) -> None:
+    run = run_of(slurm)
+    write(run, "run", ("submitting", {"name": "old", "launch": 0, "first": 0, "size": 1, "ranks": 1}),
+          ("array", {"name": "old", "job": "99"}))  # fmt: skip
+    for job in ("101_0", "101_0-g1", "101_1", "101_1-g3", "99_0", "local-1-0"):
+        write(run, job, ("note", {"text": job}))
+    assert Run(run.folder, job="101_0").notes == ["101_0-g1", "101_0", "99_0", "local-1-0"]
+    assert len(Run(run.folder).notes) == 6
+
+
 def test_a_killed_rank_costs_one_trial_and_the_rest_goes_on(slurm: FakeSlurm) -> None:
     code = supervised(
         slurm,
@@ -170,7 +180,20 @@ def test_a_killed_rank_costs_one_trial_and_the_rest_goes_on(slurm: FakeSlurm) ->
     assert len(sruns(slurm)) == 2
     error = run_of(slurm).trials["t1"].attempt.error
     assert error.splitlines()[0] == "srun: error: n1: task 0: Killed"
-    assert error.endswith("101_0_0_log.out:\nepoch 3")
+    assert error.endswith("rank 0:\nepoch 3")
+
+
+def test_the_error_of_a_lost_trial_quotes_the_ranks_that_tell_one(slurm: FakeSlurm) -> None:
+    said = "; ".join(
+        [f"log('epoch {rank}', rank={rank})" for rank in range(12)]
+        + ["log('ValueError: no', rank=10)", "log('at work', rank=11)", "log('KeyError: 3', rank=2)"]
+    )
+    supervised(slurm, f"start(0); {said}; end(1)", ranks=12)
+    error = run_of(slurm).trials["t0"].attempt.error
+    assert error.splitlines()[0] == "ValueError: no"
+    assert error.endswith("rank 2:\nepoch 2\nKeyError: 3\nrank 10:\nepoch 10\nValueError: no")
+    logs = sorted(path.name for path in Path.cwd().glob("*_log.out"))
+    assert logs == ["101_0_ranks_log.out"]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +285,7 @@ def test_where_mpi_does_not_work_the_ranks_meet_by_gloo(slurm: FakeSlurm) -> Non
         "RuntimeError: MPI_Init_thread failed: PMIx is not there",
         "gloo",
     ]
-    assert [call[3] for call in sruns(slurm)] == ["--mpi=pmix", "--mpi=none"]
+    assert [call[2] for call in sruns(slurm)] == ["--mpi=pmix", "--mpi=none"]
     assert states(slurm) == ["finished", "finished", "finished", "waiting"]
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,23 @@ def test_ranks_meet_and_hear_where_the_first_one_listens(tmp_path: Path) -> None
     assert meetings[1].address(1) == ("10.0.0.1", 4321)
     meetings[0].close()
     assert not list(tmp_path.iterdir())
+
+
+def test_ranks_that_meet_open_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    everyone = [there(rank) for rank in range(20)]
+    meetings = [Meeting(tmp_path / "m", one, 20) for one in everyone]
+    opened: list[Path] = []
+    read_text = Path.read_text
+
+    def read(path: Path) -> str:
+        opened.append(path)
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    with ThreadPoolExecutor(20) as threads:
+        found = list(threads.map(lambda meeting: meeting.gather(10), meetings))
+    assert found == [everyone] * 20
+    assert len(opened) == 20 + 19
 
 
 def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:

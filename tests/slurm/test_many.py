@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sweeps.document import write
-from tests.slurm.conftest import Site
+from tests.slurm.conftest import Site, until
 
 pytestmark = pytest.mark.slurm
 HELD = (
@@ -92,3 +93,32 @@ def test_2500_jobs_are_split_at_the_clusters_limit_and_asked_for_at_once(site: S
     assert called() == {"squeue": 0, "sacct": 0, "sbatch": 0, "scancel": 0}  # all is known by now
     assert {job["state"] for job in status["jobs"]} == {"CANCELLED"}
     assert not [line for line in site.queue().splitlines() if "hpc-many" in line]
+
+
+def test_files_go_with_jobs_and_not_with_trials_or_ranks(site: Site) -> None:
+    site.profiles(
+        "alone: {cluster: slurm, workers: 1, time_min: 10}\n"
+        "three: {cluster: slurm, workers: 1, time_min: 10, ranks_per_node: 3, backend: gloo}\n"
+    )
+    site.hpc("submit", many(site, 1), "--on", "alone", "--dir", "one")
+    site.hpc("submit", many(site, 6), "--on", "three", "--dir", "six")
+    left = {}
+
+    def is_over(name: str) -> bool:
+        return not site.is_busy(name)
+
+    for name, trials in (("one", 1), ("six", 6)):
+        until(partial(is_over, name), 300)
+        run = site.run(name)
+        assert [(t.state, t.attempt.ranks) for t in run.trials.values()] == [
+            ("finished", 1 if name == "one" else 3)
+        ] * trials
+        (job,) = run.jobs
+        paths = [str(p.relative_to(run.folder)) for p in run.folder.rglob("*") if p.is_file()]
+        left[name] = {re.sub(rf"{job}|-\w{{6}}\.0|(?<=models/)\w+", "X", path) for path in paths}
+        assert len(paths) == len(left[name])
+    assert left["one"] == left["six"]
+    assert left["one"] == {
+        "sweep.yaml", "provenance.json", "records/run.jsonl", "records/X.jsonl", "models/X.keras",
+        "jobs/1/launch.json", "jobs/1/hpc-manyX.sh", "jobs/1/X_log.out", "jobs/1/X_ranks_log.out",
+    }  # fmt: skip
