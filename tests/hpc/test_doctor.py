@@ -664,7 +664,7 @@ def test_accounts_that_do_not_answer_are_a_note(examined: Examined) -> None:
 def test_ctrl_c_cancels_the_canary_and_removes_its_folder(examined: Examined) -> None:
     slurm = Pretender(ends(log=None), "PENDING", "Priority")
 
-    def interrupted(names: Any) -> Answers:
+    def interrupted(names: Any, user: int | None = None) -> Answers:
         if not slurm.cancelled:
             raise KeyboardInterrupt
         return Answers()
