@@ -23,6 +23,7 @@ from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.estimator import fit, is_estimator, regresses
 from jobs.graphs import Graphs
 from jobs.keeping import Kept
+from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
 from jobs.place import find_place
 from jobs.preparation import Preparation, Prepared, Scaling
@@ -522,7 +523,7 @@ def _failure(error: Exception) -> dict[str, Any]:
         return {"reason": "diverged", "error": str(error), "follows": False}
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
         reason = "out-of-memory"
-    follows = "Horovod has been shut down" in message or "HorovodInternalError" in message
+    follows = any(words in message for words in ("Horovod has been shut down", "HorovodInternalError", LEFT))
     first = message.strip().splitlines()[0]
     trace = "".join(traceback.format_exception(error)).rstrip()
     return {"reason": reason, "error": f"{first}\n{trace}", "follows": follows}
