@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -37,15 +37,12 @@ from jobs.options import compile_model, options
 from jobs.place import Place, find_place
 from jobs.training import order, weights_digest
 from jobs.world import World
-from models import Dataset, Split, cnn, mlp
+from models import MODELS, Dataset, Split
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-MODELS: dict[str, Callable[[], Any]] = {
-    "mlp": lambda: mlp((28, 28), 10, 10, hidden_size=[512, 512]),
-    "cnn": lambda: cnn((28, 28), 10, 10, pool="last"),
-}
+PARAMS: dict[str, dict[str, Any]] = {"mlp": {"hidden_size": [512, 512]}, "cnn": {"pool": "last"}}
 BATCHES = {"mlp": "128,256,512,1024,2048,4096", "cnn": "128,256,512,1024"}
 BACKENDS = ("gloo", "mpi", "tensorflow")
 SAMPLES = 8192
@@ -104,7 +101,7 @@ class Trainer:
         draw = np.random.default_rng(0)
         x = draw.random((SAMPLES, 28, 28), np.float32)
         data = Dataset(Split(x, draw.integers(0, 10, SAMPLES).astype(np.int32)), None, 10)
-        model = MODELS[name]()
+        model = MODELS[name]((28, 28), 10, 10, **PARAMS[name])
         compile_model(model, options({"batch_size": 128}), num_classes=10, samples=SAMPLES)
         model.optimizer = distribute(model.optimizer, self._world)
         model.optimizer.build(model.trainable_variables)
@@ -162,7 +159,7 @@ class Pair:
         told = [caller.recv() for caller in self._callers]
         if self._backend != "alone" and told[0][1] != told[1][1]:
             raise SystemExit(f"{self._backend}: the ranks have unequal weights")
-        return statistics.mean(seconds for seconds, _ in told) / steps * 1000
+        return float(statistics.mean(seconds for seconds, _ in told)) / steps * 1000
 
     @contextmanager
     def awake(self) -> Iterator[None]:
@@ -247,7 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=0, help="of each measurement; as many as take a second")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--models", default=",".join(MODELS), help="by commas")
+    parser.add_argument("--models", default=",".join(PARAMS), help="by commas")
     parser.add_argument("--batches", default="", help="global ones, by commas")
     parser.add_argument("--backends", default=",".join(BACKENDS), help="by commas")
     parser.add_argument("--be", nargs=2, help=argparse.SUPPRESS)

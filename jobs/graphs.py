@@ -82,13 +82,14 @@ class Graphs:
         random.seed(seed)
         np.random.seed(seed)
 
-    def of(self, model: keras.Model, data: Dataset, world: World) -> Loop:
+    def of(self, model: keras.Model, data: Dataset, world: World, parts: int = 1) -> Loop:
         """The loop that trains a model.
 
         Args:
             model: compiled, its optimizer built.
             data: whose classes, and shapes and types of samples count.
             world: the ranks that train together.
+            parts: in which each batch is taken, one after the other.
 
         Returns:
             A loop with this model, or one of an earlier model that was alike but for numbers. That
@@ -96,11 +97,11 @@ class Graphs:
             this one, and is trained in its place.
         """
         numbers = _numbers(model)
-        key = _outline(model, numbers, data)
+        key = _outline(model, numbers, data, parts)
         loop = self._kept.pop(key, None) if key is not None else None
         if loop is None:
             self.drawn += 1
-            loop = Loop(model, world, data, numbers)
+            loop = Loop(model, world, data, numbers, parts)
         else:
             loop.take(model, numbers)
             self._litter_bytes += loop.nbytes
@@ -183,7 +184,7 @@ def _penalized(model: keras.Model) -> dict[int, Any]:
     return {id(v.regularizer): v for v in reversed(variables)}
 
 
-def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset) -> str | None:
+def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset, parts: int) -> str | None:
     """All that a model's graphs depend on, but its numbers; None where Keras can't tell it.
 
     Keras writes down its own classes in full, and of others only what their authors thought of.
@@ -208,6 +209,8 @@ def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset) -> s
         ],
         "data": [str(_specs(values)) for values in (data.train.x, data.train.y)],
         "classes": data.num_classes,
+        "parts": parts,
+        "compression": getattr(model.optimizer, "compression", None),  # of jobs/optimizer.py
     }
     return json.dumps(outline, sort_keys=True) if _is_of_keras(outline) else None
 
@@ -267,7 +270,9 @@ class Loop:
         drawing_seconds: in which its graphs were drawn; 0 where they were there.
     """
 
-    def __init__(self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number]) -> None:
+    def __init__(
+        self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number], parts: int
+    ) -> None:
         import keras
         import tensorflow as tf
 
@@ -275,6 +280,7 @@ class Loop:
         self.stride = FIRST_STEPS
         self.training_seconds = self.drawing_seconds = 0.0
         self._world = world
+        self._parts = parts
         self._numbers = numbers
         self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
         classes = data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
@@ -408,14 +414,31 @@ class Loop:
 
         def step(start: tf.Tensor) -> tuple[tf.Tensor]:
             batch = tf.minimum(batch_size, samples - start % samples)
-            low, high = start + batch * rank // size, start + batch * (rank + 1) // size
-            mine = rows[low:high]
-            if size > 1:
-                # The last batch may have fewer samples than there are ranks. Those left without take
-                # one that counts for nothing: their layers still see a batch, and they still reduce.
-                mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
-            share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
-            self._train_batch(_take(x, mine), _take(y, mine), share, tf.cast(high - low, tf.float32))
+            begin, end = start + batch * rank // size, start + batch * (rank + 1) // size
+
+            def gradients(part: tf.Tensor | int) -> list[Any]:
+                low, high = (begin + (end - begin) * at // self._parts for at in (part, part + 1))
+                mine = rows[low:high]
+                if size * self._parts > 1:
+                    # The last batch may have fewer samples than there are parts. Those left without take
+                    # one that counts for nothing: their layers still see a batch, and they still reduce.
+                    mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
+                share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
+                count = tf.cast(high - low, tf.float32)
+                return self._gradients(_take(x, mine), _take(y, mine), share, count)
+
+            def add(part: tf.Tensor, *totals: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                more = [tf.convert_to_tensor(grad) for grad in gradients(part) if grad is not None]
+                return part + 1, *[total + grad for total, grad in zip(totals, more, strict=True)]
+
+            totals = gradients(0)
+            if self._parts > 1:
+                dense = [tf.convert_to_tensor(total) for total in totals if total is not None]
+                _, *dense = tf.while_loop(
+                    lambda part, *_: part < self._parts, add, [tf.constant(1), *dense], parallel_iterations=1
+                )
+                totals = [None if total is None else dense.pop(0) for total in totals]
+            self.model.optimizer.apply(totals, self.model.trainable_variables)
             return (start + batch,)
 
         def reset() -> tf.Tensor:
@@ -428,7 +451,8 @@ class Loop:
             tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
         return self._values()
 
-    def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
+    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
+        """Of a part of a batch, which is also measured; None for variables without."""
         import tensorflow as tf
 
         model = self.model
@@ -436,17 +460,17 @@ class Loop:
             y_pred = model(x, training=True)
             loss = model.compute_loss(x=x, y=y, y_pred=y_pred, training=True)
             part = loss
-            if self._world.size > 1:
-                # Penalties on weights are the same on every rank: 1/N of them belongs to each.
+            parts = self._world.size * self._parts
+            if parts > 1:
+                # Penalties on weights are the same in every part: 1/N of them belongs to each.
                 share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
                 penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
                 part = loss * share
                 if penalties:
-                    part += tf.add_n(penalties) * (1 / self._world.size - share)
+                    part += tf.add_n(penalties) * (1 / parts - share)
             part = model.optimizer.scale_loss(part)
-        variables = model.trainable_variables
-        model.optimizer.apply(tape.gradient(part, variables), variables)
         self._measure(x, y, y_pred, loss, samples)
+        return list(tape.gradient(part, model.trainable_variables))
 
     def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
@@ -498,7 +522,7 @@ class Loop:
             self.model.compute_metrics(x, y, y_pred)
             return tf.constant(0)
 
-        if self._world.size == 1:
+        if self._world.size * self._parts == 1:
             update()
         else:
             tf.cond(samples > 0, update, lambda: tf.constant(0))

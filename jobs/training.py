@@ -20,7 +20,7 @@ import numpy as np
 
 from jobs.checkpoint import Position, State, pack, unpack
 from jobs.graphs import Graphs, Loop, Metrics, Rows
-from jobs.optimizer import distribute
+from jobs.optimizer import Compression, distribute
 from jobs.world import World
 from models import Dataset, Split
 
@@ -109,6 +109,8 @@ def train(
     save: Callable[[State], None] = lambda state: None,
     stride: int | None = None,
     graphs: Graphs | None = None,
+    accumulate_steps: int = 1,
+    compression: Compression = "none",
 ) -> Trained:
     """Train a compiled Keras model, and measure it on the test part when all is done.
 
@@ -131,6 +133,9 @@ def train(
         save: called on rank 0 with a state to keep.
         stride: steps between two boundaries; as many as take a few seconds unless given.
         graphs: of earlier trainings, which are used again where they fit.
+        accumulate_steps: parts in which each rank takes its share of a batch, one after the other;
+            their gradients are added up, and reduced once.
+        compression: of gradients on their way between ranks.
 
     Raises:
         Stopped: some rank has wished so, on all ranks at the same step.
@@ -145,11 +150,11 @@ def train(
             f"{type(model).__name__} has a train_step of its own, which hpc-sweeps would not call; "
             "give it an ordinary call(), a loss and metrics instead"
         )
-    model.optimizer = distribute(model.optimizer, world)
+    model.optimizer = distribute(model.optimizer, world, compression)
     draw_apart(model, world.rank)
     _start_equal(model, world)
     graphs = graphs or Graphs()
-    loop = graphs.of(model, data, world)
+    loop = graphs.of(model, data, world, accumulate_steps)
     loop.stride = stride or loop.stride
     batch_size = min(batch_size, len(data.train))
     model = loop.model

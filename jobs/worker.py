@@ -301,6 +301,8 @@ class _Work:
             save=save,
             stride=rehearsal.stride(chosen.steps(len(data.train))),
             graphs=self.graphs,
+            accumulate_steps=chosen.accumulate_steps,
+            compression=chosen.compression,
         )
         if fitted:
             return _Outcome(trained)
