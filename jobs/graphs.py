@@ -87,13 +87,14 @@ class Graphs:
         random.seed(seed)
         np.random.seed(seed)
 
-    def of(self, model: keras.Model, data: Dataset, world: World) -> Single:
+    def of(self, model: keras.Model, data: Dataset, world: World, parts: int = 1) -> Single:
         """The loop that trains a model.
 
         Args:
             model: compiled, its optimizer built.
             data: whose classes, and shapes and types of samples count.
             world: the ranks that train together.
+            parts: in which each batch is taken, one after the other.
 
         Returns:
             A loop with this model, or one of an earlier model that was alike but for numbers. That
@@ -101,12 +102,12 @@ class Graphs:
             this one, and is trained in its place.
         """
         numbers = _numbers(model)
-        key = _outline(model, numbers, data)
+        key = _outline(model, numbers, data, parts)
         loop = self._kept.get(key) if key is not None else None
         if isinstance(loop, Single):
             loop.take(model, numbers)
         else:
-            loop = Single(model, world, data, numbers)
+            loop = Single(model, world, data, numbers, parts)
         self._keep(key, loop)
         return loop
 
@@ -218,7 +219,7 @@ def _penalized(model: keras.Model) -> dict[int, Any]:
     return {id(v.regularizer): v for v in reversed(variables)}
 
 
-def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset) -> str | None:
+def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset, parts: int) -> str | None:
     """All that a model's graphs depend on, but its numbers; None where Keras can't tell it.
 
     Keras writes down its own classes in full, and of others only what their authors thought of.
@@ -242,6 +243,8 @@ def _outline(model: keras.Model, numbers: Sequence[_Number], data: Dataset) -> s
             penalties.index(id(v.regularizer)) if v.regularizer else None for v in model.trainable_variables
         ],
         "data": _facts(data),
+        "parts": parts,
+        "compression": getattr(model.optimizer, "compression", None),  # of jobs/optimizer.py
     }
     return json.dumps(outline, sort_keys=True) if is_of_keras(outline) else None
 
@@ -311,7 +314,9 @@ class Loop(ABC):
 
     _confusion: tf.Variable
 
-    def __init__(self, world: World, data: Dataset, *, lanes: int = 1, orders: int = 1) -> None:
+    def __init__(
+        self, world: World, data: Dataset, *, lanes: int = 1, orders: int = 1, parts: int = 1
+    ) -> None:
         """Make graphs, which are drawn when they first run.
 
         Args:
@@ -319,6 +324,7 @@ class Loop(ABC):
             data: of which shapes and types count.
             lanes: how many trials are trained at once.
             orders: in how many orders these see the samples; 1 where all see the same batches.
+            parts: in which each batch is taken, one after the other.
         """
         import tensorflow as tf
 
@@ -326,6 +332,7 @@ class Loop(ABC):
         self.orders = orders
         self.restart()
         self._world = world
+        self._parts = parts
         self._names: list[str] = []
         x, y, number = _specs(data.train.x), _specs(data.train.y), tf.TensorSpec((), tf.int32)
         # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
@@ -369,8 +376,12 @@ class Loop(ABC):
         """For each lane SHA-256 of its weights and its optimizer's variables, to the last bit."""
 
     @abstractmethod
-    def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
-        """Take a step on this rank's part of a batch, and measure it."""
+    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
+        """Of a part of a batch, which is also measured; None for variables without."""
+
+    @abstractmethod
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        """Take a step."""
 
     @abstractmethod
     def _evaluate_batch(self, x: Any, y: Any) -> None:
@@ -482,15 +493,31 @@ class Loop(ABC):
 
         def step(start: tf.Tensor) -> tuple[tf.Tensor]:
             batch = tf.minimum(batch_size, samples - start % samples)
-            low, high = start + batch * rank // size, start + batch * (rank + 1) // size
-            mine = rows[low:high]
-            if size > 1:
-                # The last batch may have fewer samples than there are ranks. Those left without take
-                # one that counts for nothing: their layers still see a batch, and they still reduce.
-                mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
-            share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
-            count = tf.cast(high - low, tf.float32)
-            self._train_batch(self._take(x, mine), self._take(y, mine), share, count)
+            begin, end = start + batch * rank // size, start + batch * (rank + 1) // size
+
+            def gradients(part: tf.Tensor | int) -> list[Any]:
+                low, high = (begin + (end - begin) * at // self._parts for at in (part, part + 1))
+                mine = rows[low:high]
+                if size * self._parts > 1:
+                    # The last batch may have fewer samples than there are parts. Those left without take
+                    # one that counts for nothing: their layers still see a batch, and they still reduce.
+                    mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
+                share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
+                count = tf.cast(high - low, tf.float32)
+                return self._gradients(self._take(x, mine), self._take(y, mine), share, count)
+
+            def add(part: tf.Tensor, *totals: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                more = [tf.convert_to_tensor(grad) for grad in gradients(part) if grad is not None]
+                return part + 1, *[total + grad for total, grad in zip(totals, more, strict=True)]
+
+            totals = gradients(0)
+            if self._parts > 1:
+                dense = [tf.convert_to_tensor(total) for total in totals if total is not None]
+                _, *dense = tf.while_loop(
+                    lambda part, *_: part < self._parts, add, [tf.constant(1), *dense], parallel_iterations=1
+                )
+                totals = [None if total is None else dense.pop(0) for total in totals]
+            self._apply(totals)
             return (start + batch,)
 
         def reset() -> tf.Tensor:
@@ -527,11 +554,13 @@ class Single(Loop):
         model: that is trained.
     """
 
-    def __init__(self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number]) -> None:
+    def __init__(
+        self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number], parts: int = 1
+    ) -> None:
         import keras
         import tensorflow as tf
 
-        super().__init__(world, data)
+        super().__init__(world, data, parts=parts)
         self.model = model
         self._numbers = numbers
         self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
@@ -608,7 +637,7 @@ class Single(Loop):
         for variable, total in zip(moving, totals, strict=True):
             variable.assign(total / self._world.size)
 
-    def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
+    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
         import tensorflow as tf
 
         model = self.model
@@ -616,17 +645,20 @@ class Single(Loop):
             y_pred = model(x, training=True)
             loss = model.compute_loss(x=x, y=y, y_pred=y_pred, training=True)
             part = loss
-            if self._world.size > 1:
-                # Penalties on weights are the same on every rank: 1/N of them belongs to each.
+            parts = self._world.size * self._parts
+            if parts > 1:
+                # Penalties on weights are the same in every part: 1/N of them belongs to each.
                 share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
                 penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
                 part = loss * share
                 if penalties:
-                    part += tf.add_n(penalties) * (1 / self._world.size - share)
+                    part += tf.add_n(penalties) * (1 / parts - share)
             part = model.optimizer.scale_loss(part)
-        variables = model.trainable_variables
-        model.optimizer.apply(tape.gradient(part, variables), variables)
         self._measure(x, y, y_pred, loss, samples)
+        return list(tape.gradient(part, model.trainable_variables))
+
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        self.model.optimizer.apply(gradients, self.model.trainable_variables)
 
     def _evaluate_batch(self, x: Any, y: Any) -> None:
         import tensorflow as tf
@@ -666,7 +698,7 @@ class Single(Loop):
             self.model.compute_metrics(x, y, y_pred)
             return tf.constant(0)
 
-        if self._world.size == 1:
+        if self._world.size * self._parts == 1:
             update()
         else:
             tf.cond(samples > 0, update, lambda: tf.constant(0))

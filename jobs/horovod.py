@@ -36,6 +36,8 @@ def load_mpi() -> None:
             f"{INSTALL}."
         ) from error
     if find_place(os.environ).mpi and not MPI.Is_initialized():
+        # Horovod's thread waits in MPI beside the arithmetic, and would take its time by asking busily.
+        os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
         atexit.register(MPI.Finalize)
 

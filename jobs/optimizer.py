@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import keras
@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from jobs.world import World
 
 
-def distribute(optimizer: keras.optimizers.Optimizer, world: World) -> keras.optimizers.Optimizer:
+Compression = Literal["none", "fp16"]
+
+
+def distribute(
+    optimizer: keras.optimizers.Optimizer, world: World, compression: Compression = "none"
+) -> keras.optimizers.Optimizer:
     """The same optimizer, which sums gradients over all ranks before it applies them.
 
     ``hvd.DistributedOptimizer`` does nothing under Keras 3, without a word: it hooks
@@ -23,6 +28,7 @@ def distribute(optimizer: keras.optimizers.Optimizer, world: World) -> keras.opt
     Args:
         optimizer: of Keras, not yet used.
         world: of more than one rank; with one, the optimizer is returned as it is.
+        compression: whether gradients are rounded to half precision on their way.
 
     Returns:
         An optimizer of a subclass that bears the name of the class, so that a saved model loads
@@ -38,11 +44,13 @@ def distribute(optimizer: keras.optimizers.Optimizer, world: World) -> keras.opt
 
             places = [index for index, grad in enumerate(grads) if grad is not None]
             dense = [tf.convert_to_tensor(grads[index]) for index in places]  # no IndexedSlices
+            sent = [tf.cast(grad, tf.float16) for grad in dense] if compression == "fp16" else dense
             reduced = list(grads)
-            for index, grad in zip(places, world.sum(dense, "gradients"), strict=True):
-                reduced[index] = grad
+            for index, grad, total in zip(places, dense, world.sum(sent, "gradients"), strict=True):
+                reduced[index] = tf.cast(total, grad.dtype)
             return super().apply(reduced, trainable_variables)
 
+    Distributed.compression = compression
     Distributed.__name__ = kind.__name__
     Distributed.__qualname__ = kind.__qualname__
     Distributed.__module__ = kind.__module__

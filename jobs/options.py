@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.optimizer import Compression
 from models import Array, Parameter, parameters_of
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class Options(BaseModel):
         momentum: for sgd and rmsprop.
         weight_decay: decoupled, as Keras' optimizers take it.
         clip_norm: gradients are scaled down to this global norm.
+        accumulate_steps: parts in which each batch is taken, one after the other, for want of memory;
+            their gradients are added up to those of the whole batch before the optimizer's step.
+        compression: fp16 halves what ranks send each other: gradients are rounded to half precision.
         loss: a Keras loss; auto is sparse_categorical_crossentropy where targets are classes
             (binary_crossentropy for a model with one output) and mean_squared_error where they are
             numbers. Losses of probabilities or numbers see classes one-hot.
@@ -84,6 +88,8 @@ class Options(BaseModel):
     ] = 0.0
     weight_decay: Annotated[float, Field(ge=0, description="a number of at least 0")] = 0.0
     clip_norm: Annotated[float, Field(gt=0, description="a number above 0")] | None = None
+    accumulate_steps: Annotated[int, Field(ge=1, description="a whole number of at least 1")] = 1
+    compression: Compression = "none"
     loss: Loss = "auto"
     metrics: Annotated[
         Literal["auto"] | list[Metric],

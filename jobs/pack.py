@@ -467,7 +467,7 @@ class Pack(Loop):
 
         return tf.gather(values, rows if self.orders == 1 else tf.transpose(rows))
 
-    def _train_batch(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> None:
+    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
         import tensorflow as tf
 
         weights = [variable.value * self._rates for variable in self._scaled]
@@ -476,7 +476,12 @@ class Pack(Loop):
             y, y_pred = self._spread(y, self.orders > 1), self._predict(x, weights, training=True)
             losses = self._lane_losses(y, y_pred, weights)
             total = tf.reduce_sum(losses)
-        gradients = tape.gradient(total, weights)
+        self._measure(y, y_pred, losses, samples)
+        return list(tape.gradient(total, weights))
+
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        import tensorflow as tf
+
         if self._shape.clips:
             gradients = self._clipped(gradients)
         if self._shape.decays:
@@ -484,7 +489,6 @@ class Pack(Loop):
             for variable in self._scaled:
                 variable.assign(variable - variable * now)
         self._optimizer.apply(gradients, self._scaled)
-        self._measure(y, y_pred, losses, samples)
 
     def _evaluate_batch(self, x: Any, y: Any) -> None:
         import tensorflow as tf

@@ -18,7 +18,7 @@ import numpy as np
 
 from jobs.checkpoint import Position, State
 from jobs.graphs import Graphs, Loop, Metrics, Rows, digest
-from jobs.optimizer import distribute
+from jobs.optimizer import Compression, distribute
 from jobs.pack import Plan, plan
 from jobs.world import World
 from models import Dataset, Split
@@ -162,6 +162,8 @@ def train_lanes(
     wish: Callable[[Position], Wish] = lambda position: Wish(),
     stride: int | None = None,
     graphs: Graphs | None = None,
+    accumulate_steps: int = 1,
+    compression: Compression = "none",
 ) -> list[Trained | None]:
     """Train compiled Keras models, several of them as one stacked model.
 
@@ -179,6 +181,9 @@ def train_lanes(
             them wishes, all do.
         stride: steps between two boundaries; as many as take a few seconds unless given.
         graphs: of earlier trainings, which are used again where they fit.
+        accumulate_steps: parts in which each rank takes its share of a batch, one after the other;
+            their gradients are added up, and reduced once.
+        compression: of gradients on their way between ranks.
 
     Returns:
         What came of each; None of one whose loss was NaN or infinite, which has its ``failure``.
@@ -190,8 +195,9 @@ def train_lanes(
         UnequalWeightsError: the ranks end with different weights, on all ranks.
     """
     return _Training(
-        lanes, data, world, epochs, batch_size, shuffle, validation_freq, wish, stride, graphs or Graphs()
-    ).carry_out()
+        lanes, data, world, epochs, batch_size, shuffle, validation_freq, wish, stride, graphs or Graphs(),
+        accumulate_steps, compression,
+    ).carry_out()  # fmt: skip
 
 
 @dataclass
@@ -208,6 +214,8 @@ class _Training:
     wish: Callable[[Position], Wish]
     stride: int | None
     graphs: Graphs
+    accumulate_steps: int
+    compression: Compression
 
     def __post_init__(self) -> None:
         self.batch_size = min(self.batch_size, len(self.data.train))
@@ -250,7 +258,7 @@ class _Training:
         self.running = list(self.lanes)
         if len(self.lanes) == 1:
             (lane,) = self.lanes
-            lane.model.optimizer = distribute(lane.model.optimizer, self.world)
+            lane.model.optimizer = distribute(lane.model.optimizer, self.world, self.compression)
             draw_apart(lane.model, self.world.rank)
             _start_equal(lane.model, self.world)
         self._take_up([lane.begin for lane in self.lanes])
@@ -259,7 +267,8 @@ class _Training:
         """Have a loop for all lanes that are not over, which goes on from their states."""
         self.packed = list(self.running)
         if len(self.lanes) == 1:
-            self.loop: Loop = self.graphs.of(self.lanes[0].model, self.data, self.world)
+            parts = self.accumulate_steps
+            self.loop: Loop = self.graphs.of(self.lanes[0].model, self.data, self.world, parts)
         else:
             seeds = [lane.seed for lane in self.packed] if self.shuffle else []
             plans = [lane.plan or plan(lane.model) for lane in self.packed]

@@ -23,6 +23,7 @@ from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.estimator import fit, is_estimator, regresses
 from jobs.graphs import Graphs
 from jobs.keeping import Kept
+from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
 from jobs.pack import PackError, Plan, plan
 from jobs.place import find_place
@@ -316,6 +317,8 @@ class _Work:
             wish=wish,
             stride=rehearsal.stride(chosen.steps(samples)),
             graphs=self.graphs,
+            accumulate_steps=chosen.accumulate_steps,
+            compression=chosen.compression,
         )
 
     def _stop_before_the_next(self) -> None:
@@ -525,6 +528,8 @@ class _Attempt:
         state = self._state
         if self.built.fitted or (state is not None and len(state.own) != 1):
             raise PackError("an estimator, or begun by several ranks")
+        if self.built.options.accumulate_steps > 1:
+            raise PackError("its batches are taken in parts")
         if self.plan is None:
             self.plan = plan(self.built.model)
         return self.plan.shapes, state.position if state else None
@@ -712,7 +717,7 @@ def _failure(error: Exception) -> dict[str, Any]:
         return {"reason": "diverged", "error": str(error), "follows": False}
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
         reason = "out-of-memory"
-    follows = "Horovod has been shut down" in message or "HorovodInternalError" in message
+    follows = any(words in message for words in ("Horovod has been shut down", "HorovodInternalError", LEFT))
     first = message.strip().splitlines()[0]
     trace = "".join(traceback.format_exception(error)).rstrip()
     return {"reason": reason, "error": f"{first}\n{trace}", "follows": follows}

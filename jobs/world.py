@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs import horovod
+from jobs import device, horovod
 from jobs.meeting import Meeting, WorldError, interface, join_seconds, presence
+from jobs.memory import LEFT, MOST_RANKS, Memory, share
 from jobs.place import Place
 from jobs.rendezvous import rendezvous
 
@@ -43,12 +44,16 @@ class World:
         self._label = f"{label}-g{place.group}" if place.groups > 1 else label
         self._meetings = 0
         self._hvd: ModuleType | None = None
+        self._memory: Memory | None = None
+        self._together = False
         self._group: Any = None
         self._me = presence(place.rank, os.environ)
         if place.size > 1:
             # Before TensorFlow and MPI are loaded, where a missing rank would show as a hang.
             first = self._meet()
-            first.gather(join_seconds(os.environ))
+            everyone = first.gather(join_seconds(os.environ))
+            on_cpus = not device.local_gpus(os.environ)
+            self._together = on_cpus and len({one.host for one in everyone}) == 1 and place.size <= MOST_RANKS
             self._join()
             if self.rank == 0:
                 first.close()
@@ -83,6 +88,9 @@ class World:
             hvd = horovod.load()
             # A rank that has died shows as a stall; the default is to wait for it for ever.
             os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "600")
+            if self._together:
+                # Its thread is needed at the begin and the end of a trial only; see jobs/memory.py.
+                os.environ.setdefault("HOROVOD_CYCLE_TIME", "20")
             if self.place.mpi:
                 self._join_by_mpi(hvd)
             else:
@@ -93,6 +101,8 @@ class World:
                     f"{self.size} ranks were started, but this one sees a world of {hvd.size()}: the MPI "
                     "that Horovod was built with is not the one that started the ranks. See docs/ranks.md."
                 )
+            if self._together:
+                self._memory = share(self, float(os.environ["HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"]) or None)
 
     def _join_by_mpi(self, hvd: ModuleType) -> None:
         from mpi4py import MPI
@@ -150,14 +160,21 @@ class World:
         it leaves, they are told so by an error, and leave, too.
         """
         if self._hvd is not None:
-            self._hvd.shutdown()
+            self._part()
             self._join()
 
     def leave(self) -> None:
         """End the world; the process goes on alone."""
         if self._hvd is not None:
-            self._hvd.shutdown()
+            self._part()
             self._hvd = None
+
+    def _part(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+        assert self._hvd is not None
+        self._hvd.shutdown()
 
     def gather(self, value: Any) -> list[Any]:
         """Everyone's value on every rank, in the order of the ranks. Values are JSON."""
@@ -180,8 +197,11 @@ class World:
         """Each number's sum over all ranks."""
         if self._hvd is None:
             return numbers
+        import numpy as np
         import tensorflow as tf
 
+        if self._memory is not None:
+            return [int(number) for number in self._memory.sum([np.array(numbers, np.int64)])[0]]
         total = self._hvd.allreduce(tf.constant(numbers, tf.int64), op=self._hvd.Sum, name="add")
         return [int(number) for number in total.numpy()]
 
@@ -193,7 +213,20 @@ class World:
         """Each tensor's sum over all ranks, in one reduction. Usable inside a tf.function."""
         if self._hvd is None or not tensors:
             return tensors
+        if self._memory is not None:
+            return self._sum_in_memory(tensors)
         return list(self._hvd.grouped_allreduce(tensors, op=self._hvd.Sum, name=name))
+
+    def _sum_in_memory(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+        import tensorflow as tf
+
+        def total(*arrays: Any) -> list[Any]:
+            if self._memory is None:
+                raise ConnectionError(LEFT)
+            return self._memory.sum(arrays)
+
+        totals = tf.numpy_function(total, tensors, [tensor.dtype for tensor in tensors])
+        return [tf.ensure_shape(total, tensor.shape) for total, tensor in zip(totals, tensors, strict=True)]
 
     def broadcast(self, variables: list[tf.Variable]) -> None:
         """Give every rank the values that rank 0 has."""

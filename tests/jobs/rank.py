@@ -23,6 +23,8 @@ from jobs.world import World
 from models import Dataset, Split
 from sweeps import load_stored
 
+SETTINGS = ("epochs", "batch_size", "validation_freq", "accumulate_steps", "compression")
+
 
 def made_up(samples: int, validation: int, test: int = 0, dtype: str = "float32") -> Dataset:
     """Five classes of points in eight dimensions, the same at every call; a part of 0 is not there."""
@@ -68,9 +70,7 @@ def prepare(case: dict[str, Any], seed: int = 7) -> tuple[Any, Dataset]:
 
 def settings(case: dict[str, Any]) -> dict[str, Any]:
     """How the model of a case is trained."""
-    return {"epochs": 3, "seed": 5} | {
-        name: case[name] for name in ("epochs", "batch_size", "validation_freq") if name in case
-    }
+    return {"epochs": 3, "seed": 5} | {name: case[name] for name in SETTINGS if name in case}
 
 
 def _stopped(

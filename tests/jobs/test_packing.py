@@ -169,7 +169,7 @@ def test_a_pack_that_fails_is_trained_one_by_one(tmp_path: Path, monkeypatch: py
     def fails(*_: Any) -> None:
         raise MemoryError("no room for all of them")
 
-    monkeypatch.setattr(Pack, "_train_batch", fails)
+    monkeypatch.setattr(Pack, "_gradients", fails)
     run = carried_out(tmp_path, {**SWEEP, "fixed": {**SWEEP["fixed"], "epochs": 1}})
     assert {t.state for t in run.trials.values()} == {"finished"}
     assert {max(t.attempts) for t in run.trials.values()} == {2}

@@ -50,6 +50,8 @@ CASES: dict[str, dict[str, Any]] = {
         "dtype": "float64",
         "optimizer": "sgd",
     },
+    # shares of 16 samples in 3 parts, and the last batch has 2 for two ranks' 6
+    "in parts": {"samples": 290, "validation": 101, "batch_size": 32, "accumulate_steps": 3},
     "measured only": {"samples": 1, "validation": 2, "test": 1, "batch_size": 1, "epochs": 0},
 }
 PRECISION = {"in double precision": 1e-13}
@@ -64,6 +66,7 @@ RANDOM: dict[str, dict[str, Any]] = {
         "normalise": True,
         "stop": [1, 64],
     },
+    "compressed": {"samples": 320, "validation": 100, "batch_size": 32, "compression": "fp16"},
     "spoiled": {"samples": 32, "validation": 32, "batch_size": 32, "spoil": True},
 }
 
@@ -158,6 +161,16 @@ def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     for mine, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(mine, other)
     assert np.isfinite(told["metrics"]["loss"])
+
+
+def test_gradients_in_half_precision_leave_ranks_equal_and_near(two: Path) -> None:
+    (first, told), (second, _) = load(two, "compressed", 0), load(two, "compressed", 1)
+    whole, expected = load(two, "even", 0)
+    for mine, other, exact in zip(first, second, whole, strict=True):
+        np.testing.assert_array_equal(mine, other)
+        np.testing.assert_allclose(mine, exact, rtol=0, atol=0.01)
+    assert any(np.any(mine != exact) for mine, exact in zip(first, whole, strict=True))
+    assert told["metrics"] == pytest.approx(expected["metrics"], abs=0.02)
 
 
 def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(two: Path) -> None:

@@ -14,7 +14,7 @@ from jobs.training import DivergedError, Epoch, draw_apart, order, train, weight
 from jobs.world import World
 from models import Dataset, Split, mlp
 from models.output import Output
-from tests.jobs.rank import made_up
+from tests.jobs.rank import made_up, prepare, settings
 
 ALONE = World(Place(), Path(), "")
 
@@ -138,6 +138,21 @@ def test_a_train_step_of_the_users_is_refused_rather_than_ignored() -> None:
     compile_model(model, options({}), num_classes=5, samples=10)
     with pytest.raises(ValueError, match="Own has a train_step of its own"):
         train(model, made_up(10, 5), ALONE, epochs=1, batch_size=5, seed=0)
+
+
+def test_batches_in_parts_take_the_steps_of_whole_ones() -> None:
+    """Also where a part has fewer samples than another, or none, and with penalties on weights."""
+    case = {"samples": 33, "validation": 5, "batch_size": 16, "dtype": "float64"}
+    found = []
+    for parts in (1, 2, 3):
+        model, data = prepare(case)
+        metrics = train(model, data, ALONE, **settings(case), accumulate_steps=parts).metrics
+        found.append((metrics, [np.array(weight) for weight in model.weights]))
+    (expected, whole), *others = found
+    for metrics, weights in others:
+        assert metrics == pytest.approx(expected, abs=1e-6)  # sums of metrics are of single precision
+        for mine, other in zip(weights, whole, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=0, atol=1e-12)
 
 
 def test_every_optimizer_loss_and_metric_that_we_name_is_one_of_keras() -> None:
