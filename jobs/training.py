@@ -20,8 +20,8 @@ import numpy as np
 
 from jobs.checkpoint import Position, State, pack, unpack
 from jobs.graphs import Graphs, Loop, Metrics, Rows
-from jobs.optimizer import Compression, distribute
-from jobs.world import World
+from jobs.optimizer import distribute
+from jobs.world import Compression, World
 from models import Dataset, Split
 
 if TYPE_CHECKING:
