@@ -36,7 +36,7 @@ from jobs.optimizer import distribute
 from jobs.options import compile_model, options
 from jobs.place import Place, find_place
 from jobs.training import order, weights_digest
-from jobs.world import World
+from jobs.world import Compression, World
 from models import MODELS, Dataset, Split
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Strategy(World):
         self.place = Place(rank, 2)
         self._extended = tf.distribute.MultiWorkerMirroredStrategy().extended
 
-    def sum(self, tensors: list[tf.Tensor], name: str) -> list[tf.Tensor]:
+    def sum(self, tensors: list[tf.Tensor], name: str, compression: Compression = "none") -> list[tf.Tensor]:
         """Each tensor's sum over both ranks."""
         import tensorflow as tf
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
 
-    from jobs.world import World
-
-
-Compression = Literal["none", "fp16"]
+    from jobs.world import Compression, World
 
 
 def distribute(
@@ -28,7 +25,7 @@ def distribute(
     Args:
         optimizer: of Keras, not yet used.
         world: of more than one rank; with one, the optimizer is returned as it is.
-        compression: whether gradients are rounded to half precision on their way.
+        compression: of gradients on their way.
 
     Returns:
         An optimizer of a subclass that bears the name of the class, so that a saved model loads
@@ -44,10 +41,9 @@ def distribute(
 
             places = [index for index, grad in enumerate(grads) if grad is not None]
             dense = [tf.convert_to_tensor(grads[index]) for index in places]  # no IndexedSlices
-            sent = [tf.cast(grad, tf.float16) for grad in dense] if compression == "fp16" else dense
             reduced = list(grads)
-            for index, grad, total in zip(places, dense, world.sum(sent, "gradients"), strict=True):
-                reduced[index] = tf.cast(total, grad.dtype)
+            for index, grad in zip(places, world.sum(dense, "gradients", compression), strict=True):
+                reduced[index] = grad
             return super().apply(reduced, trainable_variables)
 
     Distributed.compression = compression

@@ -18,9 +18,9 @@ import numpy as np
 
 from jobs.checkpoint import Position, State
 from jobs.graphs import Graphs, Loop, Metrics, Rows, digest
-from jobs.optimizer import Compression, distribute
+from jobs.optimizer import distribute
 from jobs.pack import Plan, plan
-from jobs.world import World
+from jobs.world import Compression, World
 from models import Dataset, Split
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs import device, horovod
 from jobs.meeting import Meeting, WorldError, interface, join_seconds, presence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
+Compression = Literal["none", "fp16"]
 
 LOAD_SECONDS = 240
 """How long ranks wait for each other to load TensorFlow and to join: disks of clusters are slow."""
@@ -52,8 +53,9 @@ class World:
             # Before TensorFlow and MPI are loaded, where a missing rank would show as a hang.
             first = self._meet()
             everyone = first.gather(join_seconds(os.environ))
-            on_cpus = not device.local_gpus(os.environ)
-            self._together = on_cpus and len({one.host for one in everyone}) == 1 and place.size <= MOST_RANKS
+            on_one = len({one.host for one in everyone}) == 1 and not device.local_gpus(os.environ)
+            allowed = os.environ.get("HPC_SHARED_MEMORY") != "0"
+            self._together = on_one and allowed and place.size <= MOST_RANKS
             self._join()
             if self.rank == 0:
                 first.close()
@@ -89,7 +91,7 @@ class World:
             # A rank that has died shows as a stall; the default is to wait for it for ever.
             os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "600")
             if self._together:
-                # Its thread is needed at the begin and the end of a trial only; see jobs/memory.py.
+                # Its thread is needed at the beginning and the end of a trial only; see jobs/memory.py.
                 os.environ.setdefault("HOROVOD_CYCLE_TIME", "20")
             if self.place.mpi:
                 self._join_by_mpi(hvd)
@@ -209,13 +211,23 @@ class World:
         """Rank 0's value on every rank."""
         return self.gather(value if self.rank == 0 else None)[0]
 
-    def sum(self, tensors: list[tf.Tensor], name: str) -> list[tf.Tensor]:
-        """Each tensor's sum over all ranks, in one reduction. Usable inside a tf.function."""
+    def sum(self, tensors: list[tf.Tensor], name: str, compression: Compression = "none") -> list[tf.Tensor]:
+        """Each tensor's sum over all ranks, in one reduction. Usable inside a tf.function.
+
+        Args:
+            tensors: of the same shapes on all ranks.
+            name: of the reduction.
+            compression: ``fp16`` rounds them to half precision where they go through Horovod.
+        """
         if self._hvd is None or not tensors:
             return tensors
         if self._memory is not None:
             return self._sum_in_memory(tensors)
-        return list(self._hvd.grouped_allreduce(tensors, op=self._hvd.Sum, name=name))
+        import tensorflow as tf
+
+        sent = [tf.cast(tensor, tf.float16) for tensor in tensors] if compression == "fp16" else tensors
+        totals = self._hvd.grouped_allreduce(sent, op=self._hvd.Sum, name=name)
+        return [tf.cast(total, tensor.dtype) for total, tensor in zip(totals, tensors, strict=True)]
 
     def _sum_in_memory(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         import tensorflow as tf

@@ -415,7 +415,7 @@ class Ranks:
             self._step = json.load(file)
         self._options, _ = parsed(arguments)
         self.backend = os.environ["HPC_BACKEND"]
-        self.tasks = [task for group in self._step["tasks"] for task in group]
+        self.tasks = [task[:2] for group in self._step["tasks"] for task in group]
 
     def record(self, record: str, **entries: Any) -> None:
         """Append to the job's records."""
@@ -423,16 +423,20 @@ class Ranks:
         with open(path, "a") as file:
             file.write(json.dumps({"record": record, **entries, "time": time.time()}) + "\n")
 
-    def start(self, *tasks: int) -> None:
+    def alone(self) -> list[bool]:
+        """Which trials are to be trained by themselves."""
+        return [task[2] for group in self._step["tasks"] for task in group]
+
+    def start(self, *tasks: int, **further: Any) -> None:
         """Begin with some of the trials, by their places in the step; all unless given."""
         for index, attempt in [self.tasks[task] for task in tasks] or self.tasks:
             self.record("started", **self._who(index, attempt), ranks=1, job=self._step["job_id"], node="n1",
-                        code="")  # fmt: skip
+                        code="", **further)  # fmt: skip
 
     def groups(self) -> list[list[list[int]]]:
         """Index and attempt of each group's trials."""
         found: list[list[list[int]]] = self._step["tasks"]
-        return found
+        return [[task[:2] for task in group] for group in found]
 
     def finish(self, *tasks: int) -> None:
         """Train some of the trials, by their places in the step; all and leave unless given."""

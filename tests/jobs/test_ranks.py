@@ -66,7 +66,6 @@ RANDOM: dict[str, dict[str, Any]] = {
         "normalise": True,
         "stop": [1, 64],
     },
-    "compressed": {"samples": 320, "validation": 100, "batch_size": 32, "compression": "fp16"},
     "spoiled": {"samples": 32, "validation": 32, "batch_size": 32, "spoil": True},
 }
 
@@ -163,16 +162,6 @@ def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     assert np.isfinite(told["metrics"]["loss"])
 
 
-def test_gradients_in_half_precision_leave_ranks_equal_and_near(two: Path) -> None:
-    (first, told), (second, _) = load(two, "compressed", 0), load(two, "compressed", 1)
-    whole, expected = load(two, "even", 0)
-    for mine, other, exact in zip(first, second, whole, strict=True):
-        np.testing.assert_array_equal(mine, other)
-        np.testing.assert_allclose(mine, exact, rtol=0, atol=0.01)
-    assert any(np.any(mine != exact) for mine, exact in zip(first, whole, strict=True))
-    assert told["metrics"] == pytest.approx(expected["metrics"], abs=0.02)
-
-
 def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(two: Path) -> None:
     for rank in (0, 1):
         (whole, told), (resumed, again) = load(two, "random", rank), load(two, "resumed", rank)
@@ -195,7 +184,30 @@ def test_three_ranks_take_the_steps_of_one_where_nothing_divides(tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_two_ranks_under_mpirun_take_the_steps_of_one(tmp_path: Path, alone: Any, mpirun: list[str]) -> None:
+def test_two_ranks_that_reduce_by_horovod_take_the_steps_of_one(
+    tmp_path: Path, alone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPC_SHARED_MEMORY", "0")
+    compressed = {"compressed": {**CASES["even"], "compression": "fp16"}}
+    by_gloo(2, str(tmp_path), json.dumps(CASES | compressed))
+    for case in CASES:
+        assert_same(tmp_path, 2, case, alone, "gloo")
+    # In half precision the ranks stay equal, and near.
+    (first, told), (second, _) = (load(tmp_path, "compressed", rank) for rank in (0, 1))
+    whole, expected = load(tmp_path, "even", 0)
+    for mine, other, exact in zip(first, second, whole, strict=True):
+        np.testing.assert_array_equal(mine, other)
+        np.testing.assert_allclose(mine, exact, rtol=0, atol=0.01)
+    assert any(np.any(mine != exact) for mine, exact in zip(first, whole, strict=True))
+    assert told["metrics"] == pytest.approx(expected["metrics"], abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", ["0", "1"])
+def test_two_ranks_under_mpirun_take_the_steps_of_one(
+    tmp_path: Path, alone: Any, mpirun: list[str], memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPC_SHARED_MEMORY", memory)
     cases = {name: CASES[name] for name in ("even", "uneven", "apart", "one by one")}
     command = [*mpirun, sys.executable, "-m", "tests.jobs.rank", str(tmp_path), json.dumps(cases)]
     done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=300)

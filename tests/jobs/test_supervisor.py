@@ -480,3 +480,14 @@ def test_a_rank_that_is_killed_costs_its_own_group_a_trial_only(slurm: FakeSlurm
     supervised(slurm, "start(0, 2); say('srun: error: n1: task 1: Out Of Memory'); end(137)",
                groups=2, ranks=2)  # fmt: skip
     assert states(slurm) == ["finished", "out-of-memory", "finished", "waiting"]
+
+
+def test_trials_of_a_pack_that_dies_are_tried_by_themselves(slurm: FakeSlurm) -> None:
+    steps = [
+        "start(0, 1, 2, lanes=3); end(139)",
+        "record('note', text=str(alone())); finish(0); start(1); end(139)",
+    ]
+    supervised(slurm, *steps, "record('note', text=str(alone())); finish()")
+    assert [note["text"] for note in records(slurm, "note")] == ["[True, True, True]", "[True]"]
+    assert states(slurm) == ["finished", "error", "finished", "waiting"]
+    assert all(record["alone"] for record in records(slurm, "stopped"))
