@@ -368,8 +368,8 @@ class Loop(ABC):
         """What was counted in the last evaluation, over all ranks; empty if nothing was. For each lane."""
 
     @abstractmethod
-    def finish(self) -> list[keras.Model]:
-        """For each lane a model with its weights."""
+    def finish(self) -> list[Callable[[], keras.Model]]:
+        """For each lane what gives a model with its weights, until another is asked for."""
 
     @abstractmethod
     def digests(self) -> list[str]:
@@ -591,9 +591,9 @@ class Single(Loop):
         rows = [counts[size * row : size * (row + 1)] for row in range(size)]
         return [rows if any(counts) else []]
 
-    def finish(self) -> list[keras.Model]:
-        """The model."""
-        return [self.model]
+    def finish(self) -> list[Callable[[], keras.Model]]:
+        """What gives the model."""
+        return [lambda: self.model]
 
     def digests(self) -> list[str]:
         """SHA-256 of the model's weights and its optimizer's variables, to the last bit."""

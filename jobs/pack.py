@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from jobs.checkpoint import Position, State
 from jobs.graphs import Loop, adam_step, confused, counted_classes, digest, is_adam, is_of_keras, make_metrics
+from jobs.options import Options
 from jobs.world import World
 from models import Array, Dataset
 
@@ -27,6 +28,8 @@ ELEMENTWISE = (
 """Activations for which it doesn't matter how outputs are arranged."""
 OPTIMIZERS = ("SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adadelta", "Adagrad", "Lion")
 """Optimizers each of whose steps is the learning rate times what does not depend on it."""
+NUMBERS = ("input_dropout", "dropout", "l1", "l2")
+"""Hyperparameters of ``mlp`` and ``linear`` that are numbers in their models, if they are not 0."""
 WITH_RATE = ("SGD", "RMSprop")
 """Optimizers whose momentum has the learning rate in it."""
 
@@ -43,7 +46,11 @@ class Plan:
         shapes: all that lanes of one pack must have in common, as JSON.
         dense: the dense layers.
         outputs: for each of them the activations that follow it, itself included.
-        dropout: the dropout layer before each dense layer, and before its activations are through.
+        dropout: the dropout layer before each dense layer that has one.
+        weights: of the model as it begins.
+        drop_rates: of the dropout layers.
+        drop_states: of their random numbers.
+        penalties: L1 and L2 of each dense layer's kernel.
         rate: learning rate, that of the whole of a schedule.
         weight_decay: per step and learning rate.
         clip_norm: greatest norm of the gradient; infinite for none.
@@ -55,16 +62,45 @@ class Plan:
     dense: list[Any] = field(default_factory=list)
     outputs: list[list[Any]] = field(default_factory=list)
     dropout: dict[int, Any] = field(default_factory=dict)
+    weights: list[Array] = field(default_factory=list)
+    drop_rates: dict[int, float] = field(default_factory=dict)
+    drop_states: dict[int, Array] = field(default_factory=dict)
+    penalties: list[tuple[float, float]] = field(default_factory=list)
     rate: float = 1.0
     weight_decay: float = 0.0
     clip_norm: float = math.inf
     momentum: float = 0.0
 
-    @property
-    def penalties(self) -> list[tuple[float, float]]:
-        """L1 and L2 of each kernel."""
-        found = [layer.kernel_regularizer for layer in self.dense]
-        return [(float(getattr(r, "l1", 0)), float(getattr(r, "l2", 0))) for r in found]
+    def with_numbers(self, params: Mapping[str, Any], chosen: Options) -> Plan:
+        """The plan of a model with the same weights, made with other numbers.
+
+        Args:
+            params: hyperparameters of the trial; those of ``NUMBERS`` are taken.
+            chosen: of its training.
+        """
+        first, others = params.get("input_dropout", 0.0), params.get("dropout", 0.0)
+        penalty = float(params.get("l1", 0.0)), float(params.get("l2", 0.0))
+        return replace(
+            self,
+            drop_rates={place: others if place else first for place in self.drop_rates},
+            penalties=[penalty for _ in self.penalties],
+            rate=chosen.learning_rate or self.rate,
+            weight_decay=chosen.weight_decay or self.weight_decay,
+            clip_norm=chosen.clip_norm or math.inf,
+            momentum=chosen.momentum if chosen.optimizer == "sgd" else 0.0,
+        )
+
+    def filled(self, weights: Sequence[Array]) -> keras.Model:
+        """The model with the numbers of this plan and these weights."""
+        for variable, values in zip(self.model.trainable_variables, weights, strict=True):
+            variable.assign(values)
+        for place, layer in self.dropout.items():
+            layer.rate = self.drop_rates[place]
+        for layer, numbers in zip(self.dense, self.penalties, strict=True):
+            for name, number in zip(("l1", "l2"), numbers, strict=True):
+                if hasattr(layer.kernel_regularizer, name):
+                    setattr(layer.kernel_regularizer, name, number)
+        return self.model
 
 
 def plan(model: keras.Model) -> Plan:
@@ -104,6 +140,13 @@ def plan(model: keras.Model) -> Plan:
                 raise PackError(f"the activation {_name(activation)} is within the network")
     if len(model.inputs) != 1:
         raise PackError("it has several inputs")
+    found.weights = [np.array(variable) for variable in model.trainable_variables]
+    found.drop_rates = {place: float(layer.rate) for place, layer in found.dropout.items()}
+    found.drop_states = {
+        place: np.array(layer.seed_generator.state) for place, layer in found.dropout.items()
+    }
+    penalties = [layer.kernel_regularizer for layer in found.dense]
+    found.penalties = [(float(getattr(p, "l1", 0)), float(getattr(p, "l2", 0))) for p in penalties]
     compiled = model.get_compile_config()
     compiled.pop("optimizer")
     if not is_of_keras(compiled):
@@ -216,8 +259,7 @@ class Shape:
 
 
 def _draws_the_same(plans: Sequence[Plan], place: int) -> bool:
-    states = [one.dropout[place].seed_generator.state for one in plans if place in one.dropout]
-    return len({np.asarray(state).tobytes() for state in states}) == 1
+    return len({one.drop_states[place].tobytes() for one in plans if place in one.drop_states}) == 1
 
 
 class Pack(Loop):
@@ -309,14 +351,13 @@ class Pack(Loop):
             self._put(l1, [one.penalties[layer][0] for one in plans])
             self._put(l2, [one.penalties[layer][1] for one in plans])
         for place, rates in self._drop_rates.items():
-            layers: list[Any] = [one.dropout.get(place) for one in plans]
-            self._put(rates, [layer.rate if layer else 0.0 for layer in layers])
-            for lane, layer in enumerate(layers):
-                if layer is not None:
-                    self._generator(place, lane).state.assign(layer.seed_generator.state)
+            self._put(rates, [one.drop_rates.get(place, 0.0) for one in plans])
+            for lane, one in enumerate(plans):
+                if place in one.drop_states:
+                    self._generator(place, lane).state.assign(one.drop_states[place])
         for variable, value in zip(self._optimizer.variables, self._first_values, strict=True):
             variable.assign(np.full(variable.shape, value))
-        self._put_weights([[np.asarray(v) for v in one.model.trainable_variables] for one in plans])
+        self._put_weights([one.weights for one in plans])
         self.reset()
 
     def _put(self, variable: tf.Variable, values: Sequence[float]) -> None:
@@ -324,8 +365,7 @@ class Pack(Loop):
 
     def _put_weights(self, lanes: Sequence[Sequence[Array]]) -> None:
         for index, scaled in enumerate(self._scaled):
-            rates = np.reshape([one.rate for one in self._plans], (-1, 1, 1))
-            scaled.assign(np.stack([_turn(arrays[index]) for arrays in lanes]) / rates)
+            scaled.assign(np.stack([_turn(arrays[index]) for arrays in lanes]) / self._rates.numpy())
 
     def _generator(self, place: int, lane: int) -> Any:
         generators = self._generators[place]
@@ -344,13 +384,14 @@ class Pack(Loop):
         for variable in (*self._totals, *self._counts):
             variable.assign(tf.zeros_like(variable))
 
-    def finish(self) -> list[keras.Model]:
-        """The models, with what their lanes have come to."""
-        weights = [np.asarray(v.value * self._rates) for v in self._scaled]
-        for lane, one in enumerate(self._plans):
-            for variable, values in zip(one.model.trainable_variables, weights, strict=True):
-                variable.assign(_turn(values[lane], variable.shape))
-        return [one.model for one in self._plans]
+    def finish(self) -> list[Callable[[], keras.Model]]:
+        """For each lane what gives its model; lanes may have one in common."""
+        kernels = [np.asarray(v.value * self._rates) for v in self._scaled]
+        shapes = [v.shape for v in self._model.trainable_variables]
+        return [
+            partial(one.filled, [_turn(k[lane], shape) for k, shape in zip(kernels, shapes, strict=True)])
+            for lane, one in enumerate(self._plans)
+        ]
 
     def digests(self) -> list[str]:
         """For each lane SHA-256 of its weights and its optimizer's variables, to the last bit."""

@@ -82,7 +82,8 @@ class Trained:
             taken for which (column), shape (classes, classes); empty where numbers are predicted.
         training_seconds: in which its graphs ran; of a pack its share.
         drawing_seconds: in which its graphs were drawn; 0 where those of an earlier training fitted.
-        model: that was trained: the one that was given, or one like it of an earlier training.
+        make: gives the model that was trained: the one that was given, or one like it of an earlier
+            training, or of another lane.
         weights: digest of its weights and its optimizer's variables.
     """
 
@@ -90,8 +91,13 @@ class Trained:
     confusion: dict[str, list[list[int]]]
     training_seconds: float = field(compare=False)
     drawing_seconds: float = field(compare=False)
-    model: keras.Model = field(compare=False)
+    make: Callable[[], keras.Model] = field(compare=False)
     weights: str
+
+    @property
+    def model(self) -> keras.Model:
+        """With its weights, until the model of another lane is asked for."""
+        return self.make()
 
 
 @dataclass

@@ -25,7 +25,7 @@ from jobs.graphs import Graphs
 from jobs.keeping import Kept
 from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
-from jobs.pack import PackError, Plan, plan
+from jobs.pack import NUMBERS, PackError, Plan, plan
 from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
 from jobs.processes import is_running
@@ -148,6 +148,7 @@ class _Work:
     request: StopRequest
     graphs: Graphs = field(default_factory=Graphs)
     has_noted: bool = False
+    siblings: dict[str | None, tuple[_Built, Plan]] = field(default_factory=dict)
 
     def portions(self, tasks: Sequence[Task]) -> Iterator[list[_Attempt]]:
         """The trials, those together that are to be trained at once."""
@@ -162,6 +163,17 @@ class _Work:
             first = self._attempt(together[0])
             for part in packing.portions(together, self._lanes(first, together)):
                 yield [first if task is together[0] else self._attempt(task) for task in part]
+
+    def sibling_key(self, trial: Trial, chosen: Options) -> str | None:
+        """What trials have in common whose models begin with the same weights; None if that is unknown."""
+        if model_of(self.sweep, trial.model).is_users_code or trial.model not in ("mlp", "linear"):
+            return None
+        params = {**self.sweep.defaults, **trial.params}
+        numbers = [*NUMBERS, "learning_rate", "weight_decay", "clip_norm"]
+        numbers += ["momentum"] if chosen.optimizer == "sgd" else []
+        rest = {name: value for name, value in params.items() if name not in numbers}
+        given = [name for name in numbers if params.get(name)]
+        return repr((trial.model, trial.seed, trial.fold, sorted(rest.items()), given))
 
     def _attempt(self, task: Task) -> _Attempt:
         return _Attempt(self, self.sweep.trials[task.index], task)
@@ -233,7 +245,7 @@ class _Work:
         for attempt in attempts:
             attempt.begin(len(attempts))
             try:
-                attempt.build()
+                attempt.build(as_lane=True)
                 groups.setdefault(attempt.shapes(), []).append(attempt)
             except Exception:  # what is wrong with it shows when it is trained by itself
                 groups[attempt.trial.trial_id] = [attempt]
@@ -491,6 +503,7 @@ class _Attempt:
         self.plan: Plan | None = None
         self._lane: Lane | None = None
         self._lanes = 0
+        self._is_borrowed = False
         self._work = work
         self._who = {"trial": trial.trial_id, "attempt": task.attempt}
         self._seen = _Seen(work.sweep.objective.mode)
@@ -513,10 +526,30 @@ class _Attempt:
         best = self._seen.best
         return -math.inf if best is None else best if self._seen.mode == "max" else -best
 
-    def build(self) -> None:
-        """Build the model, and make the data ready."""
-        if self.built is None:
-            self.built = self._work._build(self.trial)
+    def build(self, *, as_lane: bool = False) -> None:
+        """Build the model, and make the data ready.
+
+        A lane may do with the model of another that has the same weights, which is built but once.
+        """
+        work = self._work
+        if self._is_borrowed and not as_lane:
+            self.built = self.plan = None
+            self._is_borrowed = False
+        if self.built is not None:
+            return
+        chosen = options({**work.sweep.defaults, **self.trial.params})
+        key = work.sibling_key(self.trial, chosen) if as_lane else None
+        if key in work.siblings:
+            built, its_plan = work.siblings[key]
+            self.built = replace(built, options=chosen)
+            self.plan = its_plan.with_numbers({**work.sweep.defaults, **self.trial.params}, chosen)
+            self._is_borrowed = True
+            return
+        self.built = work._build(self.trial)
+        if key is not None:
+            self.shapes()
+            assert self.plan is not None
+            work.siblings = {key: (self.built, self.plan)}
 
     def shapes(self) -> Any:
         """What attempts of one pack have in common.
