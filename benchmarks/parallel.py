@@ -2,10 +2,10 @@
 
     uv run python -m benchmarks.parallel
 
-takes the same steps, by the project's own loop, in four pairs of processes with a thread each: two ranks
-that reduce through Gloo, two through MPI, two through TensorFlow's MultiWorkerMirroredStrategy, and two
-that know nothing of each other and train half the batch. The pairs take turns within one run; those that
-wait are halted, so that no thread of theirs takes time from the others. Medians and ranges; the
+takes the same steps, by the project's own loop, in four pairs of processes with a thread and a core each:
+two ranks that reduce through Gloo, two through MPI, two through TensorFlow's MultiWorkerMirroredStrategy,
+and two that know nothing of each other and train half the batch. The pairs take turns within one run; those
+that wait are halted, so that no thread of theirs takes time from the others. Medians and ranges; the
 efficiency is the time of a step without the reduction, divided by that with it.
 """
 
