@@ -145,7 +145,7 @@ def test_records_say_what_happened_in_order(tmp_path: Path) -> None:
 
 def test_trials_that_differ_in_numbers_have_their_graphs_drawn_once(tmp_path: Path) -> None:
     space = {"learning_rate": [0.01, 0.1], "hidden_size": [4, 8]}
-    run = work(tmp_path, {"model": "mlp", "space": space, "keep": "all"})
+    run = work(tmp_path, {"model": "mlp", "space": space, "keep": "all", "pack": "off"})
     drawn = {
         (trial.params["hidden_size"], trial.params["learning_rate"]): trial.attempt.drawing_seconds > 0
         for trial in run.trials.values()
@@ -161,7 +161,8 @@ def test_trials_that_differ_in_numbers_have_their_graphs_drawn_once(tmp_path: Pa
 
 def test_a_trial_that_diverges_leaves_the_graphs_to_the_next(tmp_path: Path) -> None:
     fixed = {"epochs": 2, "optimizer": "sgd", "initializer": "he_normal"}
-    run = work(tmp_path, {"model": "mlp", "space": {"learning_rate": [0.01, 1e30, 0.02]}, "fixed": fixed})
+    space = {"learning_rate": [0.01, 1e30, 0.02]}
+    run = work(tmp_path, {"model": "mlp", "space": space, "fixed": fixed, "pack": "off"})
     assert [trial.state for trial in run.trials.values()] == ["finished", "failed", "finished"]
     assert [trial.attempt.drawing_seconds > 0 for trial in run.trials.values()] == [True, False, False]
     alone = work_alone(tmp_path, fixed | {"learning_rate": 0.02})
