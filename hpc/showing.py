@@ -37,8 +37,8 @@ def facts_of(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
         Plain values: ``trial_id``, ``state``, ``reason``, ``error``, ``model``, ``data``,
         ``params`` (as given), ``defaults`` (of everything else), ``seed``, ``fold``, ``rank`` among
         the trials of the run (from 1), ``objective``, ``best``, ``metrics`` (the last ones),
-        ``history`` (per epoch), ``confusion``, ``seconds``, ``epochs``, ``ranks``, ``node``, ``job``,
-        ``attempts``, ``log``, ``model_file``.
+        ``history`` (per epoch), ``confusion``, ``seconds``, ``epochs``, ``lanes`` (trials
+        trained at once), ``ranks``, ``node``, ``job``, ``attempts``, ``log``, ``model_file``.
 
     Raises:
         RunError: there is no such run or trial.
@@ -73,6 +73,7 @@ def facts_of(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
         "confusion": attempt.confusion,
         "epochs": attempt.epochs,
         "seconds": attempt.seconds,
+        "lanes": attempt.lanes,
         "ranks": attempt.ranks,
         "node": attempt.node,
         "job": attempt.job_id,
@@ -92,7 +93,8 @@ def lines(facts: Mapping[str, Any]) -> Iterator[str]:
     fold = "" if facts["fold"] is None else f", fold {facts['fold']}"
     yield f"{facts['model']} on {_data(facts['data'])}, seed {facts['seed']}{fold}"
     if facts["seconds"] is not None:
-        more = f", {facts['attempts']} attempts" if facts["attempts"] > 1 else ""
+        more = f", one of {facts['lanes']} at once" if facts["lanes"] > 1 else ""
+        more += f", {facts['attempts']} attempts" if facts["attempts"] > 1 else ""
         ranks = "1 rank" if facts["ranks"] == 1 else f"{facts['ranks']} ranks"
         epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
         yield (f"{epochs} in {facts['seconds']:.1f} s, {ranks} on {facts['node']}, job {facts['job']}{more}")

@@ -341,3 +341,13 @@ def test_a_trial_that_is_under_way_has_a_rank_and_can_be_shown(folder: Path) -> 
     worker.epoch(ids[0], 1, 0.5)
     assert text(folder).startswith(f"{ids[0]}: running, number 1 of 3\nbest val_accuracy: 0.5\n")
     assert Run(folder).counts()["running"] == 1
+
+
+def test_a_trial_of_a_pack_is_told(folder: Path) -> None:
+    ids = make(folder)
+    worker = Worker(folder)
+    worker.finish(ids[0], [0.5])
+    who = {**WHO, "job": worker.job, "index": 0, "params": {}, "seed": 0}
+    worker.records.append("started", trial=ids[0], attempt=1, lanes=5, **who)
+    assert "job local-1-0, one of 5 at once" in text(folder)
+    assert facts_of(folder)["lanes"] == 5
