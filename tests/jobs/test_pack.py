@@ -113,7 +113,16 @@ def is_close(mine: Trained | None, its: Trained) -> None:
     assert mine.confusion == its.confusion
 
 
-@pytest.mark.parametrize("trials", CASES.values(), ids=CASES)
+FAST = ("rates", "dropout", "seeds", "penalties", "momentum", "decay")
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        pytest.param(trials, id=name, marks=[] if name in FAST else pytest.mark.slow)
+        for name, trials in CASES.items()
+    ],
+)
 def test_each_lane_gives_the_result_of_its_solo_run(trials: list[Trial]) -> None:
     trained, heard, _ = together(trials)
     graphs = Graphs()
