@@ -521,10 +521,11 @@ class _Attempt:
         return self._lanes > 0
 
     @property
-    def merit(self) -> float:
-        """What it has come to by the objective: more is better."""
+    def merit(self) -> tuple[float, int]:
+        """What it has come to by the objective, more is better; of equals the first of the sweep."""
         best = self._seen.best
-        return -math.inf if best is None else best if self._seen.mode == "max" else -best
+        value = -math.inf if best is None else best if self._seen.mode == "max" else -best
+        return value, -self.trial.index
 
     def build(self, *, as_lane: bool = False) -> None:
         """Build the model, and make the data ready.
@@ -620,9 +621,9 @@ class _Attempt:
         """Record what it has come to, and keep its model if that is wanted."""
         assert self.built is not None
         work, seen, fitted = self._work, self._seen, self.built.fitted
-        if not (work.world.rank or fitted) and work.kept.wants(seen.best):
+        if not (work.world.rank or fitted) and work.kept.wants(self.trial, seen.best):
             try:
-                work.kept.save(self.trial.trial_id, trained.model, seen.best, self.built.scaling)
+                work.kept.save(self.trial, trained.model, seen.best, self.built.scaling)
             except Exception as error:  # a class of the user's that Keras can't write, or a full disk
                 work._record("note", text=f"the model of {self.trial.trial_id} is not kept: {error}")
         times = {name: round(getattr(trained, name), 3) for name in ("training_seconds", "drawing_seconds")}

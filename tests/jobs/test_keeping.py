@@ -66,6 +66,16 @@ def files(run: Run) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
+def trial(index: int) -> sweeps.Trial:
+    return sweeps.Trial(index, f"t{index}", {}, 0, "mlp")
+
+
+def keras_model() -> Any:
+    import keras
+
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+
 # Which models are kept
 
 
@@ -82,14 +92,10 @@ def files(run: Run) -> set[str]:
 def test_the_best_model_so_far_is_kept_or_all_or_none(
     tmp_path: Path, keep: str, mode: str, values: list[float | None], kept: list[list[int]]
 ) -> None:
-    import keras
-
     models = Kept(tmp_path, keep, mode)
     for index, (value, wanted) in enumerate(zip(values, kept, strict=True)):
-        if models.wants(value):
-            models.save(
-                f"t{index}", keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), value, None
-            )
+        if models.wants(trial(index), value):
+            models.save(trial(index), keras_model(), value, None)
         folder = tmp_path / "models"
         found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
         assert found == [f"t{index}.keras" for index in wanted]
@@ -100,20 +106,25 @@ def test_a_model_that_can_not_be_written_leaves_the_best_before(
 ) -> None:
     import keras
 
-    def model() -> Any:
-        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-
     def full(self: Any, path: Any) -> None:
         raise OSError(28, "No space left on device")
 
     kept = Kept(tmp_path, "best", "max")
-    kept.save("t1", model(), 0.5, None)
+    kept.save(trial(1), keras_model(), 0.5, None)
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "save", full)
         with pytest.raises(OSError, match="No space left"):
-            kept.save("t2", model(), 0.9, None)
+            kept.save(trial(2), keras_model(), 0.9, None)
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["t1.keras"]
-    assert kept.wants(0.7)  # for t2 is not there
+    assert kept.wants(trial(3), 0.7)  # for t2 is not there
+
+
+def test_of_equals_the_first_of_the_sweep_is_kept_whichever_is_finished_first(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, "best", "max")
+    for index, wanted in ((4, 4), (2, 2), (3, 2), (0, 0), (1, 0)):
+        if kept.wants(trial(index), 1.0):
+            kept.save(trial(index), keras_model(), 1.0, None)
+        assert [path.name for path in (tmp_path / "models").iterdir()] == [f"t{wanted}.keras"]
 
 
 @pytest.mark.parametrize("keep", ["none", "best", "all", None])
