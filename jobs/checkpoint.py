@@ -63,6 +63,9 @@ def from_bytes(data: bytes) -> list[Array]:
         return [archive[f"arr_{index}"] for index in range(len(archive.files))]
 
 
+_NAME = re.compile(r"(\.tmp-.+-)?(?P<trial>\w+)-\d+-\d+\.npz")
+
+
 class Checkpoints:
     """The checkpoints of a run: one file per trial that is under way.
 
@@ -94,26 +97,29 @@ class Checkpoints:
             np.savez(file, head=np.array(json.dumps(head)), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        for old in [*self._of(trial), *self._torn(trial)]:
+        for old in self._files(trial):
             if old != path:
                 old.unlink(missing_ok=True)
         return path
 
     def newest(self, trial: str) -> Path | None:
         """The file from which a trial can go on, if there is one."""
-        return max(self._of(trial), key=_position, default=None)
+        whole = [path for path in self._files(trial) if not path.name.startswith(".")]
+        return max(whole, key=_position, default=None)
 
     def remove(self, trial: str) -> None:
         """Forget a trial that has ended."""
-        for path in [*self._of(trial), *self._torn(trial)]:
+        for path in self._files(trial):
             path.unlink(missing_ok=True)
 
-    def _torn(self, trial: str) -> list[Path]:
-        """What a rank that was killed while it wrote has left."""
-        return list(self._folder.glob(f".tmp-*-{trial}-*.npz"))
-
-    def _of(self, trial: str) -> list[Path]:
-        return [p for p in self._folder.glob(f"{trial}-*.npz") if re.fullmatch(r"\w+-\d+-\d+", p.stem)]
+    def _files(self, trial: str) -> list[Path]:
+        """Those of a trial; torn ones, too, of a rank that was killed while it wrote."""
+        try:
+            names = os.listdir(self._folder)  # most runs have no such folder
+        except FileNotFoundError:
+            return []
+        found = [match for match in map(_NAME.fullmatch, names) if match and match["trial"] == trial]
+        return [self._folder / match.string for match in found]
 
 
 def _position(path: Path) -> tuple[int, int]:

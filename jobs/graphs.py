@@ -393,7 +393,7 @@ class Loop(ABC):
 
     def _results(self, values: Any) -> list[Metrics]:
         """The metrics of each lane, over all ranks."""
-        return [dict(zip(self._names, map(float, lane), strict=True)) for lane in values.T]
+        return [dict(zip(self._names, lane, strict=True)) for lane in values.T.tolist()]
 
     @abstractmethod
     def average_statistics(self) -> None:

@@ -69,8 +69,13 @@ def buckets(trials: Sequence[Trial]) -> list[list[int]]:
 
 
 def portions(tasks: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    """As few parts as possible of at most so many, of nearly equal sizes."""
-    number = math.ceil(len(tasks) / most)
+    """As few parts as possible of at most so many, of nearly equal sizes.
+
+    Rather a few more of the same size, for which the same graphs will do.
+    """
+    fewest = math.ceil(len(tasks) / most)
+    equal = [number for number in range(fewest, fewest * 5 // 4 + 1) if number and len(tasks) % number == 0]
+    number = equal[0] if equal else fewest
     for index in range(number):
         yield tasks[len(tasks) * index // number : len(tasks) * (index + 1) // number]
 

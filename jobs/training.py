@@ -100,7 +100,7 @@ class Trained:
         return self.make()
 
 
-@dataclass
+@dataclass(eq=False)  # each is its own, and is looked for in lists
 class Lane:
     """A training, alone or beside others.
 
