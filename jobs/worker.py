@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import gc
 import math
@@ -38,6 +39,9 @@ from sweeps import Sweep, Trial, load_stored
 
 if TYPE_CHECKING:
     import keras
+
+MOST_SIBLINGS = 4
+"""Models that a worker keeps as the beginnings of further lanes."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ class _Work:
     request: StopRequest
     graphs: Graphs = field(default_factory=Graphs)
     has_noted: bool = False
-    siblings: dict[str | None, tuple[_Built, Plan]] = field(default_factory=dict)
+    siblings: dict[str, tuple[_Built, Plan]] = field(default_factory=dict)
 
     def portions(self, tasks: Sequence[Task]) -> Iterator[list[_Attempt]]:
         """The trials, those together that are to be trained at once."""
@@ -540,7 +544,7 @@ class _Attempt:
             return
         chosen = options({**work.sweep.defaults, **self.trial.params})
         key = work.sibling_key(self.trial, chosen) if as_lane else None
-        if key in work.siblings:
+        if key is not None and key in work.siblings:
             built, its_plan = work.siblings[key]
             self.built = replace(built, options=chosen)
             self.plan = its_plan.with_numbers({**work.sweep.defaults, **self.trial.params}, chosen)
@@ -550,7 +554,9 @@ class _Attempt:
         if key is not None:
             self.shapes()
             assert self.plan is not None
-            work.siblings = {key: (self.built, self.plan)}
+            while len(work.siblings) >= MOST_SIBLINGS:
+                work.siblings.pop(next(iter(work.siblings)))
+            work.siblings[key] = self.built, self.plan
 
     def shapes(self) -> Any:
         """What attempts of one pack have in common.
@@ -711,6 +717,7 @@ def _process_as_it_was() -> Iterator[None]:
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     gc.collect()
     gc.freeze()  # what TensorFlow has loaded: to look through it takes a sixth of a second each time
+    atexit.register(gc.freeze)  # and half a second at the end of the process
     try:
         yield
     finally:
