@@ -54,7 +54,6 @@ class Display(View):
         self._ended, self._first = 0, None
         self._seen = {name: (trial.state, len(trial.attempts)) for name, trial in run.trials.items()}
         self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
-        import pandas  # noqa: F401  # for the table at the end, while the workers make ready anyway
 
     def update(self, run: Run) -> None:
         """Show what is new."""
