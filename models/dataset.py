@@ -245,6 +245,12 @@ def _classes(splits: Mapping[str, Split], name: str) -> int | None:
     return int(max(split.y.max() for split in splits.values())) + 1
 
 
+def _is_finite(array: Array) -> bool:
+    """Whether no value is NaN or infinite; a sum tells that faster, unless it is too great itself."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
 def _split(x: object, y: object, name: str, dtype: str) -> Split:
     inputs, targets = np.asarray(x), np.asarray(y)
     if targets.dtype == bool:
@@ -256,7 +262,7 @@ def _split(x: object, y: object, name: str, dtype: str) -> Split:
             raise ModelError(f"{name}: {what} holds no samples (shape {array.shape})")
         if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
             raise ModelError(f"{name}: {what} holds {array.dtype}, not numbers")
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        if np.issubdtype(array.dtype, np.floating) and not _is_finite(array):
             raise ModelError(f"{name}: {what} holds NaN or infinity")
     if len(inputs) != len(targets):
         raise ModelError(f"{name}: x has {len(inputs)} samples, y has {len(targets)}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from models.dataset import Array, Dataset, Split
+from models.dataset import Array, Dataset, Samples, Split
 from models.reference import ModelError
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
@@ -22,7 +22,15 @@ HeldOut = Annotated[int, Field(ge=0, lt=60_000, description="a number of images 
 Folder = Annotated[str, Field(description="the folder that holds mnist.npz")]
 
 
-def mnist(*, held_out: HeldOut = 10_000, flat: bool = False, folder: Folder | None = None) -> Dataset:
+def mnist(
+    *,
+    held_out: HeldOut = 10_000,
+    flat: bool = False,
+    folder: Folder | None = None,
+    train: Samples | None = None,
+    validation: Samples | None = None,
+    test: Samples | None = None,
+) -> Dataset:
     """MNIST: 70,000 handwritten digits of 28 x 28 pixels, scaled to [0, 1].
 
     The first 50,000 of the 60,000 training images are for training, the other 10,000 for
@@ -34,29 +42,39 @@ def mnist(*, held_out: HeldOut = 10_000, flat: bool = False, folder: Folder | No
         held_out: how many of the training images, the last ones, are kept for validation.
         flat: whether a sample is a row of 784 pixels instead of a square.
         folder: where ``mnist.npz`` lies.
+        train: take only the first so many training images; all unless given.
+        validation: likewise for validation.
+        test: likewise for the test.
 
     Raises:
-        ModelError: the file is not in the folder given, or can't be downloaded.
+        ModelError: the file is not in the folder given, or can't be downloaded; there are fewer
+            images than asked for.
 
     Source: Y. LeCun, C. Cortes, C. Burges, The MNIST database, 1998.
     """
     # keras.datasets.mnist.load_data() is avoided for a file that is there: it checks the hash of
     # the zip rather than of the arrays, and deletes a copy that was packed differently.
     with np.load(_find(folder) or _download(_cached()), allow_pickle=False) as arrays:
-        images, test = [_images(arrays[f"x_{part}"], flat) for part in ("train", "test")]
-        classes, test_classes = [arrays[f"y_{part}"].astype(np.int32) for part in ("train", "test")]
-    cut = len(images) - held_out
+        pixels, classes = arrays["x_train"], arrays["y_train"]
+        tested = Split(arrays["x_test"], arrays["y_test"])
+    cut = len(pixels) - held_out
+    held = Split(pixels[cut:], classes[cut:])
     return Dataset(
-        train=Split(images[:cut], classes[:cut]),
-        validation=Split(images[cut:], classes[cut:]) if held_out else None,
+        train=_images("training", Split(pixels[:cut], classes[:cut]), train, flat),
+        validation=_images("validation", held, validation, flat) if held_out else None,
         num_classes=10,
-        test=Split(test, test_classes),
+        test=_images("test", tested, test, flat),
     )
 
 
-def _images(pixels: Array, flat: bool) -> Array:
-    images = np.divide(pixels, np.float32(255), dtype=np.float32)
-    return images.reshape(len(images), -1) if flat else images
+def _images(name: str, pixels: Split, number: int | None, flat: bool) -> Split:
+    """The first so many images of a part, scaled: to scale them takes longer than to read them."""
+    try:
+        first = pixels.first(number)
+    except ModelError as error:
+        raise ModelError(f"mnist, {name} part: {error}") from None
+    x: Array = np.divide(first.x, np.float32(255), dtype=np.float32)
+    return Split(x.reshape(len(x), -1) if flat else x, first.y.astype(np.int32))
 
 
 def mnist_problem(options: Mapping[str, Any]) -> str | None:
