@@ -39,6 +39,7 @@ class Display(View):
         self._first: float | None = None
         self._before = 0
         self._ended = 0
+        self._noted = 0
 
     def begin(self, run: Run, resources: Resources, todo: int) -> None:
         """Say what is about to happen.
@@ -51,12 +52,15 @@ class Display(View):
         counts = run.counts()
         again = f", {counts['total'] - todo} done before" if counts["total"] > todo else ""
         self._before = counts["total"] - todo
-        self._ended, self._first = 0, None
+        self._ended, self._first, self._noted = 0, None, len(run.notes)
         self._seen = {name: (trial.state, len(trial.attempts)) for name, trial in run.trials.items()}
         self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
 
     def update(self, run: Run) -> None:
         """Show what is new."""
+        for text in run.notes[self._noted :]:
+            self.note(f"note: {text}")
+        self._noted = len(run.notes)
         if self._first is None and any(t.state == "running" for t in run.trials.values()):
             self._first = time.monotonic()
         for name, trial in run.trials.items():

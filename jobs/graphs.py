@@ -49,11 +49,16 @@ MOST_LITTER_BYTES = 2**26
 class Graphs:
     """The graphs of a worker's trials; the same on all ranks.
 
+    Args:
+        note: told once of each kind of model of which no graph can be drawn.
+
     Attributes:
         drawn: for how many trials there was none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[str], None] = lambda text: None) -> None:
+        self._note = note
+        self._noted: set[str] = set()
         self._kept: dict[str, Loop] = {}
         self._tensors: dict[Any, tuple[Array, tf.Tensor]] = {}
         self._last_tensors: dict[Any, tuple[Array, tf.Tensor]] = {}
@@ -107,7 +112,7 @@ class Graphs:
         if isinstance(loop, Single):
             loop.take(model, numbers)
         else:
-            loop = Single(model, world, data, numbers, parts)
+            loop = Single(model, world, data, numbers, parts, note=self._say)
         self._keep(key, loop)
         return loop
 
@@ -164,6 +169,11 @@ class Graphs:
             found = array, tf.constant(array)
         self._tensors[key] = found
         return found[1]
+
+    def _say(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
     def forget(self) -> None:
         """Keep none, as after a failure that has cut the ranks' connections."""
@@ -315,7 +325,14 @@ class Loop(ABC):
     _confusion: tf.Variable
 
     def __init__(
-        self, world: World, data: Dataset, *, lanes: int = 1, orders: int = 1, parts: int = 1
+        self,
+        world: World,
+        data: Dataset,
+        *,
+        lanes: int = 1,
+        orders: int = 1,
+        parts: int = 1,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Make graphs, which are drawn when they first run.
 
@@ -325,6 +342,7 @@ class Loop(ABC):
             lanes: how many trials are trained at once.
             orders: in how many orders these see the samples; 1 where all see the same batches.
             parts: in which each batch is taken, one after the other.
+            note: told why steps are taken one by one, if they are.
         """
         import tensorflow as tf
 
@@ -338,8 +356,11 @@ class Loop(ABC):
         # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
         rows = tf.TensorSpec((None,) if orders == 1 else (None, orders), tf.int32)
         inputs = [x, y, rows, number, number, number, tf.TensorSpec((), tf.bool)]
-        self._train = tf.function(self._train_steps, inputs, autograph=False)
-        self._evaluate = tf.function(self._evaluate_all, [x, y, number], autograph=False)
+        self._graphs: dict[Callable[..., tf.Tensor], Any] = {
+            self._train_steps: tf.function(self._train_steps, inputs, autograph=False),
+            self._evaluate_all: tf.function(self._evaluate_all, [x, y, number], autograph=False),
+        }
+        self._note = note
 
     def restart(self) -> None:
         """Take up another training."""
@@ -445,7 +466,7 @@ class Loop(ABC):
             start = time.perf_counter()
             some = rows.between(first, math.ceil(stop / size))
             numbers = map(np.int32, (done - first * size, stop - first * size, batch_size))
-            values = self._call(self._train, x, y, some, *numbers, np.bool_(done == end - size))
+            values = self._call(self._train_steps, x, y, some, *numbers, np.bool_(done == end - size))
             whole = stop == _after(done, self.stride, size, batch_size)
             if adjusts:
                 self._adjust(time.perf_counter() - start, whole=whole)
@@ -454,16 +475,36 @@ class Loop(ABC):
                 boundary(Position(at.epochs, done))
         return self._results(values)
 
-    def _call(self, graph: Any, *inputs: Any) -> Any:
-        """Run a graph; the first time it is drawn, too, which takes longer than its few steps."""
-        is_new, start = graph.experimental_get_tracing_count() == 0, time.perf_counter()
-        values = graph(*inputs).numpy()
+    def _call(self, steps: Callable[..., tf.Tensor], *inputs: Any) -> Any:
+        """Run a graph; the first time it is drawn, too, which takes longer than its few steps.
+
+        Steps of which none can be drawn are taken one by one.
+        """
+        import tensorflow as tf
+
+        graph, start = self._graphs[steps], time.perf_counter()
+        is_new = graph is not None and graph.experimental_get_tracing_count() == 0
+        if is_new:
+            try:
+                graph.get_concrete_function()
+            except Exception as error:  # what is wrong otherwise, too, shows at the first step
+                self.take_steps_singly(f"{type(error).__name__}: {first_line(error)}")
+                is_new, graph = False, None
+        if graph is None:
+            values = steps(*(tf.nest.map_structure(tf.convert_to_tensor, given) for given in inputs)).numpy()
+        else:
+            values = graph(*inputs).numpy()
         seconds = time.perf_counter() - start
         if is_new:
             self.drawing_seconds += seconds
         else:
             self.training_seconds += seconds
         return values
+
+    def take_steps_singly(self, why: str) -> None:
+        """Take steps one by one from now on, as Python says."""
+        self._graphs = dict.fromkeys(self._graphs)
+        self._note(f"no graph can be drawn, so that steps are taken one by one, which is slow: {why}")
 
     def _adjust(self, seconds: float, *, whole: bool) -> None:
         """Take more or fewer steps next time, so that a boundary comes every few seconds."""
@@ -474,7 +515,7 @@ class Loop(ABC):
 
     def evaluate(self, x: Any, y: Any, batch_size: int) -> list[Metrics]:
         """The metrics of each lane on a part of the data, of which this rank has its own part."""
-        return self._results(self._call(self._evaluate, x, y, np.int32(batch_size)))
+        return self._results(self._call(self._evaluate_all, x, y, np.int32(batch_size)))
 
     def _train_steps(
         self,
@@ -555,12 +596,20 @@ class Single(Loop):
     """
 
     def __init__(
-        self, model: keras.Model, world: World, data: Dataset, numbers: Sequence[_Number], parts: int = 1
+        self,
+        model: keras.Model,
+        world: World,
+        data: Dataset,
+        numbers: Sequence[_Number],
+        parts: int = 1,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         import keras
         import tensorflow as tf
 
-        super().__init__(world, data, parts=parts)
+        super().__init__(world, data, parts=parts, note=note)
+        if model.run_eagerly:
+            self.take_steps_singly(f"{model.name} is compiled with run_eagerly")
         self.model = model
         self._numbers = numbers
         self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
@@ -870,6 +919,11 @@ def _after(done: int, steps: int, samples: int, batch_size: int) -> int:
     epochs, rest = divmod(done, samples)
     epochs, steps = divmod(epochs * per_epoch + rest // batch_size + steps, per_epoch)
     return epochs * samples + steps * batch_size
+
+
+def first_line(error: Exception) -> str:
+    """Of what it says."""
+    return (str(error).strip().splitlines() or [""])[0]
 
 
 def _count(values: Any) -> int:

@@ -139,7 +139,7 @@ def step_seconds(loop: Loop, graphs: Graphs, data: Dataset, batch_size: int, lea
     def run(steps: int) -> float:
         start = time.perf_counter()
         samples = min(steps * batch_size, size)
-        loop._train(x, y, rows, *map(np.int32, (0, samples, batch_size)), np.bool_(True)).numpy()
+        loop._call(loop._train_steps, x, y, rows, *map(np.int32, (0, samples, batch_size)), np.bool_(True))
         return (time.perf_counter() - start) / math.ceil(samples / batch_size)
 
     run(1)

@@ -22,7 +22,7 @@ from jobs import device, packing
 from jobs.check import arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.estimator import fit, is_estimator, regresses
-from jobs.graphs import Graphs
+from jobs.graphs import Graphs, first_line
 from jobs.keeping import Kept
 from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
@@ -150,9 +150,11 @@ class _Work:
     records: Records | None
     code: str
     request: StopRequest
-    graphs: Graphs = field(default_factory=Graphs)
     has_noted: bool = False
     siblings: dict[str, tuple[_Built, Plan]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.graphs = Graphs(lambda text: self._record("note", text=text))
 
     def portions(self, tasks: Sequence[Task]) -> Iterator[list[_Attempt]]:
         """The trials, those together that are to be trained at once."""
@@ -291,7 +293,7 @@ class _Work:
             raise Stopped(self._why()) from None
         except Exception as error:
             self.graphs.forget()
-            words = f"{len(attempts)} trials at once: {type(error).__name__}: {str(error).splitlines()[0]}"
+            words = f"{len(attempts)} trials at once: {type(error).__name__}: {first_line(error)}"
             self._record("note", text=f"{words}; each is trained by itself instead")
             for attempt in attempts:
                 attempt.stop(words, alone=True)

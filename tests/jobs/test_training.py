@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from jobs.graphs import Graphs
 from jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options, targets
 from jobs.place import Place
 from jobs.training import DivergedError, Epoch, draw_apart, order, train, weights_digest
@@ -138,6 +140,66 @@ def test_a_train_step_of_the_users_is_refused_rather_than_ignored() -> None:
     compile_model(model, options({}), num_classes=5, samples=10)
     with pytest.raises(ValueError, match="Own has a train_step of its own"):
         train(model, made_up(10, 5), ALONE, epochs=1, batch_size=5, seed=0)
+
+
+@pytest.mark.parametrize("how", ["a layer asks for values", "compiled to be run eagerly"])
+def test_a_model_without_graphs_is_trained_step_by_step_and_says_so(how: str) -> None:
+    import keras
+
+    class Asks(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            return x if float(keras.ops.max(x)) < 1e9 else x / 0
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return input_shape
+
+    data = made_up(70, 41, 30)
+
+    def trained(layer: Any, eagerly: bool, said: list[str]) -> Any:
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(9, "relu"), layer, keras.layers.Dropout(0.3)]
+        model = keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(5, "softmax")])
+        compile_model(model, options({"optimizer": "adam"}), num_classes=5, samples=70)
+        model.run_eagerly = eagerly
+        one = train(
+            model, data, ALONE, epochs=2, batch_size=16, seed=0, accumulate_steps=2,
+            graphs=Graphs(said.append),
+        )  # fmt: skip
+        assert (one.drawing_seconds == 0) == bool(said)
+        return one.metrics, one.confusion, [np.array(weight) for weight in model.weights]
+
+    said: list[str] = []
+    of_graphs = trained(keras.layers.Identity(), False, [])
+    layer = Asks() if how.startswith("a layer") else keras.layers.Identity()
+    singly = trained(layer, how.startswith("compiled"), said)
+    assert singly[0] == pytest.approx(of_graphs[0], rel=1e-5)
+    assert singly[1] == of_graphs[1]
+    for mine, other in zip(singly[2], of_graphs[2], strict=True):
+        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
+    why = "TypeError: .*SymbolicTensor" if how.startswith("a layer") else r"\w+ is compiled with run_eagerly"
+    (text,) = said
+    assert re.fullmatch(rf"no graph can be drawn, so that steps are taken one by one.*: {why}.*", text)
+
+
+def test_what_is_wrong_without_graphs_is_told_as_python_does() -> None:
+    import keras
+
+    class Wrong(keras.layers.Layer):  # type: ignore[misc]
+        calls = 0
+
+        def call(self, x: Any) -> Any:
+            self.calls += 1
+            if float(keras.ops.max(x)) < 1e9 and self.calls > 3:
+                raise LookupError("too many calls")
+            return x
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return input_shape
+
+    model = keras.Sequential([keras.Input((8,)), Wrong(), keras.layers.Dense(5, "softmax")])
+    compile_model(model, options({}), num_classes=5, samples=10)
+    with pytest.raises(LookupError, match="too many calls"):
+        train(model, made_up(10, 5), ALONE, epochs=1, batch_size=2, seed=0)
 
 
 def test_batches_in_parts_take_the_steps_of_whole_ones() -> None:
