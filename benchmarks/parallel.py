@@ -31,10 +31,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs import device
-from jobs.graphs import Graphs, Single
+from jobs.graphs import Graphs
 from jobs.optimizer import distribute
 from jobs.options import compile_model, options
 from jobs.place import Place, find_place
+from jobs.single import Single
 from jobs.training import order, weights_digest
 from jobs.world import Compression, World
 from models import MODELS, Dataset, Split
@@ -88,9 +89,8 @@ class Trainer:
             self._loops[name] = self._loop(name)
         loop, x, y = self._loops[name]
         rows = np.concatenate([order(SAMPLES, 0, epoch) for epoch in range(-(-batch * steps // SAMPLES))])
-        inputs = x, y, rows, np.int32(0), np.int32(batch * steps), np.int32(batch), np.bool_(True)
         start = time.perf_counter()
-        loop._train(*inputs)
+        loop.steps(x, y, rows, 0, batch * steps, batch)
         return time.perf_counter() - start
 
     def _loop(self, name: str) -> tuple[Single, tf.Tensor, tf.Tensor]:

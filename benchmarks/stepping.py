@@ -47,7 +47,7 @@ def stepper(hidden: int, batch: int, steps: int) -> Callable[[], None]:
     rows = tf.constant(order(len(x), 0, 1))
 
     def train() -> None:
-        loop._train(samples, classes, rows, np.int32(0), np.int32(len(x)), np.int32(batch), np.bool_(True))
+        loop.steps(samples, classes, rows, 0, len(x), batch)
 
     return train
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.checkpoint import Position, State
-from jobs.graphs import Loop, adam_step, confused, counted_classes, digest, is_adam, is_of_keras, make_metrics
+from jobs.loop import Loop, adam_step, confused, counted_classes, digest, is_adam, is_of_keras, make_metrics
 from jobs.options import Options
 from jobs.world import World
 from models import Array, Dataset

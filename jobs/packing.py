@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jobs.checkpoint import Position
-from jobs.graphs import Graphs, Loop
+from jobs.graphs import Graphs
+from jobs.loop import Loop
 from jobs.pack import Plan
 from models import Dataset
 from sweeps import Trial
@@ -139,7 +140,7 @@ def step_seconds(loop: Loop, graphs: Graphs, data: Dataset, batch_size: int, lea
     def run(steps: int) -> float:
         start = time.perf_counter()
         samples = min(steps * batch_size, size)
-        loop._call(loop._train_steps, x, y, rows, *map(np.int32, (0, samples, batch_size)), np.bool_(True))
+        loop.steps(x, y, rows, 0, samples, batch_size)
         return (time.perf_counter() - start) / math.ceil(samples / batch_size)
 
     run(1)

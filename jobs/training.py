@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.checkpoint import Position, State
-from jobs.graphs import Graphs, Loop, Metrics, Rows, digest
+from jobs.graphs import Graphs
+from jobs.loop import Loop, Metrics, Rows, digest
 from jobs.optimizer import distribute
 from jobs.pack import Plan, plan
 from jobs.world import Compression, World

@@ -22,8 +22,9 @@ from jobs import device, packing
 from jobs.check import arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.estimator import fit, is_estimator, regresses
-from jobs.graphs import Graphs, first_line
+from jobs.graphs import Graphs
 from jobs.keeping import Kept
+from jobs.loop import words_of
 from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
 from jobs.pack import NUMBERS, PackError, Plan, plan
@@ -293,7 +294,7 @@ class _Work:
             raise Stopped(self._why()) from None
         except Exception as error:
             self.graphs.forget()
-            words = f"{len(attempts)} trials at once: {type(error).__name__}: {first_line(error)}"
+            words = f"{len(attempts)} trials at once: {words_of(error)}"
             self._record("note", text=f"{words}; each is trained by itself instead")
             for attempt in attempts:
                 attempt.stop(words, alone=True)

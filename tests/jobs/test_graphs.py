@@ -11,8 +11,10 @@ import pytest
 
 from jobs import graphs as graphs_module
 from jobs.graphs import Graphs
+from jobs.loop import FIRST_STEPS
 from jobs.options import compile_model, options
 from jobs.place import Place
+from jobs.single import _drop
 from jobs.training import Trained, train, weights_digest
 from jobs.world import World
 from models import Dataset, Split, mlp
@@ -173,12 +175,12 @@ def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
     keras.utils.set_random_seed(1)
     for shape in (None, (None, 1)):
         layer = keras.layers.Dropout(0.3, noise_shape=shape)
-        found = np.asarray(graphs_module._drop(layer, x, training=True))
+        found = np.asarray(_drop(layer, x, training=True))
         its = np.asarray(layer(x, training=True))
         assert set(np.unique(found)) == set(np.unique(its)) == {0, np.float32(1 / 0.7)}
         assert found.mean() == pytest.approx(1, abs=0.02)
         assert (found == found[:, :1]).all() == (its == its[:, :1]).all() == (shape is not None)
-        np.testing.assert_array_equal(graphs_module._drop(layer, x), x)
+        np.testing.assert_array_equal(_drop(layer, x), x)
 
 
 @pytest.mark.parametrize("how", ["adam", "adamw", "amsgrad", "embedding", "subclass"])
@@ -254,7 +256,7 @@ def test_a_trial_of_long_steps_does_not_take_as_many_as_one_of_short_steps_did()
     model = network(data, {})
     model.optimizer.build(model.trainable_variables)
     loop = graphs.of(model, data, ALONE)
-    assert (loop.model is model, loop.stride) == (False, graphs_module.FIRST_STEPS)
+    assert (loop.model is model, loop.stride) == (False, FIRST_STEPS)
 
 
 def test_data_are_copied_once_and_others_take_their_place() -> None:

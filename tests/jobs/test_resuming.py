@@ -13,7 +13,7 @@ import pytest
 import sweeps
 from jobs.check import check
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
-from jobs.graphs import FIRST_STEPS
+from jobs.loop import FIRST_STEPS
 from jobs.options import compile_model, options
 from jobs.place import Place
 from jobs.stop import StopRequest

@@ -1,0 +1,473 @@
+"""Epochs as TensorFlow graphs: what the loop of one model and that of several stacked ones have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobs.checkpoint import Position, State
+from jobs.options import PACKAGE
+from jobs.world import World
+from models import Array, Dataset
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+Metrics = dict[str, float]
+Rows = np.ndarray[Any, np.dtype[np.int32]]
+FIRST_STEPS = 4
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
+"""Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
+MOST_CLASSES = 100
+"""Above that, a matrix of confusions is no longer counted."""
+
+
+class _Orders:
+    """The orders of some epochs, one after the other; those asked for last are kept."""
+
+    def __init__(self, order: Callable[[int], Rows]) -> None:
+        self._order = order
+        self._range = (0, 0)
+        self._rows: Rows = np.empty(0, np.int32)
+
+    def between(self, first: int, last: int) -> Rows:
+        """Of the epochs from ``first`` up to, but not including, ``last``."""
+        if (first, last) != self._range:
+            self._rows = np.concatenate([self._order(index) for index in range(first, last)])
+            self._range = first, last
+        return self._rows
+
+
+class Loop(ABC):
+    """Epochs as TensorFlow graphs, drawn once each: those of a model, or of several stacked ones.
+
+    Attributes:
+        lanes: how many trials are trained at once.
+        orders: in how many orders these see the samples; 1 where all see the same batches.
+        stride: steps between two boundaries.
+        training_seconds: in which they were trained and measured.
+        drawing_seconds: in which their graphs were drawn; 0 where they were there.
+    """
+
+    _confusion: tf.Variable
+
+    def __init__(
+        self,
+        world: World,
+        data: Dataset,
+        *,
+        lanes: int = 1,
+        orders: int = 1,
+        parts: int = 1,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """Make graphs, which are drawn when they first run.
+
+        Args:
+            world: the ranks that train together.
+            data: of which shapes and types count.
+            lanes: how many trials are trained at once.
+            orders: in how many orders these see the samples; 1 where all see the same batches.
+            parts: in which each batch is taken, one after the other.
+            note: told why steps are taken one by one, if they are.
+        """
+        import tensorflow as tf
+
+        self.lanes = lanes
+        self.orders = orders
+        self.restart()
+        self._world = world
+        self._parts = parts
+        self._names: list[str] = []
+        x, y, number = specs(data.train.x), specs(data.train.y), tf.TensorSpec((), tf.int32)
+        # autograph would rewrite Keras' own code line by line; tf.while_loop needs none of it.
+        rows = tf.TensorSpec((None,) if orders == 1 else (None, orders), tf.int32)
+        inputs = [x, y, rows, number, number, number, tf.TensorSpec((), tf.bool)]
+        self._graphs: dict[Callable[..., tf.Tensor], Any] = {
+            self._train_steps: tf.function(self._train_steps, inputs, autograph=False),
+            self._evaluate_all: tf.function(self._evaluate_all, [x, y, number], autograph=False),
+        }
+        self._note = note
+
+    def restart(self) -> None:
+        """Take up another training."""
+        self.stride = FIRST_STEPS  # with another batch size, as many may take long
+        self.training_seconds = self.drawing_seconds = 0.0
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Of the weights and the optimizer's state."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Begin to measure anew."""
+
+    @abstractmethod
+    def states(self, at: Position) -> list[State]:
+        """All that each lane needs to go on from here; on all ranks at once, whole on rank 0."""
+
+    @abstractmethod
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from there."""
+
+    @abstractmethod
+    def confusion(self) -> list[list[list[int]]]:
+        """What was counted in the last evaluation, over all ranks; empty if nothing was. For each lane."""
+
+    @abstractmethod
+    def finish(self) -> list[Callable[[], keras.Model]]:
+        """For each lane what gives a model with its weights, until another is asked for."""
+
+    @abstractmethod
+    def digests(self) -> list[str]:
+        """For each lane SHA-256 of its weights and its optimizer's variables, to the last bit."""
+
+    @abstractmethod
+    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
+        """Of a part of a batch, which is also measured; None for variables without."""
+
+    @abstractmethod
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        """Take a step."""
+
+    @abstractmethod
+    def _evaluate_batch(self, x: Any, y: Any) -> None:
+        """Measure a batch."""
+
+    @abstractmethod
+    def _values(self) -> tf.Tensor:
+        """In a graph: what this rank has measured, in the order of ``_names``; shape (names, lanes)."""
+
+    def _results(self, values: Any) -> list[Metrics]:
+        """The metrics of each lane, over all ranks."""
+        return [dict(zip(self._names, lane, strict=True)) for lane in values.T.tolist()]
+
+    @abstractmethod
+    def average_statistics(self) -> None:
+        """Let all ranks have the same moving statistics; they are of each rank's samples until then."""
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """While a graph is drawn."""
+        yield
+
+    def _take(self, values: Any, rows: tf.Tensor) -> Any:
+        """Those rows of the samples."""
+        return _take(values, rows)
+
+    def train(
+        self,
+        x: Any,
+        y: Any,
+        orders: Callable[[int], Rows],
+        at: Position,
+        epochs: int,
+        batch_size: int,
+        boundary: Callable[[Position], None],
+        *,
+        adjusts: bool = True,
+    ) -> list[Metrics]:
+        """Train one epoch or several, or the rest of them.
+
+        Args:
+            x: inputs.
+            y: targets.
+            orders: the order of the samples in an epoch of that number.
+            at: where to begin.
+            epochs: that are completed at the end.
+            batch_size: samples per step over all ranks, no more than there are.
+            boundary: called after every ``stride`` steps, but not at the end.
+            adjusts: whether the stride changes, so that a boundary comes every few seconds.
+
+        Returns:
+            The metrics of each lane over the last of these epochs.
+        """
+        size = _count(x)
+        done, end = at.samples, (epochs - at.epochs) * size
+        values: Any = None
+        rows = _Orders(lambda index: orders(at.epochs + 1 + index))
+        while done < end:
+            stop = min(_after(done, self.stride, size, batch_size), end if done >= end - size else end - size)
+            first = done // size
+            some = rows.between(first, math.ceil(stop / size))
+            start, anew = time.perf_counter(), done == end - size
+            values = self.steps(x, y, some, done - first * size, stop - first * size, batch_size, anew=anew)
+            whole = stop == _after(done, self.stride, size, batch_size)
+            if adjusts:
+                self._adjust(time.perf_counter() - start, whole=whole)
+            done = stop
+            if done < end:
+                boundary(Position(at.epochs, done))
+        return self._results(values)
+
+    def steps(
+        self, x: Any, y: Any, rows: Any, first: int, last: int, batch_size: int, *, anew: bool = True
+    ) -> Any:
+        """Take the steps on ``rows[first:last]``.
+
+        Args:
+            x: inputs.
+            y: targets.
+            rows: the order of the samples, of as many epochs as are needed.
+            first: number of the first sample in it.
+            last: number of the one after the last.
+            batch_size: samples per step over all ranks.
+            anew: whether to measure anew, and not on top of what was measured.
+
+        Returns:
+            What this rank has measured, shape (names, lanes).
+        """
+        numbers = map(np.int32, (first, last, batch_size))
+        return self._call(self._train_steps, x, y, rows, *numbers, np.bool_(anew))
+
+    def _call(self, steps: Callable[..., tf.Tensor], *inputs: Any) -> Any:
+        """Run a graph; the first time it is drawn, too, which takes longer than its few steps.
+
+        Steps of which none can be drawn are taken one by one.
+        """
+        import tensorflow as tf
+
+        graph, start = self._graphs[steps], time.perf_counter()
+        is_new = graph is not None and graph.experimental_get_tracing_count() == 0
+        if is_new:
+            try:
+                graph.get_concrete_function()
+            except Exception as error:  # what is wrong otherwise, too, shows at the first step
+                self.take_steps_singly(words_of(error))
+                is_new, graph = False, None
+        if graph is None:
+            values = steps(*(tf.nest.map_structure(tf.convert_to_tensor, given) for given in inputs)).numpy()
+        else:
+            values = graph(*inputs).numpy()
+        seconds = time.perf_counter() - start
+        if is_new:
+            self.drawing_seconds += seconds
+        else:
+            self.training_seconds += seconds
+        return values
+
+    def take_steps_singly(self, why: str) -> None:
+        """Take steps one by one from now on, as Python says."""
+        self._graphs = dict.fromkeys(self._graphs)
+        self._note(f"no graph can be drawn, so that steps are taken one by one, which is slow: {why}")
+
+    def _adjust(self, seconds: float, *, whole: bool) -> None:
+        """Take more or fewer steps next time, so that a boundary comes every few seconds."""
+        if whole and seconds < SHORTEST_SECONDS:
+            self.stride *= 2
+        elif seconds > LONGEST_SECONDS and self.stride > 1:
+            self.stride //= 2
+
+    def evaluate(self, x: Any, y: Any, batch_size: int) -> list[Metrics]:
+        """The metrics of each lane on a part of the data, of which this rank has its own part."""
+        return self._results(self._call(self._evaluate_all, x, y, np.int32(batch_size)))
+
+    def _train_steps(
+        self,
+        x: Any,
+        y: Any,
+        rows: tf.Tensor,
+        first: tf.Tensor,
+        last: tf.Tensor,
+        batch_size: tf.Tensor,
+        anew: tf.Tensor,
+    ) -> tf.Tensor:
+        """Take the steps on ``rows[first:last]``, and measure them: anew, or on top of those before."""
+        import tensorflow as tf
+
+        size, rank, samples = self._world.size, self._world.rank, length(x)
+
+        def step(start: tf.Tensor) -> tuple[tf.Tensor]:
+            batch = tf.minimum(batch_size, samples - start % samples)
+            begin, end = start + batch * rank // size, start + batch * (rank + 1) // size
+
+            def gradients(part: tf.Tensor | int) -> list[Any]:
+                low, high = (begin + (end - begin) * at // self._parts for at in (part, part + 1))
+                mine = rows[low:high]
+                if size * self._parts > 1:
+                    # The last batch may have fewer samples than there are parts. Those left without take
+                    # one that counts for nothing: their layers still see a batch, and they still reduce.
+                    mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
+                share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
+                count = tf.cast(high - low, tf.float32)
+                return self._gradients(self._take(x, mine), self._take(y, mine), share, count)
+
+            def add(part: tf.Tensor, *totals: tf.Tensor) -> tuple[tf.Tensor, ...]:
+                more = [tf.convert_to_tensor(grad) for grad in gradients(part) if grad is not None]
+                return part + 1, *[total + grad for total, grad in zip(totals, more, strict=True)]
+
+            totals = gradients(0)
+            if self._parts > 1:
+                dense = [tf.convert_to_tensor(total) for total in totals if total is not None]
+                _, *dense = tf.while_loop(
+                    lambda part, *_: part < self._parts, add, [tf.constant(1), *dense], parallel_iterations=1
+                )
+                totals = [None if total is None else dense.pop(0) for total in totals]
+            self._apply(totals)
+            return (start + batch,)
+
+        def reset() -> tf.Tensor:
+            self.reset()
+            return tf.constant(0)
+
+        tf.cond(anew, reset, lambda: tf.constant(0))
+        with self._drawing():
+            # One iteration at a time: Horovod tells reductions apart by name.
+            tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
+        return self._values()
+
+    def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        self.reset()
+        self._confusion.assign(tf.zeros_like(self._confusion))
+        count = length(x)
+
+        def step(start: tf.Tensor) -> tuple[tf.Tensor]:
+            rows = tf.range(start, tf.minimum(start + batch_size, count))
+            self._evaluate_batch(_take(x, rows), _take(y, rows))
+            return (start + batch_size,)
+
+        with self._drawing():
+            tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
+        return self._values()
+
+
+def counted_classes(data: Dataset) -> int:
+    """Of how many classes a matrix of confusions is counted; 0 for none."""
+    return data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
+
+
+def make_metrics(model: keras.Model, data: Dataset) -> None:
+    """Make the variables of the metrics, which Keras does when it sees the first sample.
+
+    A graph in the drawing of which variables are made is drawn once more.
+    """
+    import tensorflow as tf
+
+    x, y = (tf.nest.map_structure(lambda v: tf.constant(v[:1]), v) for v in (data.train.x, data.train.y))
+    model.compute_metrics(x, y, model(x, training=False))
+
+
+def confused(y: Any, y_pred: Any, classes: int) -> tf.Tensor | None:
+    """For each sample the place in a matrix of confusions (true class, taken class), counted by rows.
+
+    None unless the model has one output for each class, or a single one for two.
+    """
+    import tensorflow as tf
+
+    if not classes or not tf.is_tensor(y_pred) or len(y_pred.shape) != 2:
+        return None
+    if y_pred.shape[-1] == 1:
+        taken = tf.cast(y_pred[:, 0] > 0.5, tf.int32)
+    elif y_pred.shape[-1] == classes:
+        taken = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
+    else:
+        return None
+    if len(y.shape) == 2 and y.shape[-1] > 1:
+        y = tf.argmax(y, axis=-1, output_type=tf.int32)
+    return tf.cast(tf.reshape(y, (-1,)), tf.int32) * classes + taken
+
+
+def is_of_keras(value: Any) -> bool:
+    """Whether all classes and functions in what Keras has written down are its own, or this project's."""
+    if isinstance(value, dict):
+        if str(value.get("config")).startswith(f"{PACKAGE}>"):
+            return True
+        if "class_name" in value and not str(value.get("module", "keras")).startswith("keras"):
+            return False
+        return value.get("class_name") != "__lambda__" and all(map(is_of_keras, value.values()))
+    return all(map(is_of_keras, value)) if isinstance(value, list) else True
+
+
+def is_adam(optimizer: Any) -> bool:
+    """Whether its steps are those of Keras' Adam, as AdamW's are."""
+    import keras
+
+    return type(optimizer).update_step is keras.optimizers.Adam.update_step and not optimizer.amsgrad
+
+
+def adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    """A step of Adam by TensorFlow's own kernel, which goes through memory once.
+
+    Source: D. P. Kingma, J. Ba, Adam, ICLR 2015, section 2, the order of computation at its end, as
+    both Keras' ``update_step`` and the kernel have it.
+    """
+    import tensorflow as tf
+
+    is_dense = isinstance(gradient, tf.Tensor)
+    if not is_dense or variable.dtype != gradient.dtype:
+        by_keras(gradient, variable, learning_rate)
+        return
+    index, dtype = optimizer._get_variable_index(variable), variable.dtype
+    beta_1, beta_2 = tf.cast(optimizer.beta_1, dtype), tf.cast(optimizer.beta_2, dtype)
+    steps = tf.cast(optimizer.iterations + 1, dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=optimizer._momentums[index].value.handle,
+        v=optimizer._velocities[index].value.handle,
+        beta1_power=tf.pow(beta_1, steps),
+        beta2_power=tf.pow(beta_2, steps),
+        lr=tf.cast(learning_rate, dtype),
+        beta1=beta_1,
+        beta2=beta_2,
+        epsilon=tf.cast(optimizer.epsilon, dtype),
+        grad=gradient,
+    )
+
+
+def digest(arrays: Sequence[Array]) -> str:
+    """SHA-256 of arrays, to the last bit."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def words_of(error: Exception) -> str:
+    """What it is and says, in a line; Keras puts a line of its own before the words of a layer."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"
+
+
+def specs(values: Any) -> Any:
+    """What a graph has to know of arrays: their type, and the shape of one sample."""
+    import tensorflow as tf
+
+    return tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), values)
+
+
+def _take(values: Any, rows: tf.Tensor) -> Any:
+    import tensorflow as tf
+
+    return tf.nest.map_structure(lambda value: tf.gather(value, rows), values)
+
+
+def _after(done: int, steps: int, samples: int, batch_size: int) -> int:
+    """How many samples are done so many steps later; each epoch's last batch may be smaller."""
+    per_epoch = math.ceil(samples / batch_size)
+    epochs, rest = divmod(done, samples)
+    epochs, steps = divmod(epochs * per_epoch + rest // batch_size + steps, per_epoch)
+    return epochs * samples + steps * batch_size
+
+
+def _count(values: Any) -> int:
+    import tensorflow as tf
+
+    return int(tf.nest.flatten(values)[0].shape[0])
+
+
+def length(values: Any) -> tf.Tensor:
+    """How many samples there are, in a graph."""
+    import tensorflow as tf
+
+    return tf.shape(tf.nest.flatten(values)[0])[0]

@@ -1,0 +1,333 @@
+"""The epochs of one model, whose numbers (dropout rates, penalties, decay) are inputs of its graphs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobs.checkpoint import Position, State, from_bytes, to_bytes
+from jobs.loop import (
+    Loop,
+    Metrics,
+    adam_step,
+    confused,
+    counted_classes,
+    digest,
+    is_adam,
+    length,
+    make_metrics,
+)
+from jobs.world import World
+from models import Dataset
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that is an input of a model's graphs: the attribute of one of its objects."""
+
+    owner: Any
+    name: str
+    dtype: str
+
+    @property
+    def value(self) -> Any:
+        """What it is."""
+        return getattr(self.owner, self.name)
+
+    def put(self, value: Any) -> None:
+        """Make it another."""
+        setattr(self.owner, self.name, value)
+
+
+def numbers_of(model: keras.Model) -> list[Number]:
+    """Those that can be inputs, in the order of the layers."""
+    import keras
+
+    found = [
+        Number(layer, "rate", layer.compute_dtype)
+        for layer in model._flatten_layers(include_self=False)
+        if type(layer) is keras.layers.Dropout and layer.rate > 0
+    ]
+    names = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
+    for variable in penalized(model).values():
+        if type(variable.regularizer) in names:
+            found.append(Number(variable.regularizer, names[type(variable.regularizer)], variable.dtype))
+    optimizer, floatx = model.optimizer, keras.config.floatx()
+    schedule = optimizer._learning_rate  # a variable unless it is a schedule
+    if type(schedule) is keras.optimizers.schedules.CosineDecay:
+        found.append(Number(schedule, "initial_learning_rate", floatx))
+        found.append(Number(schedule, "decay_steps", "int64"))
+        if schedule.warmup_target is not None:
+            found.append(Number(schedule, "warmup_target", floatx))
+            found.append(Number(schedule, "warmup_steps", "int64"))
+    if optimizer.weight_decay is not None:
+        found.append(Number(optimizer, "weight_decay", floatx))
+    return found
+
+
+def penalized(model: keras.Model) -> dict[int, Any]:
+    """One of the variables of each regularizer, by the regularizer's identity."""
+    variables = [v for v in model.trainable_variables if v.regularizer is not None]
+    return {id(v.regularizer): v for v in reversed(variables)}
+
+
+@contextmanager
+def in_place(numbers: Sequence[Number], values: Sequence[Any]) -> Iterator[None]:
+    """Put other values in the place of a model's numbers for a while."""
+    before = [number.value for number in numbers]
+    try:
+        for number, value in zip(numbers, values, strict=True):
+            number.put(value)
+        yield
+    finally:
+        for number, value in zip(numbers, before, strict=True):
+            number.put(value)
+
+
+class Single(Loop):
+    """The epochs of one model.
+
+    Attributes:
+        model: that is trained.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        world: World,
+        data: Dataset,
+        numbers: Sequence[Number],
+        parts: int = 1,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        import keras
+        import tensorflow as tf
+
+        super().__init__(world, data, parts=parts, note=note)
+        if model.run_eagerly:
+            self.take_steps_singly(f"{model.name} is compiled with run_eagerly")
+        self.model = model
+        self._numbers = numbers
+        self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
+        self._confusion = tf.Variable(tf.zeros([counted_classes(data)] * 2, tf.int32), trainable=False)
+        self._loss = keras.metrics.Mean(name="loss")
+        self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
+        make_metrics(model, data)
+        self.reset()
+
+    def take(self, model: keras.Model, numbers: Sequence[Number]) -> None:
+        """Be the loop of another model, which is alike but for numbers."""
+        self.restart()
+        for mine, its in zip(_state_of(self.model), _state_of(model), strict=True):
+            mine.assign(its)
+        for mine, variable, its in zip(self._numbers, self._inputs, numbers, strict=True):
+            variable.assign(its.value)
+            mine.put(its.value)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the weights and the optimizer's state."""
+        return sum(math.prod(v.shape) * v.value.dtype.size for v in _state_of(self.model))
+
+    def confusion(self) -> list[list[list[int]]]:
+        """What was counted in the last evaluation, over all ranks; empty if nothing was."""
+        size = self._confusion.shape[0]
+        counts = self._world.add([int(count) for count in np.ravel(self._confusion)]) if size else []
+        rows = [counts[size * row : size * (row + 1)] for row in range(size)]
+        return [rows if any(counts) else []]
+
+    def finish(self) -> list[Callable[[], keras.Model]]:
+        """What gives the model."""
+        return [lambda: self.model]
+
+    def digests(self) -> list[str]:
+        """SHA-256 of the model's weights and its optimizer's variables, to the last bit."""
+        return [digest([np.asarray(variable) for variable in _weights(self.model)])]
+
+    def states(self, at: Position) -> list[State]:
+        """All that the training needs to go on from here."""
+        own = self._world.gather_bytes(to_bytes([np.array(variable) for variable in self._own()]))
+        shared = [np.array(v) for v in _weights(self.model)] if self._world.rank == 0 else []
+        return [State(at, shared, [from_bytes(data) for data in own])]
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Go on from there."""
+        (state,) = states
+        for variable, value in zip(_weights(self.model), state.shared, strict=True):
+            variable.assign(value)
+        own, measured = self._own(), self._measures()
+        if len(state.own) == self._world.size:
+            for variable, value in zip(own, state.own[self._world.rank], strict=True):
+                variable.assign(value)
+            return
+        # Other ranks than then: what they have measured counts once, and all draw anew.
+        for position, variable in enumerate(_moving(self.model)):
+            variable.assign(sum(values[position] for values in state.own) / len(state.own))
+        for position, variable in enumerate(measured, start=len(own) - len(measured)):
+            total = sum(values[position] for values in state.own)
+            variable.assign(total if self._world.rank == 0 else np.zeros_like(total))
+
+    def _own(self) -> list[Any]:
+        """What each rank has otherwise than the others: statistics, random numbers, sums of metrics."""
+        model = self.model
+        known = {id(v) for v in [*model.weights, *model.metrics_variables]}
+        return [*_moving(model), *(v for v in model.variables if id(v) not in known), *self._measures()]
+
+    def average_statistics(self) -> None:
+        """Let all ranks have the same moving statistics."""
+        if self._world.size == 1:
+            return
+        moving = _moving(self.model)
+        totals = self._world.sum([v.value for v in moving], "statistics")
+        for variable, total in zip(moving, totals, strict=True):
+            variable.assign(total / self._world.size)
+
+    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
+        import tensorflow as tf
+
+        model = self.model
+        with tf.GradientTape() as tape:
+            y_pred = model(x, training=True)
+            loss = model.compute_loss(x=x, y=y, y_pred=y_pred, training=True)
+            part = loss
+            parts = self._world.size * self._parts
+            if parts > 1:
+                # Penalties on weights are the same in every part: 1/N of them belongs to each.
+                share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
+                penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
+                part = loss * share
+                if penalties:
+                    part += tf.add_n(penalties) * (1 / parts - share)
+            part = model.optimizer.scale_loss(part)
+        self._measure(x, y, y_pred, loss, samples)
+        return list(tape.gradient(part, model.trainable_variables))
+
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        self.model.optimizer.apply(gradients, self.model.trainable_variables)
+
+    def _evaluate_batch(self, x: Any, y: Any) -> None:
+        import tensorflow as tf
+
+        y_pred = self.model(x, training=False)
+        loss = self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
+        self._measure(x, y, y_pred, loss, tf.cast(length(x), tf.float32))
+        self._confuse(y, y_pred)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """While a graph is drawn, the model's numbers are what the variables will hold when it runs.
+
+        Dropout then takes its rate as a tensor, and Adam takes its step in one kernel.
+        """
+        import tensorflow as tf
+
+        drops = [number.owner for number in self._numbers if number.name == "rate"]
+        instead: list[tuple[Any, str, Any]] = [(layer, "call", partial(_drop, layer)) for layer in drops]
+        optimizer = self.model.optimizer
+        if is_adam(optimizer):
+            instead.append((optimizer, "update_step", partial(adam_step, optimizer, optimizer.update_step)))
+        with in_place(self._numbers, [tf.identity(variable) for variable in self._inputs]):
+            for owner, name, method in instead:
+                object.__setattr__(owner, name, method)
+            try:
+                yield
+            finally:
+                for owner, name, _ in instead:
+                    object.__delattr__(owner, name)
+
+    def _measure(self, x: Any, y: Any, y_pred: Any, loss: Any, samples: tf.Tensor) -> None:
+        import tensorflow as tf
+
+        def update() -> tf.Tensor:
+            self._loss.update_state(loss, sample_weight=samples)
+            self.model.compute_metrics(x, y, y_pred)
+            return tf.constant(0)
+
+        if self._world.size * self._parts == 1:
+            update()
+        else:
+            tf.cond(samples > 0, update, lambda: tf.constant(0))
+
+    def _confuse(self, y: Any, y_pred: Any) -> None:
+        """Count which classes were taken for which, where a model has one output for each class."""
+        import tensorflow as tf
+
+        size = self._confusion.shape[0]
+        cells = confused(y, y_pred, size)
+        if cells is not None:
+            counts = tf.math.unsorted_segment_sum(tf.ones_like(cells), cells, size * size)
+            self._confusion.assign_add(tf.reshape(counts, (size, size)))
+
+    def _measures(self) -> list[Any]:
+        """What the metrics have summed up so far."""
+        return [*self._loss.variables, *self.model.metrics_variables]
+
+    def reset(self) -> None:
+        """Begin to measure anew."""
+        self._loss.reset_state()
+        self.model.reset_metrics()
+
+    def _measured(self) -> dict[str, Any]:
+        """What has been measured, as tensors; a metric of the user's may be called loss, ours counts."""
+        loss = {"loss": self._loss.result()}
+        return {**loss, **self.model.get_metrics_result(), **loss}
+
+    def _values(self) -> tf.Tensor:
+        import tensorflow as tf
+
+        measured = self._measured()
+        self._names = list(measured)
+        return tf.stack([[tf.cast(value, tf.float64)] for value in measured.values()])
+
+    def _results(self, values: Any) -> list[Metrics]:
+        """The metrics over all ranks: Keras' metrics are made of sums, which add up."""
+        import tensorflow as tf
+
+        if self._world.size == 1:
+            return super()._results(values)
+        variables = self._measures()
+        totals = self._world.sum([tf.convert_to_tensor(v.value) for v in variables], "metrics")
+        for variable, total in zip(variables, totals, strict=True):
+            variable.assign(total)
+        return [{name: float(value) for name, value in self._measured().items()}]
+
+
+def _weights(model: keras.Model) -> list[Any]:
+    """Everything that one rank could have otherwise than another: weights, slots, counters."""
+    return [*model.weights, *model.optimizer.variables]
+
+
+def _moving(model: keras.Model) -> list[Any]:
+    """Batch normalisation's moving statistics: of each rank's samples until the end of an epoch."""
+    return [v for v in model.non_trainable_variables if v.dtype.startswith(("float", "bfloat"))]
+
+
+def _state_of(model: keras.Model) -> list[Any]:
+    """All variables that a training begins with: weights, random states, the optimizer's."""
+    measured = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in measured]
+    return [*own, *model.optimizer.variables]
+
+
+def _drop(layer: Any, inputs: Any, training: bool = False) -> Any:
+    """What ``keras.layers.Dropout`` does, which wants its rate as a number."""
+    import keras
+    import tensorflow as tf
+
+    if not training:
+        return inputs
+    shape = tf.shape(inputs)
+    if layer.noise_shape is not None:
+        shape = [shape[axis] if size is None else size for axis, size in enumerate(layer.noise_shape)]
+    kept = keras.random.uniform(shape, dtype=inputs.dtype, seed=layer.seed_generator) >= layer.rate
+    return inputs * tf.where(kept, 1 / (1 - layer.rate), 0)
