@@ -365,7 +365,7 @@ class _Runner:
             why = why or "the worker's process was killed, or crashed, in the middle of this trial"
             who = {"trial": trial.trial_id, "attempt": task.attempt}
             seconds = trial.attempts[task.attempt].seconds
-            if len(lost) > 1:  # of a pack: which one it was shows when each is trained by itself
+            if trial.attempts[task.attempt].lanes > 1:  # which one it was shows when each is by itself
                 self._records.append("stopped", **who, why=why, alone=True, seconds=seconds)
                 undone.append(Task(task.index, task.attempt + 1, alone=True))
                 continue

@@ -39,7 +39,7 @@ class Graphs:
         note: told once of each kind of model of which no graph can be drawn.
 
     Attributes:
-        drawn: for how many trials there was none.
+        drawn: how many loops were made, because there was none that fitted.
     """
 
     def __init__(self, note: Callable[[str], None] = lambda text: None) -> None:

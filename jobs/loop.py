@@ -236,18 +236,19 @@ class Loop(ABC):
         """
         import tensorflow as tf
 
-        graph, start = self._graphs[steps], time.perf_counter()
+        graph, start, why = self._graphs[steps], time.perf_counter(), ""
         is_new = graph is not None and graph.experimental_get_tracing_count() == 0
         if is_new:
             try:
                 graph.get_concrete_function()
             except Exception as error:  # what is wrong otherwise, too, shows at the first step
-                self.take_steps_singly(words_of(error))
-                is_new, graph = False, None
+                is_new, graph, why = False, None, words_of(error)
         if graph is None:
             values = steps(*(tf.nest.map_structure(tf.convert_to_tensor, given) for given in inputs)).numpy()
         else:
             values = graph(*inputs).numpy()
+        if why:
+            self.take_steps_singly(why)
         seconds = time.perf_counter() - start
         if is_new:
             self.drawing_seconds += seconds

@@ -118,7 +118,8 @@ def share(world: World, wait_seconds: float | None) -> Memory | None:
         with socket.socket(socket.AF_UNIX) as listener:
             if not all(world.gather(_listens(listener, folder / str(world.rank)))):
                 return None
-            peers = [_connected(folder / str(rank)) for rank in range(world.rank)]
+            # Rank 0, which removes the folder, comes last: then all have met who meet before it.
+            peers = [_connected(folder / str(rank)) for rank in reversed(range(world.rank))][::-1]
             peers += [listener.accept()[0] for _ in range(world.rank + 1, world.size)]
         if world.rank == 0:
             file = os.memfd_create("hpc")

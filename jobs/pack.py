@@ -116,7 +116,7 @@ def plan(model: keras.Model) -> Plan:
     found, shapes = Plan(model), []
     for layer in model.layers:
         kind = type(layer)
-        if kind is keras.layers.Flatten and not found.dense:
+        if kind is keras.layers.Flatten and not found.dense and layer.data_format == "channels_last":
             continue
         if kind is keras.layers.Dropout and layer.noise_shape is None:
             if len(found.dense) in found.dropout:
@@ -140,6 +140,8 @@ def plan(model: keras.Model) -> Plan:
                 raise PackError(f"the activation {_name(activation)} is within the network")
     if len(model.inputs) != 1:
         raise PackError("it has several inputs")
+    if len(model.output_shape) != 2:
+        raise PackError(f"its outputs have the shape {model.output_shape[1:]}")
     found.weights = [np.array(variable) for variable in model.trainable_variables]
     found.drop_rates = {place: float(layer.rate) for place, layer in found.dropout.items()}
     found.drop_states = {
@@ -151,6 +153,8 @@ def plan(model: keras.Model) -> Plan:
     compiled.pop("optimizer")
     if not is_of_keras(compiled):
         raise PackError("its loss or metrics are not of Keras")
+    if compiled.get("loss_weights") is not None:
+        raise PackError("its loss has a weight")
     optimizer = _optimizer(found, model.optimizer)
     whole = {"input": model.input_shape, "layers": shapes, "optimizer": optimizer, "compiled": compiled}
     found.shapes = json.dumps(whole, sort_keys=True)
@@ -193,6 +197,9 @@ def _optimizer(found: Plan, optimizer: Any) -> dict[str, Any]:
             raise PackError(f"its optimizer has {name}")
     if config.get("use_ema"):
         raise PackError("its optimizer averages weights")
+    names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
+    if any(getattr(optimizer, name, None) for name in names):
+        raise PackError("some of its weights don't decay")
     del config["name"]
     found.weight_decay = float(config.pop("weight_decay") or 0.0)
     found.clip_norm = float(config.pop("global_clipnorm") or math.inf)
@@ -299,7 +306,7 @@ class Pack(Loop):
             for place, same in shape.dropout
         }
         self._scaled = [
-            keras.Variable(np.zeros((self.lanes, *_turn(np.empty(v.shape)).shape)), dtype=self._dtype)
+            keras.Variable(np.zeros((self.lanes, *_turned(np.empty(v.shape)).shape)), dtype=self._dtype)
             for v in first.model.trainable_variables
         ]
         config = json.loads(first.shapes)["optimizer"]
@@ -365,7 +372,7 @@ class Pack(Loop):
 
     def _put_weights(self, lanes: Sequence[Sequence[Array]]) -> None:
         for index, scaled in enumerate(self._scaled):
-            scaled.assign(np.stack([_turn(arrays[index]) for arrays in lanes]) / self._rates.numpy())
+            scaled.assign(np.stack([_turned(arrays[index]) for arrays in lanes]) / self._rates.numpy())
 
     def _generator(self, place: int, lane: int) -> Any:
         generators = self._generators[place]
@@ -389,7 +396,9 @@ class Pack(Loop):
         kernels = [np.asarray(v.value * self._rates) for v in self._scaled]
         shapes = [v.shape for v in self._model.trainable_variables]
         return [
-            partial(one.filled, [_turn(k[lane], shape) for k, shape in zip(kernels, shapes, strict=True)])
+            partial(
+                one.filled, [_turned_back(k[lane], shape) for k, shape in zip(kernels, shapes, strict=True)]
+            )
             for lane, one in enumerate(self._plans)
         ]
 
@@ -432,7 +441,7 @@ class Pack(Loop):
         for place, variable in enumerate(self._optimizer.variables):
             values = [state.shared[size + place] for state in states]
             if id(variable) in owners:
-                slots = np.stack([_turn(value) for value in values])
+                slots = np.stack([_turned(value) for value in values])
                 variable.assign(slots / self._in_slot(variable))
             elif variable is not self._optimizer._learning_rate:
                 variable.assign(values[0])
@@ -460,13 +469,15 @@ class Pack(Loop):
         slots = [np.asarray(v.value) for v in optimizer.variables]
         lanes = []
         for lane, one in enumerate(self._plans):
-            arrays = [_turn(values[lane], shape) for values, shape in zip(weights, shapes, strict=True)]
+            arrays = [
+                _turned_back(values[lane], shape) for values, shape in zip(weights, shapes, strict=True)
+            ]
             for variable, values in zip(optimizer.variables, slots, strict=True):
                 owner = owners.get(id(variable))
                 if owner is not None:
                     factor = self._in_slot(variable)
                     value = values[lane] * (factor[lane] if isinstance(factor, np.ndarray) else factor)
-                    arrays.append(_turn(value.astype(values.dtype), shapes[owner]))
+                    arrays.append(_turned_back(value.astype(values.dtype), shapes[owner]))
                 elif variable is optimizer._learning_rate:
                     arrays.append(np.asarray(one.rate, values.dtype))
                 else:
@@ -636,13 +647,25 @@ class Pack(Loop):
         return tf.cast(tf.stack(results), tf.float64)
 
 
-def _turn(values: Any, shape: Any = None) -> Any:
-    """A kernel or a bias as it is kept: (units, inputs) or (units, 1); the other way with its shape."""
-    return (
-        (values.T if values.ndim == 2 else values[:, None])
-        if shape is None
-        else (values.T if len(shape) == 2 else values[:, 0])
-    )
+def _turned(values: Any) -> Any:
+    """A kernel or a bias as it is kept: (units, inputs) or (units, 1)."""
+    return values.T if values.ndim == 2 else values[:, None]
+
+
+def _turned_back(values: Any, shape: Any) -> Any:
+    """The same as Keras has it, of that shape."""
+    return values.T if len(shape) == 2 else values[:, 0]
+
+
+def check_measures(model: keras.Model, data: Dataset) -> None:
+    """Make sure that the loss and the metrics of a model can be those of lanes.
+
+    Raises:
+        PackError: they can't.
+    """
+    make_metrics(model, data)
+    _metrics_of(model)
+    _loss_of(model)
 
 
 def _metrics_of(model: keras.Model) -> list[Any]:

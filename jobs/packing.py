@@ -81,11 +81,14 @@ def portions(tasks: Sequence[T], most: int) -> Iterator[Sequence[T]]:
         yield tasks[len(tasks) * index // number : len(tasks) * (index + 1) // number]
 
 
-def most_lanes(plan: Plan, batch_size: int) -> int:
+def most_lanes(plan: Plan, batch_size: int, orders: int = 1) -> int:
     """How many lanes fit into ``MOST_BYTES``."""
     weights = sum(math.prod(v.shape) for v in plan.model.trainable_variables)
     outputs = sum(layer.units for layer in plan.dense) * max(batch_size, 1024)
-    lane = (5 * weights + 4 * outputs) * np.dtype(plan.dense[0].compute_dtype).itemsize
+    # Lanes that see other samples, or drop others of their values, have inputs of their own.
+    copies = (2 if orders > 1 else 0) + (3 if 0 in plan.dropout else 0)
+    inputs = copies * math.prod(plan.model.input_shape[1:]) * batch_size if copies else 0
+    lane = (5 * weights + 4 * outputs + inputs) * np.dtype(plan.dense[0].compute_dtype).itemsize
     return max(1, min(MOST_LANES, MOST_BYTES // int(lane)))
 
 
@@ -95,6 +98,8 @@ def choose(
     steps: int,
     batch_size: int,
     probe: Callable[[int], tuple[float, float]],
+    *,
+    orders: int = 1,
 ) -> Choice:
     """How many of some trials to train at once.
 
@@ -105,8 +110,9 @@ def choose(
         batch_size: samples per step.
         probe: gives the seconds of a step of a trial by itself, and in a pack of so many lanes
             that of one lane.
+        orders: in how many orders they see the samples.
     """
-    lanes = min(count, most_lanes(plan, batch_size))
+    lanes = min(count, most_lanes(plan, batch_size, orders))
     if lanes < 2:
         return Choice(1, f"more than one would take over {MOST_BYTES >> 20} MiB")
     parameters = sum(math.prod(v.shape) for v in plan.model.trainable_variables)

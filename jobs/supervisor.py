@@ -307,7 +307,11 @@ class _Supervisor:
                     continue
                 who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds}
                 if stopped:
-                    self._record("stopped", **who, why=why, lost=why == RESTARTED)
+                    lost = why == RESTARTED
+                    # A pack in which the job has ended before is trained lane by lane.
+                    again = attempt.lanes > 1 and any(one.lost for one in trial.attempts.values())
+                    alone = {"alone": True} if lost and again else {}
+                    self._record("stopped", **who, why=why, lost=lost, **alone)
                 elif guilty is not None and trial.index not in guilty:
                     self._record("stopped", **who, why="a rank of another group was killed")
                 elif attempt.lanes > 1:  # which one of them it was shows when each is trained by itself

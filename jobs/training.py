@@ -111,7 +111,7 @@ class Lane:
         seed: of the order of samples and of dropout.
         on_epoch: called on every rank after each epoch that is measured.
         begin: where an earlier training of this model stopped; it then ends with the very weights
-            that it would have had, with as many ranks and lanes as then.
+            that it would have had, with as many ranks as then; in a pack, up to rounding.
         save: called on rank 0 with a state to keep.
         failure: why it has ended early, if it has.
         plan: of the model, if it has been made.

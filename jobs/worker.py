@@ -27,7 +27,7 @@ from jobs.keeping import Kept
 from jobs.loop import words_of
 from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
-from jobs.pack import NUMBERS, PackError, Plan, plan
+from jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
 from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
 from jobs.processes import is_running
@@ -120,6 +120,8 @@ class Worker:
                 group = f"-g{place.group}" if place.groups > 1 else ""
                 records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
                 records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu)
+                if world.remark:
+                    records.append("note", text=world.remark)
             kept = Kept(folder, sweep.keep, sweep.objective.mode)
             request = request or StopRequest()
             work = _Work(self, sweep, builds, preparation, kept, world, records, code, request)
@@ -173,8 +175,8 @@ class _Work:
 
     def sibling_key(self, trial: Trial, chosen: Options) -> str | None:
         """What trials have in common whose models begin with the same weights; None if that is unknown."""
-        if model_of(self.sweep, trial.model).is_users_code or trial.model not in ("mlp", "linear"):
-            return None
+        if trial.model != self.sweep.model or trial.model not in ("mlp", "linear"):
+            return None  # a baseline does not have the defaults of the sweep's model
         params = {**self.sweep.defaults, **trial.params}
         numbers = [*NUMBERS, "learning_rate", "weight_decay", "clip_norm"]
         numbers += ["momentum"] if chosen.optimizer == "sgd" else []
@@ -189,34 +191,36 @@ class _Work:
         """How many trials of a bucket to train at once."""
         if len(tasks) == 1:
             return 1
-        if isinstance(self.sweep.pack, int):
-            return min(self.sweep.pack, len(tasks))
         self._stop_before_the_next()
-        first.begin()
+        first.begin(len(tasks))
         try:
             first.build()
             first.shapes()
-        except Exception as error:  # what is wrong with it shows when it is trained
-            choice = packing.Choice(1, f"{type(error).__name__}: {error}")
-        else:
+            assert first.built is not None
+            check_measures(first.built.model, first.built.data)
             choice = self._choose(first, tasks)
+        except Exception as error:  # what is wrong with it shows when it is trained
+            choice = packing.Choice(1, words_of(error))
         self._record("pack", lanes=choice.lanes, trials=len(tasks), why=choice.why)
         return choice.lanes
 
     def _choose(self, first: _Attempt, tasks: Sequence[Task]) -> packing.Choice:
-        built = first.built
+        built, its_plan = first.built, first.plan
         assert built is not None
-        assert first.plan is not None
+        assert its_plan is not None
+        if isinstance(self.sweep.pack, int):
+            return packing.Choice(min(self.sweep.pack, len(tasks)), "the sweep says so")
         samples = len(built.data.train)
+        seeds = {self.sweep.trials[task.index].seed for task in tasks} if built.options.shuffle else set()
         batch_size = min(built.options.global_batch(samples), samples)
 
         def probe(lanes: int) -> tuple[float, float]:
             trials = [self.sweep.trials[task.index] for task in tasks[:lanes]]
-            plans = [first.plan or plan(built.model)]
-            plans += [plan(self._build(trial).model) for trial in trials[1:]]
+            plans = [its_plan, *(plan(self._build(trial).model) for trial in trials[1:])]
+            alike = [place for place, one in enumerate(plans) if one.shapes == its_plan.shapes]
             built.model.optimizer.build(built.model.trainable_variables)
-            seeds = [trial.seed for trial in trials] if built.options.shuffle else []
-            together = self.graphs.pack(plans, seeds, built.data, self.world)
+            orders = [trials[place].seed for place in alike] if built.options.shuffle else []
+            together = self.graphs.pack([plans[place] for place in alike], orders, built.data, self.world)
             alone = self.graphs.of(built.model, built.data, self.world)
             alone_seconds, together_seconds = (
                 packing.step_seconds(loop, self.graphs, built.data, batch_size, 0.3)
@@ -225,7 +229,7 @@ class _Work:
             return alone_seconds, together_seconds
 
         steps = built.options.steps(samples) * built.options.epochs
-        return packing.choose(first.plan, len(tasks), steps, batch_size, probe)
+        return packing.choose(its_plan, len(tasks), steps, batch_size, probe, orders=max(1, len(seeds)))
 
     def train(self, attempts: Sequence[_Attempt]) -> int:
         """Train trials together and record how they ended; a trial's failure is not the worker's.
@@ -256,10 +260,20 @@ class _Work:
                 groups.setdefault(attempt.shapes(), []).append(attempt)
             except Exception:  # what is wrong with it shows when it is trained by itself
                 groups[attempt.trial.trial_id] = [attempt]
-        return sum(
-            self._train_pack(group) if len(group) > 1 else self._train_one(group[0])
-            for group in groups.values()
-        )
+        finished = 0
+        for group in groups.values():
+            try:
+                if len(group) > 1:
+                    finished += self._train_pack(group)
+                else:
+                    group[0].unbuild()  # others were built since, with other random numbers
+                    finished += self._train_one(group[0])
+            except Stopped as stopped:
+                for attempt in attempts:
+                    if not attempt.is_over:
+                        attempt.stop(str(stopped))
+                raise
+        return finished
 
     def _train_one(self, attempt: _Attempt) -> int:
         attempt.begin()
@@ -286,15 +300,17 @@ class _Work:
     def _train_pack(self, attempts: Sequence[_Attempt]) -> int:
         for attempt in attempts:
             attempt.begin(len(attempts))
+        trained, words = None, ""
         try:
             trained = self._train(attempts)
         except Stopped:
             for attempt in attempts:
                 attempt.stop(self._why())
             raise Stopped(self._why()) from None
-        except Exception as error:
-            self.graphs.forget()
+        except Exception as error:  # its traceback holds the pack: nothing is trained before it is gone
             words = f"{len(attempts)} trials at once: {words_of(error)}"
+        if trained is None:
+            self.graphs.forget()
             self._record("note", text=f"{words}; each is trained by itself instead")
             for attempt in attempts:
                 attempt.stop(words, alone=True)
@@ -501,6 +517,7 @@ class _Attempt:
     Attributes:
         built: what it is trained with, once that is there.
         plan: of its model, once that is asked for.
+        is_over: whether it is recorded how it ended.
     """
 
     def __init__(self, work: _Work, trial: Trial, task: Task) -> None:
@@ -508,6 +525,7 @@ class _Attempt:
         self.task = task
         self.built: _Built | None = None
         self.plan: Plan | None = None
+        self.is_over = False
         self._lane: Lane | None = None
         self._lanes = 0
         self._is_borrowed = False
@@ -541,8 +559,7 @@ class _Attempt:
         """
         work = self._work
         if self._is_borrowed and not as_lane:
-            self.built = self.plan = None
-            self._is_borrowed = False
+            self.unbuild()
         if self.built is not None:
             return
         chosen = options({**work.sweep.defaults, **self.trial.params})
@@ -560,6 +577,11 @@ class _Attempt:
             while len(work.siblings) >= MOST_SIBLINGS:
                 work.siblings.pop(next(iter(work.siblings)))
             work.siblings[key] = self.built, self.plan
+
+    def unbuild(self) -> None:
+        """Have the model built anew when it is trained."""
+        self.built = self.plan = None
+        self._is_borrowed = False
 
     def shapes(self) -> Any:
         """What attempts of one pack have in common.
@@ -629,6 +651,7 @@ class _Attempt:
     def finish(self, trained: Trained) -> None:
         """Record what it has come to, and keep its model if that is wanted."""
         assert self.built is not None
+        self.is_over = True
         work, seen, fitted = self._work, self._seen, self.built.fitted
         if not (work.world.rank or fitted) and work.kept.wants(self.trial, seen.best):
             try:
@@ -645,12 +668,14 @@ class _Attempt:
 
     def fail(self, reason: str, words: str) -> None:
         """Record why it has failed."""
+        self.is_over = True
         self._work._record("failed", **self._who, reason=reason, error=words, seconds=self._seconds())
         if reason == "diverged":
             self._work._forget(self.trial)
 
     def stop(self, why: str, **further: Any) -> None:
         """Record that it was stopped, to go on later; or, in a pack, that it had failed before."""
+        self.is_over = True
         if self.failure is not None:
             self.fail("diverged", str(self.failure))
         else:

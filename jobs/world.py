@@ -37,6 +37,9 @@ class World:
         place: of this process.
         folder: that all ranks see, in which they meet.
         label: of the job, so that two jobs never meet.
+
+    Attributes:
+        remark: what a person should know of how the ranks work together; mostly empty.
     """
 
     def __init__(self, place: Place, folder: Path, label: str) -> None:
@@ -47,6 +50,7 @@ class World:
         self._hvd: ModuleType | None = None
         self._memory: Memory | None = None
         self._together = False
+        self.remark = ""
         self._group: Any = None
         self._me = presence(place.rank, os.environ)
         if place.size > 1:
@@ -105,6 +109,11 @@ class World:
                 )
             if self._together:
                 self._memory = share(self, float(os.environ["HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"]) or None)
+                if self._memory is None:
+                    self.remark = (
+                        "the ranks are on one machine, but can't share memory: each has a /tmp of its own, "
+                        "or TMPDIR is too long; HPC_SHARED_MEMORY=0 makes sums through Horovod faster"
+                    )
 
     def _join_by_mpi(self, hvd: ModuleType) -> None:
         from mpi4py import MPI

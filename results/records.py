@@ -106,7 +106,10 @@ def parse(line: bytes) -> dict[str, Any]:
     try:
         record = from_json(line)
     except ValueError:
-        return {}
+        try:
+            record = json.loads(line)  # which reads half a pair of surrogates, as a file's name may have
+        except ValueError:
+            return {}
     return record if isinstance(record, dict) and "record" in record else {}
 
 

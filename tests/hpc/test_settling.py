@@ -68,10 +68,10 @@ def submitted(slurm: FakeSlurm, folder: Path, size: int = 2) -> Run:
     return run
 
 
-def start(run: Run, job: str, index: int, attempt: int = 1) -> None:
+def start(run: Run, job: str, index: int, attempt: int = 1, **further: Any) -> None:
     who = {"trial": f"t{index}", "attempt": attempt}
     write(run, job, ("started", {**who, "index": index, "params": {}, "seed": 0, "ranks": 1, "job": job,
-                                 "node": "n1"}))  # fmt: skip
+                                 "node": "n1", **further}))  # fmt: skip
 
 
 def stop(run: Run, job: str, index: int) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from jobs import memory as memory_module
 from jobs.memory import LEFT, Memory
 
 Ranks = list[Memory]
@@ -69,3 +73,44 @@ def test_who_waits_for_a_rank_that_leaves_is_told(ranks: Ranks) -> None:
     with pytest.raises(ConnectionError, match=LEFT):
         ranks[0].sum([np.ones(3)])
     ranks.pop()  # it is closed
+
+
+class World:
+    """Ranks that are threads, and speak by a list."""
+
+    def __init__(self, rank: int, size: int, said: list[Any], barrier: threading.Barrier) -> None:
+        self.rank, self.size = rank, size
+        self._said, self._barrier = said, barrier
+
+    def gather(self, value: Any) -> list[Any]:
+        self._said[self.rank] = value
+        self._barrier.wait(10)
+        found = list(self._said)
+        self._barrier.wait(10)
+        return found
+
+    def agree(self, value: Any) -> Any:
+        return self.gather(value)[0]
+
+
+def test_a_rank_that_is_slow_to_meet_the_others_finds_them_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 0 removes the folder in which they meet when it has met all."""
+    real = memory_module._connected
+
+    def slow(path: Path) -> socket.socket:
+        time.sleep(0.3 if path.name == "1" else 0)
+        return real(path)
+
+    monkeypatch.setattr(memory_module, "_connected", slow)
+    monkeypatch.setattr(memory_module, "CONNECT_SECONDS", 3)
+    said, barrier = [None] * 3, threading.Barrier(3)
+    worlds: list[Any] = [World(rank, 3, said, barrier) for rank in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(memory_module.share, world, 10.0) for world in worlds]
+        made = [future.result() for future in futures]
+    assert all(made)
+    ranks = [one for one in made if one is not None]
+    for future in at_once(ranks, lambda rank, memory: memory.sum([np.full(2, rank + 1.0)])):
+        np.testing.assert_array_equal(future.result()[0], [6.0, 6.0])
+    for memory in ranks:
+        memory.close()

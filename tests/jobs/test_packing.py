@@ -12,6 +12,7 @@ import pytest
 import sweeps
 from jobs import packing
 from jobs.pack import Pack, Plan
+from jobs.single import Single
 from jobs.worker import Task, Worker
 from results import Run, table
 from sweeps import SweepError, Trial
@@ -69,6 +70,7 @@ class Layer:
 class Model:
     def __init__(self, parameters: int) -> None:
         self.trainable_variables = [np.broadcast_to(0.0, parameters)]
+        self.input_shape = (None, 784)
 
 
 def a_plan(parameters: int, units: int = 10) -> Plan:
@@ -99,6 +101,13 @@ def test_small_networks_are_packed_and_large_ones_if_a_trial_of_both_ways_says_s
     huge = packing.choose(a_plan(40_000_000), 8, 20_000, 128, probe)
     assert huge.lanes == 1
     assert "256 MiB" in huge.why
+
+
+def test_inputs_count_where_lanes_have_their_own() -> None:
+    whole, small = 50_000, a_plan(25_450, 32)
+    assert packing.most_lanes(small, 64, orders=3) == packing.MOST_LANES
+    assert packing.most_lanes(small, whole) > packing.most_lanes(small, whole, orders=3) == 1
+    assert packing.most_lanes(replace(small, dropout={0: None}), whole) == 1
 
 
 def test_a_worker_packs_trials_that_come_to_what_they_come_to_alone(tmp_path: Path) -> None:
@@ -245,3 +254,117 @@ def test_probing_leaves_a_training_as_it_was(tmp_path: Path, monkeypatch: pytest
     for name, trial in run.trials.items():
         assert trial.attempt.lanes == 4
         assert trial.attempt.weights == other.trials[name].attempt.weights
+
+
+def test_a_bucket_of_several_shapes_can_be_tried_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "SURE_PARAMETERS", 0)
+    monkeypatch.setattr(packing, "PROBED_SECONDS", 0)
+    space = {"learning_rate": [0.003, 0.01], "momentum": [0.0, 0.9]}
+    run = carried_out(tmp_path, {**SWEEP, "space": space, "fixed": {**SWEEP["fixed"], "optimizer": "sgd"}})
+    assert [t.state for t in run.trials.values()] == ["finished"] * 4
+    assert "a step takes" in (run.folder / "records" / "test-1-0.jsonl").read_text()
+
+
+def test_a_trial_that_fails_while_lanes_are_tried_out_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "SURE_PARAMETERS", 0)
+    monkeypatch.setattr(packing, "PROBED_SECONDS", 0)
+
+    def fails(*_: Any) -> float:
+        raise MemoryError("no room to try")
+
+    monkeypatch.setattr(packing, "step_seconds", fails)
+    run = carried_out(tmp_path, {**SWEEP, "fixed": {**SWEEP["fixed"], "epochs": 1}})
+    assert {(t.state, t.attempt.lanes) for t in run.trials.values()} == {("finished", 1)}
+
+
+@pytest.mark.parametrize("pack", ["auto", 3])
+def test_metrics_that_are_no_means_are_known_before_anything_is_packed(tmp_path: Path, pack: Any) -> None:
+    entries = {
+        **SWEEP, "pack": pack, "data": {"name": "regression", "n_samples": 60}, "objective": "val_loss",
+        "fixed": {**SWEEP["fixed"], "metrics": ["root_mean_squared_error"], "epochs": 1},
+    }  # fmt: skip
+    run = carried_out(tmp_path, entries)
+    assert {(t.state, t.attempt.lanes, len(t.attempts)) for t in run.trials.values()} == {("finished", 1, 1)}
+    assert "is no mean" in (run.folder / "records" / "test-1-0.jsonl").read_text()
+
+
+def test_lanes_of_a_baseline_have_not_the_defaults_of_the_sweeps_model(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import keras\n"
+        "def build(input_shape, num_classes, *, l2: float = 0.5):\n"
+        "    layers = [keras.Input(input_shape), keras.layers.Flatten()]\n"
+        "    return keras.Sequential([*layers, keras.layers.Dense(num_classes, 'softmax')])\n"
+    )
+    base = {"model": "mlp", "hidden_size": 8}
+    entries = {
+        **SWEEP, "model": "mine.py:build", "space": {}, "fixed": {"epochs": 2, "batch_size": 50},
+        "baselines": [{**base, "learning_rate": 0.01}, {**base, "learning_rate": 0.03}],
+    }  # fmt: skip
+    found = []
+    for pack in ("auto", "off"):
+        (tmp_path / pack).mkdir()
+        (tmp_path / pack / "mine.py").write_text((tmp_path / "mine.py").read_text())
+        run = carried_out(tmp_path / pack, {**entries, "pack": pack})
+        found.append({name: t.attempt.metrics["loss"] for name, t in run.trials.items()})
+        lanes = [t.attempt.lanes for t in run.trials.values()]
+        assert lanes == ([1, 2, 2] if pack == "auto" else [1, 1, 1])
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+MIXED = """
+import keras
+
+class Noise(keras.layers.Layer):
+    def call(self, x, training=False):
+        import tensorflow as tf
+        return x + tf.random.normal(tf.shape(x)) if training else x
+
+def build(input_shape, num_classes, *, rate: float = 0.1):
+    layers = [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dropout(rate)]
+    layers += [Noise()] if rate > 0.25 else []
+    return keras.Sequential([*layers, keras.layers.Dense(num_classes, "softmax")])
+"""
+
+
+def mixed(folder: Path, pack: str, **changes: Any) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(MIXED)
+    return {
+        **SWEEP, "model": "mine.py:build", "space": {"rate": [0.1, 0.3]}, "seeds": 2, "pack": pack,
+        "fixed": {"epochs": 2, "batch_size": 50}, **changes,
+    }  # fmt: skip
+
+
+def test_one_that_is_no_lane_after_all_begins_as_it_would_alone(tmp_path: Path) -> None:
+    packed, off = (carried_out(tmp_path / pack, mixed(tmp_path / pack, pack)) for pack in ("auto", "off"))
+    assert sorted(t.attempt.lanes for t in packed.trials.values()) == [1, 1, 2, 2]
+    for name, trial in packed.trials.items():
+        if trial.attempt.lanes == 1:
+            assert trial.attempt.weights == off.trials[name].attempt.weights
+
+
+def test_a_stop_is_recorded_of_all_that_were_to_come(tmp_path: Path) -> None:
+    entries = mixed(tmp_path / "r", "auto", fixed={"epochs": 40, "batch_size": 50})
+    run = Run(planned(tmp_path / "r", entries))
+    assert Worker(str(run.folder), tuple(Task(index, 1) for index in range(4)), "1_0")(After(4)) == 0
+    run.refresh()
+    assert {t.state for t in run.trials.values()} == {"waiting"}
+
+
+def test_what_fails_alone_after_its_pack_tells_of_itself_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise MemoryError("no room for all of them")
+
+    def fails_too(*_: Any) -> None:
+        raise RuntimeError("nor for one")
+
+    monkeypatch.setattr(Pack, "_gradients", fails)
+    monkeypatch.setattr(Single, "_gradients", fails_too)
+    run = carried_out(tmp_path, {**SWEEP, "space": {"dropout": [0.1, 0.2]}})
+    for trial in run.trials.values():
+        assert trial.attempt.error.startswith("RuntimeError: nor for one\nTraceback")
+        assert "no room for all" not in trial.attempt.error

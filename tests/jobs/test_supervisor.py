@@ -482,6 +482,23 @@ def test_a_rank_that_is_killed_costs_its_own_group_a_trial_only(slurm: FakeSlurm
     assert states(slurm) == ["finished", "out-of-memory", "finished", "waiting"]
 
 
+def test_a_pack_that_ends_its_whole_job_again_is_tried_lane_by_lane(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or all of its lanes would be taken for what kills jobs."""
+    run = run_of(slurm)
+    for attempt in (1, 2):
+        for index in range(3):
+            start(run, "101_0", index, attempt, lanes=3)
+            who = {"trial": f"t{index}", "attempt": attempt}
+            if attempt == 1:
+                write(run, "101_0", ("stopped", {**who, "why": "", "lost": True, "seconds": 1.0}))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    assert supervised(slurm, "record('note', text=str(alone())); finish()") == 0
+    assert [note["text"] for note in records(slurm, "note")] == ["[True, True, True]"]
+    assert states(slurm) == ["finished", "finished", "finished", "waiting"]
+
+
 def test_trials_of_a_pack_that_dies_are_tried_by_themselves(slurm: FakeSlurm) -> None:
     steps = [
         "start(0, 1, 2, lanes=3); end(139)",
