@@ -300,7 +300,7 @@ def test_lanes_of_a_baseline_have_not_the_defaults_of_the_sweeps_model(tmp_path:
     base = {"model": "mlp", "hidden_size": 8}
     entries = {
         **SWEEP, "model": "mine.py:build", "space": {}, "fixed": {"epochs": 2, "batch_size": 50},
-        "baselines": [{**base, "learning_rate": 0.01}, {**base, "learning_rate": 0.03}],
+        "baselines": [{**base, "learning_rate": rate} for rate in (0.01, 0.02, 0.03)],
     }  # fmt: skip
     found = []
     for pack in ("auto", "off"):
@@ -309,7 +309,7 @@ def test_lanes_of_a_baseline_have_not_the_defaults_of_the_sweeps_model(tmp_path:
         run = carried_out(tmp_path / pack, {**entries, "pack": pack})
         found.append({name: t.attempt.metrics["loss"] for name, t in run.trials.items()})
         lanes = [t.attempt.lanes for t in run.trials.values()]
-        assert lanes == ([1, 2, 2] if pack == "auto" else [1, 1, 1])
+        assert lanes == ([1, 3, 3, 3] if pack == "auto" else [1] * 4)
     assert found[0] == pytest.approx(found[1], abs=1e-5)
 
 
