@@ -245,13 +245,15 @@ class _Work:
         """
         try:
             self._stop_before_the_next()
-        except Stopped as stopped:
+            return self._train_one(attempts[0]) if len(attempts) == 1 else self._train_groups(attempts)
+        except Stopped:
+            why = self._why()
             for attempt in attempts:
-                if attempt.begun:
-                    attempt.stop(str(stopped))
-            raise
-        if len(attempts) == 1:
-            return self._train_one(attempts[0])
+                if attempt.begun and not attempt.is_over:
+                    attempt.stop(why)
+            raise Stopped(why) from None
+
+    def _train_groups(self, attempts: Sequence[_Attempt]) -> int:
         groups: dict[Any, list[_Attempt]] = {}
         for attempt in attempts:
             attempt.begin(len(attempts))
@@ -262,17 +264,11 @@ class _Work:
                 groups[attempt.trial.trial_id] = [attempt]
         finished = 0
         for group in groups.values():
-            try:
-                if len(group) > 1:
-                    finished += self._train_pack(group)
-                else:
-                    group[0].unbuild()  # others were built since, with other random numbers
-                    finished += self._train_one(group[0])
-            except Stopped as stopped:
-                for attempt in attempts:
-                    if not attempt.is_over:
-                        attempt.stop(str(stopped))
-                raise
+            if len(group) > 1:
+                finished += self._train_pack(group)
+            else:
+                group[0].unbuild()  # others were built since, with other random numbers
+                finished += self._train_one(group[0])
         return finished
 
     def _train_one(self, attempt: _Attempt) -> int:
@@ -284,8 +280,7 @@ class _Work:
             if attempt.failure is not None:
                 raise attempt.failure
         except Stopped:
-            attempt.stop(self._why())
-            raise Stopped(self._why()) from None
+            raise
         except Exception as error:
             failure = {"rank": self.world.rank, **_failure(error)}
         failures = self._failures(failure)
@@ -304,9 +299,7 @@ class _Work:
         try:
             trained = self._train(attempts)
         except Stopped:
-            for attempt in attempts:
-                attempt.stop(self._why())
-            raise Stopped(self._why()) from None
+            raise
         except Exception as error:  # its traceback holds the pack: nothing is trained before it is gone
             words = f"{len(attempts)} trials at once: {words_of(error)}"
         if trained is None:

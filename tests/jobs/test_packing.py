@@ -232,9 +232,14 @@ def test_how_trials_are_packed_makes_no_other_sweep() -> None:
     assert sweeps.parse({**SWEEP, "pack": 1}).pack == "off"
 
 
-def test_probing_leaves_a_training_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def every_bucket_is_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "SURE_PARAMETERS", 0)
     monkeypatch.setattr(packing, "PROBED_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("every_bucket_is_tried_out")
+def test_probing_leaves_a_training_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probed = []
     real = packing.step_seconds
 
@@ -256,20 +261,18 @@ def test_probing_leaves_a_training_as_it_was(tmp_path: Path, monkeypatch: pytest
         assert trial.attempt.weights == other.trials[name].attempt.weights
 
 
-def test_a_bucket_of_several_shapes_can_be_tried_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "SURE_PARAMETERS", 0)
-    monkeypatch.setattr(packing, "PROBED_SECONDS", 0)
+@pytest.mark.usefixtures("every_bucket_is_tried_out")
+def test_a_bucket_of_several_shapes_can_be_tried_out(tmp_path: Path) -> None:
     space = {"learning_rate": [0.003, 0.01], "momentum": [0.0, 0.9]}
     run = carried_out(tmp_path, {**SWEEP, "space": space, "fixed": {**SWEEP["fixed"], "optimizer": "sgd"}})
     assert [t.state for t in run.trials.values()] == ["finished"] * 4
     assert "a step takes" in (run.folder / "records" / "test-1-0.jsonl").read_text()
 
 
+@pytest.mark.usefixtures("every_bucket_is_tried_out")
 def test_a_trial_that_fails_while_lanes_are_tried_out_leaves_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "SURE_PARAMETERS", 0)
-    monkeypatch.setattr(packing, "PROBED_SECONDS", 0)
 
     def fails(*_: Any) -> float:
         raise MemoryError("no room to try")
@@ -291,7 +294,7 @@ def test_metrics_that_are_no_means_are_known_before_anything_is_packed(tmp_path:
 
 
 def test_lanes_of_a_baseline_have_not_the_defaults_of_the_sweeps_model(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+    code = (
         "import keras\n"
         "def build(input_shape, num_classes, *, l2: float = 0.5):\n"
         "    layers = [keras.Input(input_shape), keras.layers.Flatten()]\n"
@@ -305,7 +308,7 @@ def test_lanes_of_a_baseline_have_not_the_defaults_of_the_sweeps_model(tmp_path:
     found = []
     for pack in ("auto", "off"):
         (tmp_path / pack).mkdir()
-        (tmp_path / pack / "mine.py").write_text((tmp_path / "mine.py").read_text())
+        (tmp_path / pack / "mine.py").write_text(code)
         run = carried_out(tmp_path / pack, {**entries, "pack": pack})
         found.append({name: t.attempt.metrics["loss"] for name, t in run.trials.items()})
         lanes = [t.attempt.lanes for t in run.trials.values()]
