@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -436,7 +437,8 @@ def digest(arrays: Sequence[Array]) -> str:
 
 def words_of(error: Exception) -> str:
     """What it is and says, in a line; Keras puts a line of its own before the words of a layer."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = re.sub(r"\x1b\[\d*m", "", str(error))  # it prints some of them in bold, too
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])}"
 
 

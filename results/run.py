@@ -367,7 +367,8 @@ class Run:
         self.jobs.setdefault(record["job"], {}).update(error=record["error"])
 
     def _on_note(self, record: Mapping[str, Any]) -> None:
-        self.notes.append(record["text"])
+        if record["text"] not in self.notes:  # workers may all have the same to say
+            self.notes.append(record["text"])
 
     def _trial(self, record: Mapping[str, Any]) -> TrialState:
         name = record["trial"]

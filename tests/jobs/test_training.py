@@ -178,6 +178,7 @@ def test_a_model_without_graphs_is_trained_step_by_step_and_says_so(how: str) ->
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
     why = "TypeError: .*SymbolicTensor" if how.startswith("a layer") else r"\w+ is compiled with run_eagerly"
     (text,) = said
+    assert text.isprintable()
     assert re.fullmatch(rf"no graph can be drawn, so that steps are taken one by one.*: {why}.*", text)
 
 
