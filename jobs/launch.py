@@ -33,6 +33,7 @@ class Launch:
         requeues: how many times a job may be requeued.
         retry: how many times a trial is tried again, by the reason for which it failed.
         rehearse: as ``Worker.rehearse``.
+        measure: as ``Worker.measure``.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Launch:
     requeues: int = 20
     retry: Mapping[str, int] = field(default_factory=dict)
     rehearse: str = ""
+    measure: bool = False
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the launch."""

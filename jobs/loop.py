@@ -161,6 +161,13 @@ class Loop(ABC):
         """While a graph is drawn."""
         yield
 
+    def _batch(self, x: Any, y: Any, rows: tf.Tensor) -> Any:
+        """Those samples and their targets."""
+        clock = self._world.clock
+        if clock is None:
+            return self._take(x, rows), self._take(y, rows)
+        return clock.timed("input", lambda these: (self._take(x, these), self._take(y, these)), rows)
+
     def _take(self, values: Any, rows: tf.Tensor) -> Any:
         """Those rows of the samples."""
         return _take(values, rows)
@@ -227,8 +234,12 @@ class Loop(ABC):
         Returns:
             What this rank has measured, shape (names, lanes).
         """
-        numbers = map(np.int32, (first, last, batch_size))
-        return self._call(self._train_steps, x, y, rows, *numbers, np.bool_(anew))
+        numbers, before = map(np.int32, (first, last, batch_size)), self.drawing_seconds
+        values = self._call(self._train_steps, x, y, rows, *numbers, np.bool_(anew))
+        if self._world.clock is not None:
+            steps = _steps(last, _count(x), batch_size) - _steps(first, _count(x), batch_size)
+            self._world.clock.count(0 if self.drawing_seconds > before else steps)
+        return values
 
     def _call(self, steps: Callable[..., tf.Tensor], *inputs: Any) -> Any:
         """Run a graph; the first time it is drawn, too, which takes longer than its few steps.
@@ -301,7 +312,8 @@ class Loop(ABC):
                     mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
                 share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
                 count = tf.cast(high - low, tf.float32)
-                return self._gradients(self._take(x, mine), self._take(y, mine), share, count)
+                inputs, wanted = self._batch(x, y, mine)
+                return self._gradients(inputs, wanted, share, count)
 
             def add(part: tf.Tensor, *totals: tf.Tensor) -> tuple[tf.Tensor, ...]:
                 more = [tf.convert_to_tensor(grad) for grad in gradients(part) if grad is not None]
@@ -322,9 +334,16 @@ class Loop(ABC):
             return tf.constant(0)
 
         tf.cond(anew, reset, lambda: tf.constant(0))
-        with self._drawing():
+
+        def take(start: tf.Tensor) -> Any:
             # One iteration at a time: Horovod tells reductions apart by name.
-            tf.while_loop(lambda start: start < last, step, [first], parallel_iterations=1)
+            return tf.while_loop(lambda start: start < last, step, [start], parallel_iterations=1)
+
+        with self._drawing():
+            if self._world.clock is None:
+                take(first)
+            else:
+                self._world.clock.timed("steps", take, first)
         return self._values()
 
     def _evaluate_all(self, x: Any, y: Any, batch_size: tf.Tensor) -> tf.Tensor:
@@ -461,6 +480,12 @@ def _after(done: int, steps: int, samples: int, batch_size: int) -> int:
     epochs, rest = divmod(done, samples)
     epochs, steps = divmod(epochs * per_epoch + rest // batch_size + steps, per_epoch)
     return epochs * samples + steps * batch_size
+
+
+def _steps(done: int, samples: int, batch_size: int) -> int:
+    """How many steps lead to so many samples; each epoch's last batch may be smaller."""
+    epochs, rest = divmod(done, samples)
+    return epochs * math.ceil(samples / batch_size) + math.ceil(rest / batch_size)
 
 
 def _count(values: Any) -> int:

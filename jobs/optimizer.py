@@ -35,6 +35,14 @@ def distribute(
         return optimizer
     kind = type(optimizer)
 
+    def total(gradients: list[Any]) -> list[Any]:
+        if world.clock is None:
+            return world.sum(gradients, "gradients", compression)
+        summed: list[Any] = world.clock.timed(
+            "collective", lambda *these: world.sum(list(these), "gradients", compression), *gradients
+        )
+        return summed
+
     class Distributed(kind):  # type: ignore[misc, valid-type]
         def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
             import tensorflow as tf
@@ -42,7 +50,7 @@ def distribute(
             places = [index for index, grad in enumerate(grads) if grad is not None]
             dense = [tf.convert_to_tensor(grads[index]) for index in places]  # no IndexedSlices
             reduced = list(grads)
-            for index, grad in zip(places, world.sum(dense, "gradients", compression), strict=True):
+            for index, grad in zip(places, total(dense), strict=True):
                 reduced[index] = grad
             return super().apply(reduced, trainable_variables)
 

@@ -37,6 +37,7 @@ class Step:
     gpus: bool = False
     checkpoint_min: float = 5.0
     rehearse: str = ""
+    measure: bool = False
 
     def write(self, path: Path) -> None:
         """Write it where all ranks can read it."""
@@ -75,6 +76,7 @@ def rank(path: Path) -> int:
         checkpoint_min=step.checkpoint_min,
         label=step.label,
         rehearse=step.rehearse,
+        measure=step.measure,
         gpus=step.gpus,
     )
     try:

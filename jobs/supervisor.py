@@ -235,7 +235,7 @@ class _Supervisor:
         launch, groups = self._launch, self._launch.groups
         step = Step(
             str(self._run_folder), self._job.job_id, label, [tasks[g::groups] for g in range(groups)],
-            launch.cwd, launch.threads, launch.gpus, launch.checkpoint_min, launch.rehearse,
+            launch.cwd, launch.threads, launch.gpus, launch.checkpoint_min, launch.rehearse, launch.measure,
         )  # fmt: skip
         path = self._folder / f".{label}.json"
         step.write(path)
@@ -305,9 +305,12 @@ class _Supervisor:
             for number, attempt in trial.attempts.items():
                 if attempt.state != "running" or attempt.job_id != self._job.job_id:
                     continue
-                who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds}
+                who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds,
+                       "epochs": attempt.epochs}  # fmt: skip
                 if stopped:
                     lost = why == RESTARTED
+                    if lost:  # long ago perhaps: the job was in the queue since
+                        who["ended"] = attempt.ended
                     # A pack in which the job has ended before is trained lane by lane.
                     again = attempt.lanes > 1 and any(one.lost for one in trial.attempts.values())
                     alone = {"alone": True} if lost and again else {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +66,14 @@ class Epoch:
         metrics: the training metrics over the epoch and the validation metrics after it
             (``val_``), exact over all ranks.
         seconds: since the training began.
+        times: of its steps and what they waited for, as :meth:`jobs.clock.Clock.take` gives them;
+            empty unless they are asked for.
     """
 
     number: int
     metrics: Metrics
     seconds: float
+    times: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -324,6 +327,7 @@ class _Training:
         self, number: int, metrics: list[Metrics], validation: tuple[tf.Tensor, tf.Tensor] | None
     ) -> None:
         """Add what the validation part says, and tell each lane."""
+        times = self.world.clock.take(self.world) if self.world.clock else {}
         if validation:
             for mine, its in zip(metrics, self._evaluate(validation), strict=True):
                 mine |= {f"val_{name}": value for name, value in its.items()}
@@ -331,7 +335,7 @@ class _Training:
         for lane, mine in zip(self.packed, metrics, strict=True):
             if lane not in self.running:
                 continue
-            lane.on_epoch(Epoch(number, mine, seconds))
+            lane.on_epoch(Epoch(number, mine, seconds, times))
             for name in ("loss", "val_loss"):  # reduced values: all ranks decide alike
                 if not math.isfinite(mine.get(name, 0.0)):
                     lane.failure = DivergedError(f"{name} is {mine[name]} after epoch {number}")

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs import device, packing
+from jobs import device, energy, packing
 from jobs.check import arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
+from jobs.clock import Clock
 from jobs.estimator import fit, is_estimator, regresses
 from jobs.graphs import Graphs
 from jobs.keeping import Kept
@@ -76,6 +77,7 @@ class Worker:
         label: of this start of the job, so that no two meet; ``job_id`` unless given.
         gpus: whether each rank must see a GPU.
         rehearse: ``stop`` or ``kill`` to be interrupted in the middle of every first attempt.
+        measure: whether to take the time of what steps wait for; trials are then trained one by one.
     """
 
     folder: str
@@ -88,6 +90,7 @@ class Worker:
     label: str = ""
     gpus: bool = False
     rehearse: str = ""
+    measure: bool = False
 
     def __call__(self, request: StopRequest | None = None) -> int:
         """Train the trials.
@@ -101,6 +104,8 @@ class Worker:
         faulthandler.enable()
         place = find_place(os.environ)
         threads = self.threads or device.granted_cpus(os.environ, place.local_size)
+        if self.parent is not None:  # a command on this machine has dealt out all of its CPUs
+            device.bind(threads, place.local_rank, place.local_size, self.number, os.environ)
         device.prepare(os.environ, threads)
         folder = Path(self.folder)
         world = World(place, folder / "jobs", self.label or self.job_id)
@@ -114,17 +119,21 @@ class Worker:
             )  # fmt: skip
             code = code_digest(sweep)
             world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.gpus)
+            held = world.held(threads, gpu)
+            if self.measure:
+                world.clock = Clock()
             builds = {name: model.resolve() for name, model in models.items()}
             preparation = Preparation(sweep)
             if world.rank == 0:
                 group = f"-g{place.group}" if place.groups > 1 else ""
                 records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
-                records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu)
+                records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu, **held)
                 if world.remark:
                     records.append("note", text=world.remark)
             kept = Kept(folder, sweep.keep, sweep.objective.mode)
             request = request or StopRequest()
-            work = _Work(self, sweep, builds, preparation, kept, world, records, code, request)
+            meter = energy.meter(threads, gpu, os.cpu_count() or 1)
+            work = _Work(self, sweep, builds, preparation, kept, world, records, code, request, meter)
             finished = 0
             with _process_as_it_was():
                 for attempts in work.portions(self.tasks):
@@ -153,15 +162,22 @@ class _Work:
     records: Records | None
     code: str
     request: StopRequest
+    meter: energy.Meter
     has_noted: bool = False
     siblings: dict[str, tuple[_Built, Plan]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.graphs = Graphs(lambda text: self._record("note", text=text))
+        self._reduced: list[dict[str, float]] | None = None
+        # Told once by each, so that trials need not ask whether there is anything to add up.
+        ranks = self.world.gather([self.world.node, self.meter.joules is not None])
+        self.nodes = len({node for node, _ in ranks})
+        self._can_tell_energy = all(can for _, can in ranks)
 
     def portions(self, tasks: Sequence[Task]) -> Iterator[list[_Attempt]]:
         """The trials, those together that are to be trained at once."""
-        if self.sweep.pack == "off" or self.world.size > 1 or self.worker.rehearse:
+        by_themselves = self.worker.rehearse or self.worker.measure
+        if self.sweep.pack == "off" or self.world.size > 1 or by_themselves:
             yield from ([self._attempt(task)] for task in tasks)
             return
         for places in packing.buckets([self.sweep.trials[task.index] for task in tasks]):
@@ -331,6 +347,7 @@ class _Work:
             due = self.world.rank == 0 and time.monotonic() - saved > 60 * self.worker.checkpoint_min
             if due:
                 saved = time.monotonic()
+            self.meter.look()
             rehearsed = rehearsal.wish(position)
             return Wish(self._is_asked_to_stop() or rehearsed.stop, due or rehearsed.save)
 
@@ -348,6 +365,19 @@ class _Work:
             accumulate_steps=chosen.accumulate_steps,
             compression=chosen.compression,
         )
+
+    def joules(self) -> float | None:
+        """Of all ranks so far; None where one of their nodes can't say it. Asked by all at once."""
+        if not self._can_tell_energy:
+            return None
+        everyone = self.world.gather(self.meter.look())
+        return None if None in everyone else float(sum(everyone))
+
+    def reduced(self) -> list[dict[str, float]]:
+        """How long sums over all ranks take, by their size; measured once."""
+        if self._reduced is None and self.world.clock is not None:
+            self._reduced = self.world.clock.reductions(self.world)
+        return self._reduced or []
 
     def _stop_before_the_next(self) -> None:
         if self.world.add([self._is_asked_to_stop()])[0]:
@@ -527,6 +557,8 @@ class _Attempt:
         self._seen = _Seen(work.sweep.objective.mode)
         self._state = work._checkpoint(trial, self._seen)
         self._start = 0.0
+        self._joules: float | None = None
+        self._times: dict[str, float] = {}
 
     @property
     def failure(self) -> DivergedError | None:
@@ -598,6 +630,7 @@ class _Attempt:
             return
         if not self.begun:
             self._start = time.perf_counter() - self._seen.seconds
+            self._joules = self._work.joules()
         self._lanes, work = lanes, self._work
         further: dict[str, Any] = {"lanes": lanes} if lanes > 1 else {}
         if self._state:
@@ -620,8 +653,10 @@ class _Attempt:
 
     def _on_epoch(self, epoch: Epoch) -> None:
         metric, metrics = self._work.sweep.objective.metric, epoch.metrics
-        facts = {"epoch": epoch.number, "metrics": metrics, "seconds": self._seconds()}
+        facts = {"epoch": epoch.number, "metrics": metrics, "seconds": self._seconds(), **epoch.times}
         self._work._record("epoch", **self._who, **facts)
+        for name, value in epoch.times.items():
+            self._times[name] = self._times.get(name, 0) + value
         if metric not in metrics:
             raise ValueError(
                 f"the objective is {metric}, but what this model records is {', '.join(metrics)}"
@@ -655,9 +690,38 @@ class _Attempt:
         work._record(
             "finished", **self._who, epochs=seen.epochs, metrics=trained.metrics, best=seen.best,
             seconds=self._seconds(), weights="" if fitted else trained.weights,
-            confusion=trained.confusion, **times,
+            confusion=trained.confusion, **times, **self._size(), **self._spent(),
         )  # fmt: skip
         work._forget(self.trial)
+
+    def _size(self) -> dict[str, int]:
+        """Of what is trained: samples, the batch, the model."""
+        import tensorflow as tf
+
+        assert self.built is not None
+        samples, variables = len(self.built.data.train), self.built.model.trainable_variables
+        numbers = [math.prod(variable.shape) for variable in variables]
+        rounded = self.built.options.compression == "fp16" and self._work.world.reduces_by != "memory"
+        sizes = [2 if rounded else tf.as_dtype(variable.dtype).size for variable in variables]
+        return {
+            "samples": samples,
+            "batch_size": min(self.built.options.global_batch(samples), samples),
+            "parameters": sum(numbers),
+            "gradient_bytes": sum(number * size for number, size in zip(numbers, sizes, strict=True)),
+            "nodes": self._work.nodes,
+        }
+
+    def _spent(self) -> dict[str, Any]:
+        """Energy, and what its steps have waited for, if that was measured."""
+        work = self._work
+        joules = work.joules()
+        if joules is not None and self._joules is not None:
+            joules = round((joules - self._joules) / max(1, self._lanes), 3)
+        spent: dict[str, Any] = {"energy_joules": joules}
+        if work.world.clock is not None:
+            times = {name: round(value, 6) for name, value in self._times.items()}
+            spent |= {**times, "reduces_by": work.world.reduces_by, "reduced": work.reduced()}
+        return spent
 
     def fail(self, reason: str, words: str) -> None:
         """Record why it has failed."""

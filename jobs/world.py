@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
+    from jobs.clock import Clock
+
 Compression = Literal["none", "fp16"]
 
 LOAD_SECONDS = 240
@@ -40,6 +42,7 @@ class World:
 
     Attributes:
         remark: what a person should know of how the ranks work together; mostly empty.
+        clock: takes the time of what steps wait for, if that is asked for.
     """
 
     def __init__(self, place: Place, folder: Path, label: str) -> None:
@@ -51,6 +54,7 @@ class World:
         self._memory: Memory | None = None
         self._together = False
         self.remark = ""
+        self.clock: Clock | None = None
         self._group: Any = None
         self._me = presence(place.rank, os.environ)
         if place.size > 1:
@@ -83,6 +87,11 @@ class World:
     def backend(self) -> str:
         """``none``, ``gloo`` or ``mpi``."""
         return "none" if self._hvd is None else "mpi" if self.place.mpi else "gloo"
+
+    @property
+    def reduces_by(self) -> str:
+        """What sums up gradients: ``memory`` that ranks share, or as ``backend``."""
+        return "memory" if self._memory is not None else self.backend
 
     def _meet(self) -> Meeting:
         self._meetings += 1
@@ -302,6 +311,23 @@ class World:
         if with_gpu and len(with_gpu) < self.size:
             without = [rank for rank in ranks if rank not in with_gpu]
             raise WorldError(f"ranks {with_gpu} have a GPU, ranks {without} have none.")
+
+    def held(self, threads: int, gpu: str | None) -> dict[str, float]:
+        """What the whole job holds of its machines, as its ranks tell each other.
+
+        Args:
+            threads: of this rank.
+            gpu: the name of its GPU, if it has one.
+
+        Returns:
+            ``nodes``, ``cores`` and ``gpus``; with several groups of ranks, which are of one size, also
+            ``groups``, how many share that.
+        """
+        groups = self.place.groups
+        ranks = self.gather([1 / self.place.local_size, threads, gpu is not None])
+        nodes, cores, gpus = (groups * sum(column) for column in zip(*ranks, strict=True))
+        further = {"groups": groups} if groups > 1 else {}
+        return {"nodes": round(nodes, 3), "cores": cores, "gpus": gpus, **further}
 
 
 @contextmanager

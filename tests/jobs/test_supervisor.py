@@ -253,6 +253,9 @@ def test_what_was_running_when_slurm_started_the_job_anew_goes_on(slurm: FakeSlu
     assert supervised(slurm) == 0
     (stopped,) = records(slurm, "stopped")
     assert (stopped["trial"], stopped["why"]) == ("t1", "the job was started anew by SLURM")
+    attempt = run_of(slurm).trials["t1"].attempts[1]
+    assert stopped["ended"] == attempt.started == attempt.ended  # the last that was heard of it
+    assert stopped["epochs"] == 0
     assert states(slurm) == ["finished", "finished", "finished", "running"]
 
 

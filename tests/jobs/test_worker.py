@@ -138,6 +138,8 @@ def test_records_say_what_happened_in_order(tmp_path: Path) -> None:
     lines = (run.records / "test-1-0.jsonl").read_text().splitlines()
     kinds = [json.loads(line)["record"] for line in lines]
     assert kinds == ["ready", "started", "epoch", "epoch", "finished", "left"]
+    ready = json.loads(lines[0])
+    assert {name: ready[name] for name in ("nodes", "cores", "gpus")} == {"nodes": 1, "cores": 1, "gpus": 0}
     (trial,) = run.trials.values()
     assert (trial.attempt.ranks, trial.attempt.job_id) == (1, "test-1-0")
     assert len(trial.attempt.code) == 64

@@ -112,6 +112,28 @@ def test_ranks_that_belong_together_pass() -> None:
     Told([fact(0, gpu="n1/0"), fact(1, gpu="n1/1"), fact(2, gpu="n2/0", node="n2")]).verify({})
 
 
+@pytest.mark.parametrize(
+    ("told", "groups", "held"),
+    [
+        ([[0.5, 3, True], [0.5, 3, True], [1.0, 3, True]], 1, {"nodes": 2.0, "cores": 9, "gpus": 3}),
+        ([[1.0, 1, False]], 1, {"nodes": 1.0, "cores": 1, "gpus": 0}),
+        # two groups of two ranks on one node of four
+        ([[0.25, 2, False], [0.25, 2, False]], 2, {"nodes": 1.0, "cores": 8, "gpus": 0, "groups": 2}),
+        ([[1 / 3, 1, False]] * 3, 1, {"nodes": 1.0, "cores": 3, "gpus": 0}),
+    ],
+)
+def test_ranks_add_up_what_their_job_holds(told: list[Any], groups: int, held: dict[str, float]) -> None:
+    world = Told(told)
+    world.place = Place(size=len(told), groups=groups)
+    assert world.held(1, None) == held
+
+
+def test_a_rank_tells_its_share_of_the_node_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(Place(local_size=1), Path(), "")
+    world.place = Place(local_size=4)
+    assert world.held(6, "n1/0") == {"nodes": 0.25, "cores": 6, "gpus": 1}
+
+
 def test_a_world_of_one_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(horovod, "load", lambda: pytest.fail("Horovod is loaded for one rank"))
     world = World(Place(), Path("/nonexistent"), "")
