@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,10 +12,55 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from results.records import EPOCH, Records, Tail, parse, trial_of_epoch
+from pydantic_core import from_json, to_json
+
+from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
 
 STATES = ("waiting", "running", "finished", "pruned", "failed")
+_NUMBER, _SOME = (int, float), (int, float, type(None))
+_ENTRIES: dict[str, dict[str, Any]] = {
+    "sweep": {"name": str, "metric": str, "mode": str, "space": list},
+    "planned": {"trial": str, "index": int, "params": dict, "seed": int},
+    "submitted": {"job": str},
+    "ended": {"job": str, "how": str, "time": _NUMBER},
+    "accounts": {"jobs": dict},
+    "launched": {"time": _NUMBER},
+    "submitting": {"name": str, "launch": int, "first": int, "size": int, "ranks": int},
+    "array": {"name": str, "job": str},
+    "dropped": {"name": str},
+    "began": {"name": str, "job": str, "restart": int, "time": _NUMBER},
+    "ready": {"job": str, "time": _NUMBER},
+    "requeued": {"job": str, "time": _NUMBER},
+    "left": {"job": str, "how": str, "time": _NUMBER},
+    "unfit": {"job": str, "error": str, "time": _NUMBER},
+    "note": {"text": str},
+    "started": {"trial": str, "index": int, "params": dict, "seed": int, "attempt": int, "ranks": int,
+                "job": str, "node": str, "time": _NUMBER},
+    "epoch": {"trial": str, "attempt": int, "epoch": int, "metrics": dict, "seconds": _NUMBER,
+              "time": _SOME},
+    "finished": {"trial": str, "attempt": int, "epochs": int, "metrics": dict, "best": _SOME,
+                 "seconds": _NUMBER, "time": _NUMBER},
+    "stopped": {"trial": str, "attempt": int, "time": _NUMBER},
+    "failed": {"trial": str, "attempt": int, "reason": str, "error": str, "time": _NUMBER},
+}  # fmt: skip
+"""What each kind of record must have to be taken in."""
+_FURTHER: dict[str, Any] = {
+    "model": str, "code": str, "weights": str, "why": str, "log": (str, type(None)), "confusion": dict,
+    "fold": (int, type(None)), "after": (dict, type(None)), "ranks": int, "lanes": int, "groups": int,
+    "workers": int, "trials": int, "samples": int, "batch_size": int, "parameters": int,
+    "gradient_bytes": int, "nodes": _NUMBER, "cores": _NUMBER, "gpus": _NUMBER, "seconds": _SOME,
+    "training_seconds": _NUMBER, "drawing_seconds": _NUMBER, "energy_joules": _SOME,
+    "elapsed_seconds": _SOME, "queue_seconds": _SOME, "ended": _SOME, "began": _SOME,
+}  # fmt: skip
+"""Of what kind entries are that some records have."""
+_UNREAD = {"checkpoint", "pack"}
+"""Kinds that say nothing of a trial's state."""
+_SNAPSHOT_VERSION = 1
+_LARGEST = 2**63 - 1
+"""Above which a whole number has no place in a table."""
 REASONS = ("error", "diverged", "out-of-memory", "timeout", "node-failure", "cancelled")
+ACCOUNT = ("elapsed_seconds", "nodes", "cores", "gpus", "energy_joules", "queue_seconds")
+"""What SLURM's accounting says of a job that has ended."""
 
 
 class RunError(ValueError):
@@ -47,6 +93,13 @@ class Attempt:
             taken for which (column); empty where numbers are predicted.
         training_seconds: of ``seconds``, those in which its graphs ran.
         drawing_seconds: of ``seconds``, those in which its graphs were drawn.
+        energy_joules: that its devices took meanwhile; None where nobody can say.
+        started: when it began, in seconds since 1970; of a pack, when its lanes did.
+        ended: when it ended, or when the last was heard of it.
+        facts: of what was trained: ``samples`` of the training part, ``batch_size`` (global), ``parameters``,
+            ``gradient_bytes``, ``nodes``; and where it was measured what its steps took: ``steps``,
+            ``steps_seconds``, ``input_seconds``, ``collective_seconds``, ``waiting_seconds``, ``reduces_by``,
+            ``reduced``. Empty in records of earlier versions.
     """
 
     state: str = "running"
@@ -70,6 +123,15 @@ class Attempt:
     confusion: dict[str, list[list[int]]] = field(default_factory=dict)
     training_seconds: float = 0.0
     drawing_seconds: float = 0.0
+    energy_joules: float | None = None
+    ended: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+FACTS = (
+    "samples", "batch_size", "parameters", "gradient_bytes", "nodes", "steps",
+    "steps_seconds", "input_seconds", "collective_seconds", "waiting_seconds", "reduces_by", "reduced",
+)  # fmt: skip
 
 
 @dataclass
@@ -108,17 +170,29 @@ class TrialState:
         last = self.attempts[max(self.attempts)] if self.attempts else Attempt()
         return last.alone or (last.state == "failed" and last.reason in ("error", "out-of-memory"))
 
+    def spans(self) -> list[tuple[int, float]]:
+        """The attempts that led to the deciding one, in order, and up to which epoch each of them counts."""
+        if len(self.attempts) == 1:  # so with nearly all
+            return [(next(iter(self.attempts)), math.inf)]
+        attempt, end = self.attempt, math.inf
+        numbers = {id(one): number for number, one in self.attempts.items()}
+        found: list[tuple[int, float]] = []
+        while id(attempt) in numbers and numbers[id(attempt)] not in dict(found):
+            found.insert(0, (numbers[id(attempt)], end))
+            if attempt.after is None:
+                break
+            number, end = attempt.after
+            attempt = self.attempts.get(number, Attempt())
+        return found
+
     def history(self) -> list[dict[str, Any]]:
         """The metrics of every epoch up to the deciding attempt's last, over those it went on from."""
-        attempt, records, end = self.attempt, list[dict[str, Any]](), float("inf")
-        seen = [attempt]
-        while True:
-            records = [record for record in attempt.history if record["epoch"] <= end] + records
-            before = self.attempts.get(attempt.after[0]) if attempt.after else None
-            if attempt.after is None or before is None or any(before is one for one in seen):
-                return records
-            end, attempt = attempt.after[1], before
-            seen.append(attempt)
+        return [
+            record
+            for number, end in self.spans()
+            for record in self.attempts[number].history
+            if record["epoch"] <= end
+        ]
 
 
 @dataclass(frozen=True)
@@ -149,7 +223,7 @@ class Run:
 
     Args:
         folder: of the run.
-        keep_epochs: whether to keep the metrics of every epoch, which a table by epochs needs.
+        keep_epochs: whether to keep the metrics of every epoch, as ``TrialState.history`` needs.
         job: whose trials alone matter; records of other jobs of its launch are not read then.
 
     Raises:
@@ -169,9 +243,13 @@ class Run:
         self.arrays: dict[str, dict[str, Any]] = {}
         self.launches: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self._skipped: Counter[tuple[str, str]] = Counter()
         self._keep_epochs = keep_epochs
         self._job = job
         self._tail = Tail(self.records, first="run.jsonl")
+        self._remembered = 0
+        if not keep_epochs and job is None:
+            self._recall()
         self.refresh()
 
     @property
@@ -200,17 +278,35 @@ class Run:
         Most lines are of epochs, and a finished trial says itself how it ended; so unless
         epochs are kept, only those of trials under way are read.
         """
-        epochs: list[bytes] = []
-        for lines in self._tail.read(self._matters):
+        read: list[tuple[str, list[bytes]]] = []
+        for file, lines in self._tail.read(self._matters):
             if not self._keep_epochs:
-                epochs += [line for line in lines if line.startswith(EPOCH)]
+                read.append((file, lines))
                 lines = [line for line in lines if not line.startswith(EPOCH)]
             for line in lines:
-                self._take(parse(line))
+                if line:
+                    self._take(file, line)
         going = {t.trial_id.encode() for t in self.trials.values() if t.state not in ("finished", "pruned")}
-        for line in epochs:
-            if trial_of_epoch(line) in going:
-                self._take(parse(line))
+        for file, lines in read if going else []:
+            for line in lines:
+                if line.startswith(EPOCH) and trial_of_epoch(line) in going:
+                    self._take(file, line)
+
+    def skipped(self) -> dict[str, dict[str, int]]:
+        """What could not be read, by file: in words, and how many times.
+
+        Of lines of epochs only ``results.epochs`` knows, since here most of them are not read.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for (file, why), number in sorted(self._skipped.items()):
+            found.setdefault(file, {})[why] = number
+        for file, number in self._tail.holes.items():
+            found.setdefault(file, {})["blocks of NUL bytes, as a crash of a file system leaves them"] = (
+                number
+            )
+        for file in self._tail.torn:
+            found.setdefault(file, {})["last lines that are not complete, or not yet"] = 1
+        return found
 
     def _matters(self, file: str) -> bool:
         """Whether to read a file of records: no trial is with two jobs of one launch."""
@@ -220,10 +316,64 @@ class Run:
         mine, its = (self.jobs.get(job, {}).get("launch") for job in (self._job, name))
         return name == self._job or its is None or its != mine
 
-    def _take(self, record: Mapping[str, Any]) -> None:
-        handle = getattr(self, f"_on_{record.get('record')}", None)
-        if handle:
-            handle(record)
+    def _take(self, file: str, line: bytes) -> None:
+        record = parse(line)
+        kind = str(record.get("record"))
+        why = ""
+        if not record:
+            why = "lines that are no records"
+        elif kind not in _ENTRIES:
+            why = "" if kind in _UNREAD else f"records of a kind that this version does not know: {kind}"
+        elif wrong := _wrong(record, _ENTRIES[kind]):
+            why = f"records of the kind {kind} without {wrong} as this version knows it"
+        else:
+            try:
+                getattr(self, f"_on_{kind}")(record)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                why = f"records of the kind {kind} that this version can't take in ({error!r})"
+        if why and not line.startswith(EPOCH):
+            self._skipped[file, why] += 1
+
+    def remember(self) -> None:
+        """Keep what has been read in ``gathered/run.json``, so that to read the run again costs what is new.
+
+        That file holds nothing that is not in the records, and may be removed at any time. A folder that
+        can't be written is left as it is.
+        """
+        marks = self._tail.marks
+        if self._keep_epochs or self._job is not None or _read(marks) - self._remembered < _WORTH_REMEMBERING:
+            return
+        kept = {name: getattr(self, name) for name in _REMEMBERED}
+        skipped = [[*key, number] for key, number in self._skipped.items()]
+        whole = {"version": _SNAPSHOT_VERSION, "marks": marks, "holes": self._tail.holes,
+                 "skipped": skipped, **kept}  # fmt: skip
+        path = self.folder / "gathered" / "run.json"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with replacing(path) as scratch:
+                scratch.write_bytes(to_json(whole))
+            self._remembered = _read(marks)
+        except (OSError, ValueError):
+            pass
+
+    def _recall(self) -> None:
+        """Take up what was remembered, if the records are still those."""
+        try:
+            found = from_json((self.folder / "gathered" / "run.json").read_bytes())
+            marks = {name: Mark(**mark) for name, mark in found["marks"].items()}
+            if found["version"] != _SNAPSHOT_VERSION:
+                return
+            if not all(mark.is_in(self.records / name) for name, mark in marks.items()):
+                return
+            trials = {name: _trial_of(facts) for name, facts in found["trials"].items()}
+            kept = {name: found[name] for name in _REMEMBERED}
+            self._skipped = Counter({(file, why): number for file, why, number in found["skipped"]})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return
+        for name, value in {**kept, "trials": trials}.items():
+            setattr(self, name, value)
+        self._tail.marks, self._tail.holes = marks, dict(found["holes"])
+        self._remembered = _read(marks)
 
     def counts(self) -> dict[str, int]:
         """Number of trials in each state, and ``total``."""
@@ -254,6 +404,19 @@ class Run:
             max(attempt.lanes for attempt in attempts),
         )
 
+    def _repr_html_(self) -> str:
+        """How the run stands, its winner and its leaderboard, for a notebook."""
+        from html import escape
+
+        from results.table import leaderboard
+        from results.winner import winner
+
+        best, counts = winner(self), self.counts()
+        states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+        words = f"<p>{escape(best.words())}</p>" if best else ""
+        board = leaderboard(self).to_html(index=False, escape=True)
+        return f"<b>{escape(self.name)}</b>: {escape(states)}{words}{board}"
+
     def ranked(self) -> list[TrialState]:
         """Trials that have a value of the objective and have not failed, best first."""
         scored = [t for t in self.trials.values() if t.attempt.best is not None and t.state != "failed"]
@@ -279,6 +442,11 @@ class Run:
     def has_folds(self) -> bool:
         """Whether there are trials of different folds."""
         return len({trial.fold for trial in self.trials.values()}) > 1
+
+    @property
+    def folds(self) -> int | None:
+        """How many folds the data had; None without."""
+        return len({trial.fold for trial in self.trials.values()}) if self.has_folds else None
 
     @cached_property
     def has_models(self) -> bool:
@@ -330,10 +498,21 @@ class Run:
         self.jobs[record["job"]] = dict(record)
 
     def _on_ended(self, record: Mapping[str, Any]) -> None:
-        self.jobs.setdefault(record["job"], {}).update(ended=record["how"], why=record.get("why", ""))
+        job = self.jobs.setdefault(record["job"], {})
+        job.update(ended=record["how"], why=record.get("why", ""), ended_time=record["time"])
+        if "elapsed_seconds" in record:
+            job["account"] = {name: record.get(name) for name in ACCOUNT}
+
+    def _on_accounts(self, record: Mapping[str, Any]) -> None:
+        """SLURM's accounts of jobs whose end was known before; None where it keeps none."""
+        for account in record["jobs"].values():
+            _checked(account or {})
+        for name, account in record["jobs"].items():
+            self.jobs.setdefault(name, {})["account"] = account
 
     def _on_launched(self, record: Mapping[str, Any]) -> None:
-        self.launches.append(dict(record))
+        if dict(record) not in self.launches:  # told twice
+            self.launches.append(dict(record))
 
     def _on_submitting(self, record: Mapping[str, Any]) -> None:
         self.arrays[record["name"]] = {**self.arrays.get(record["name"], {}), **record}
@@ -356,15 +535,28 @@ class Run:
         if record["name"] in self.arrays and "job" not in self.arrays[record["name"]]:
             self.arrays[record["name"]]["seen"] = record["job"].partition("_")[0]
         self.jobs.setdefault(record["job"], {}).update(restart=record["restart"], began=record["time"])
+        self._heard(record, "begins")
 
     def _on_ready(self, record: Mapping[str, Any]) -> None:
-        self.jobs.setdefault(record["job"], {}).update(ready=record["time"])
+        job = self.jobs.setdefault(record["job"], {})
+        job["ready"] = record["time"]
+        job.update({name: record[name] for name in ("nodes", "cores", "gpus", "groups") if name in record})
+        self._heard(record)
+
+    def _on_requeued(self, record: Mapping[str, Any]) -> None:
+        self._heard(record)
 
     def _on_left(self, record: Mapping[str, Any]) -> None:
         self.jobs.setdefault(record["job"], {}).update(left=record["how"], left_time=record["time"])
+        self._heard(record)
 
     def _on_unfit(self, record: Mapping[str, Any]) -> None:
         self.jobs.setdefault(record["job"], {}).update(error=record["error"])
+        self._heard(record)
+
+    def _heard(self, record: Mapping[str, Any], what: str = "heard") -> None:
+        """Remember when a job gave a sign of itself."""
+        self.jobs.setdefault(record["job"], {}).setdefault(what, []).append(record["time"])
 
     def _on_note(self, record: Mapping[str, Any]) -> None:
         if record["text"] not in self.notes:  # workers may all have the same to say
@@ -373,48 +565,55 @@ class Run:
     def _trial(self, record: Mapping[str, Any]) -> TrialState:
         name = record["trial"]
         if name not in self.trials:
-            self.trials[name] = TrialState(
-                name, record["index"], record["params"], record["seed"],
-                model=record.get("model", ""), fold=record.get("fold"),
-            )  # fmt: skip
+            index, params, seed = record["index"], record["params"], record["seed"]
+            model, fold = record.get("model", ""), record.get("fold")
+            self.trials[name] = TrialState(name, index, params, seed, model=model, fold=fold)
         return self.trials[name]
 
     def _attempt(self, record: Mapping[str, Any]) -> Attempt:
         return self._trial(record).attempts.setdefault(record["attempt"], Attempt())
 
     def _on_started(self, record: Mapping[str, Any]) -> None:
+        after = record.get("after")
+        if after:
+            number, epoch, best = int(after["attempt"]), int(after["epoch"]), after["best"]
+            metrics = _checked({**after["metrics"], "best": best}) and after["metrics"]
         attempt = self._attempt(record)
         attempt.ranks, attempt.node = record["ranks"], record["node"]
         attempt.job_id, attempt.code = record["job"], record.get("code", "")
         attempt.started, attempt.lanes = record["time"], record.get("lanes", 1)
-        after = record.get("after")
+        attempt.ended = max(attempt.ended, record["time"])  # a verdict of the watching command may be there
         if after:
-            attempt.after = after["attempt"], after["epoch"]
-            attempt.epochs = max(attempt.epochs, after["epoch"])
+            attempt.after = number, epoch
+            attempt.epochs = max(attempt.epochs, epoch)
             if attempt.best is None:
-                attempt.best, attempt.metrics = after["best"], after["metrics"]
+                attempt.best, attempt.metrics = best, metrics
 
     def _on_epoch(self, record: Mapping[str, Any]) -> None:
+        metrics = _checked(record["metrics"])
         attempt = self._attempt(record)
-        attempt.epochs = record["epoch"]
-        attempt.metrics = record["metrics"]
+        attempt.epochs, attempt.metrics = record["epoch"], metrics
         if attempt.state == "running":
-            attempt.seconds = record["seconds"]
-        value = record["metrics"].get(self.metric)
+            attempt.seconds, attempt.ended = record["seconds"], record.get("time") or attempt.ended
+        value = metrics.get(self.metric)
         if value is not None and self.better(value, attempt.best):
             attempt.best = value
         if self._keep_epochs:
             attempt.history.append(dict(record))
 
     def _on_finished(self, record: Mapping[str, Any]) -> None:
+        metrics = _checked(record["metrics"])
         attempt = self._attempt(record)
         attempt.state, attempt.seconds = "finished", record["seconds"]
         attempt.reason = attempt.error = ""  # a verdict of the watching command may have come first
         attempt.epochs, attempt.best = record["epochs"], record["best"]
-        attempt.metrics, attempt.weights = record["metrics"], record.get("weights", "")
+        attempt.metrics, attempt.weights = metrics, record.get("weights", "")
         attempt.confusion = record.get("confusion", {})
         attempt.training_seconds = record.get("training_seconds", 0.0)
         attempt.drawing_seconds = record.get("drawing_seconds", 0.0)
+        attempt.energy_joules = record.get("energy_joules")
+        attempt.ended = record["time"]
+        attempt.facts = {name: record[name] for name in FACTS if name in record}
 
     def _on_stopped(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)
@@ -422,13 +621,64 @@ class Run:
             attempt.state, attempt.seconds = "waiting", record.get("seconds", attempt.seconds)
             attempt.lost = record.get("lost", False)
             attempt.alone = record.get("alone", False)
+            attempt.ended = self._end(attempt, record)
 
     def _on_failed(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)
         if attempt.state in ("running", "waiting"):
+            if attempt.state == "running":
+                attempt.ended = self._end(attempt, record)
             attempt.state, attempt.reason = "failed", record["reason"]
             attempt.error = record["error"]
             attempt.seconds = record.get("seconds", attempt.seconds)
+
+    def _end(self, attempt: Attempt, record: Mapping[str, Any]) -> float:
+        """When an attempt ended; what is told of it after the job was requeued comes too late to say.
+
+        Who tells it for the worker has read its epochs, which may not be read any more.
+        """
+        attempt.epochs = max(attempt.epochs, record.get("epochs", 0))
+        begins = self.jobs.get(attempt.job_id, {}).get("begins", [])
+        is_late = any(attempt.ended < begin <= record["time"] for begin in begins)
+        return float(record.get("ended", attempt.ended if is_late else record["time"]))
+
+
+_REMEMBERED = ("name", "metric", "mode", "space", "trials", "jobs", "arrays", "launches", "notes")
+_WORTH_REMEMBERING = 1_000_000
+"""Bytes of records that take about as long to read as a snapshot of them to write."""
+
+
+def _wrong(record: Mapping[str, Any], entries: Mapping[str, Any]) -> str:
+    """The name of an entry that is missing or of another kind; empty if all is as it should be."""
+    for name, of in entries.items():
+        if not isinstance(record.get(name), of):
+            return name
+    for name, value in record.items():
+        if name in _FURTHER and name not in entries and not isinstance(value, _FURTHER[name]):
+            return name
+        if type(value) is int and abs(value) > _LARGEST:
+            return name
+    return ""
+
+
+def _checked(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """Metrics, which are numbers or unknown."""
+    for name, value in metrics.items():
+        if value is not None and type(value) not in (float, int):
+            raise TypeError(f"{name} is {value!r}")
+    return metrics
+
+
+def _read(marks: Mapping[str, Mark]) -> int:
+    return sum(mark.read for mark in marks.values())
+
+
+def _trial_of(facts: dict[str, Any]) -> TrialState:
+    attempts = {int(number): Attempt(**attempt) for number, attempt in facts.pop("attempts").items()}
+    for attempt in attempts.values():
+        if attempt.after is not None:
+            attempt.after = (attempt.after[0], attempt.after[1])
+    return TrialState(**facts, attempts=attempts)
 
 
 @dataclass(frozen=True)

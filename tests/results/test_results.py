@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import results
-from results import Plan, Records, Run, RunError, create
+from results import Plan, Records, Run, RunError, create, statistics
 
 WHO = {"ranks": 2, "job": "local-1-0", "node": "n1", "code": ""}
 
@@ -95,6 +95,7 @@ def test_a_table_has_one_row_per_trial_with_the_columns_promised(folder: Path) -
     assert list(table.columns) == [
         "trial_id", "state", "reason", "width", "rate", "param_epochs", "seed", "epochs", "loss",
         "val_accuracy", "best_val_accuracy", "seconds", "ranks", "job_id", "node", "error",
+        "started", "node_hours", "core_hours", "gpu_hours", "energy_joules",
     ]  # fmt: skip
     assert table.state.tolist() == ["finished", "failed", "failed", "running", "waiting"]
     assert table.reason.fillna("").tolist() == ["", "error", "diverged", "", ""]
@@ -248,7 +249,8 @@ def test_a_leaderboard_takes_seeds_together(tmp_path: Path) -> None:
     assert board.trials.tolist() == [2, 2, 1]
     assert board.trial_id.tolist() == ["t01", "t10", "t02"]
     assert list(board.columns) == [
-        "rank", "width", "best_val_accuracy", "std", "trials", "epochs", "seconds", "trial_id",
+        "rank", "width", "best_val_accuracy", "std", "low", "high", "trials", "epochs", "seconds",
+        "trial_id",
     ]  # fmt: skip
 
 
@@ -300,6 +302,7 @@ def test_a_run_with_folds_and_baselines_says_so_in_columns_of_their_own(tmp_path
     assert list(table.columns) == [
         "trial_id", "state", "reason", "model", "width", "param_epochs", "n_neighbors", "seed", "fold",
         "epochs", "loss", "val_accuracy", "best_val_accuracy", "seconds", "ranks", "job_id", "node", "error",
+        "started", "node_hours", "core_hours", "gpu_hours", "energy_joules",
     ]  # fmt: skip
     assert table.model.tolist() == ["mlp"] * 4 + ["knn"] * 4
     assert table.seed.tolist() == [0, 0, 1, 1] * 2
@@ -388,7 +391,7 @@ def test_points_are_means_and_deviations_over_seeds_and_folds_of_the_trials_that
     assert list(points.columns) == [
         "model", "width", "param_epochs", "n_neighbors", "trials", "epochs", "epochs_std", "loss",
         "loss_std", "val_accuracy", "val_accuracy_std", "best_val_accuracy", "best_val_accuracy_std",
-        "seconds", "seconds_std",
+        "best_val_accuracy_low", "best_val_accuracy_high", "seconds", "seconds_std",
     ]  # fmt: skip
     assert points.model.tolist() == ["mlp", "mlp", "knn"]  # as in the sweep, not the best first
     assert points.width.tolist()[:2] == ["[16, 8]", "8"]
@@ -398,6 +401,10 @@ def test_points_are_means_and_deviations_over_seeds_and_folds_of_the_trials_that
     assert points.val_accuracy[0] == pytest.approx((0.75 + 0.875 + 0.375) / 3)
     assert points.best_val_accuracy[0] == pytest.approx((0.75 + 0.875 + 0.5) / 3)
     assert points.val_accuracy_std[1] == pytest.approx(0.25 / 2**0.5)  # of 0.5 and 0.25, by n - 1
+    for place, values in enumerate([[0.75, 0.875, 0.5], [0.5, 0.25]]):  # of two folds each
+        interval = statistics.estimate(values, folds=2)
+        found = [points[f"best_val_accuracy_{end}"][place] for end in ("low", "high")]
+        assert found == pytest.approx([interval.low, interval.high])
 
 
 def test_points_agree_with_the_table(comparison: Path) -> None:
@@ -450,7 +457,8 @@ def test_a_hyperparameter_called_as_a_column_of_the_points_stands_beside_it(tmp_
 def test_a_leaderboard_takes_folds_together_and_tells_baselines_apart(comparison: Path) -> None:
     board = results.leaderboard(Run(comparison))
     assert list(board.columns) == [
-        "rank", "model", "width", "best_val_accuracy", "std", "trials", "epochs", "seconds", "trial_id",
+        "rank", "model", "width", "best_val_accuracy", "std", "low", "high", "trials", "epochs", "seconds",
+        "trial_id",
     ]  # fmt: skip
     assert board.model.tolist() == ["mlp", "knn", "mlp"]
     assert board.width.tolist() == [[16, 8], None, 8]
@@ -486,7 +494,8 @@ def test_a_leaderboard_has_the_test_value_where_there_is_a_test_part(tmp_path: P
         worker.finish(trial, [value], metrics={**metrics(value), "test_accuracy": test, "test_loss": 9.0})
     board = results.leaderboard(Run(tmp_path / "r"))
     assert list(board.columns) == [
-        "rank", "width", f"best_{metric}", "std", "test_accuracy", "trials", "epochs", "seconds", "trial_id",
+        "rank", "width", f"best_{metric}", "std", "low", "high", "test_accuracy", "trials", "epochs",
+        "seconds", "trial_id",
     ]  # fmt: skip
     assert board.test_accuracy.tolist() == [0.25, 0.625]  # its means; the order is by the objective
     assert board[f"best_{metric}"].tolist() == pytest.approx([0.9, 0.7])
