@@ -1,4 +1,4 @@
-"""Pictures of one trial: which go with it, and the files they are written to."""
+"""Charts of a run and pictures of one trial: which go with it, and the files they are written to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.showing import the_trial
-from results import Run, RunError, TrialState, pictures, table
+from results import Run, RunError, TrialState, charts, pictures, table
 from sweeps import did_you_mean, load_stored
 
 if TYPE_CHECKING:
@@ -27,49 +27,78 @@ def draw(
     forms: Sequence[str] = ("png", "svg"),
     note: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
-    """Draw pictures of a trial.
+    """Draw charts of a run and pictures of its best trial, or pictures of another.
 
     Args:
         folder: of the run.
-        trial: its id, or the beginning of it; the best one unless given.
-        kinds: names of ``KINDS``; all that go with the trial unless given.
+        trial: its id, or the beginning of it. Then no chart of the run is drawn unless asked for.
+        kinds: names of ``results.charts.CHARTS`` and of ``KINDS``; all that go with the run and the trial
+            unless given.
         out: the folder to write to; ``pictures`` in that of the run unless given.
         forms: of ``results.pictures.FORMATS``.
-        note: hears why a picture was left out.
+        note: hears why a chart or a picture was left out.
 
     Returns:
-        The files, ``TRIAL-KIND.FORMAT``.
+        The files, ``CHART.FORMAT`` of the run and ``TRIAL-KIND.FORMAT`` of a trial.
 
     Raises:
-        RunError: there is no such run, trial, kind or format, or a picture that was asked for
-            does not go with the trial.
+        RunError: there is no such run, trial, kind or format, or what was asked for does not go with the
+            run or the trial.
     """
-    for what, words, known in (("kind", kinds or [], KINDS), ("format", forms, pictures.FORMATS)):
+    known_kinds = [*charts.CHARTS, *KINDS]
+    for what, words, known in (("kind", kinds or [], known_kinds), ("format", forms, pictures.FORMATS)):
         for word in words:
             if word not in known:
                 raise RunError(
                     f"{word!r} is no {what} of picture{did_you_mean(word, known)}; there are "
                     f"{', '.join(known)}."
                 )
-    run = Run(folder, keep_epochs=True)
-    subject = _Subject(run, the_trial(run, trial))
-    out = out or run.folder / "pictures"
+    run = Run(folder)
     figures: dict[str, Figure] = {}
-    for kind in dict.fromkeys(kinds or KINDS):
-        try:
-            figures[kind] = KINDS[kind](subject)
-        except _DoesNotGoError as error:
-            if kinds:
-                raise RunError(f"no picture of the kind {kind}: {error}.") from None
-            note(f"no {kind}: {error}")
+    left_out: list[str] = []
+    if (kinds is None and trial is None) or any(kind in charts.CHARTS for kind in kinds or []):
+        names = None if kinds is None else [kind for kind in kinds if kind in charts.CHARTS]
+        for chart in charts.charts(run, names, left_out.append):
+            figures[chart.name] = chart.draw(f"{run.name}: {chart.title}")
+    names = [kind for kind in dict.fromkeys(kinds or KINDS) if kind in KINDS]
+    if names:
+        figures |= _of_trial(run, trial, names, left_out.append if kinds is None else None, bool(figures))
+    for text in left_out:  # where nothing at all can be drawn, the error says it alone
+        note(text)
     paths = []
-    for kind, figure in figures.items():
+    for stem, figure in figures.items():
         for form in dict.fromkeys(forms):
+            out = out or run.folder / "pictures"
             out.mkdir(parents=True, exist_ok=True)
-            path = out / f"{subject.trial.trial_id}-{kind}.{form}"
+            path = out / f"{stem}.{form}"
             pictures.save(figure, path)
             paths.append(path)
     return paths
+
+
+def _of_trial(
+    run: Run, trial: str | None, kinds: Sequence[str], note: Callable[[str], None] | None, is_more: bool
+) -> dict[str, Figure]:
+    """Pictures of a trial by the stems of their files; without ``note``, what does not go is an error.
+
+    ``is_more`` says whether there is something to draw in any case.
+    """
+    try:
+        subject = _Subject(run, the_trial(run, trial))
+    except RunError as error:
+        if trial is not None or note is None or not is_more:
+            raise
+        note(f"no pictures of a trial: {error}")
+        return {}
+    figures = {}
+    for kind in kinds:
+        try:
+            figures[f"{subject.trial.trial_id}-{kind}"] = KINDS[kind](subject)
+        except _DoesNotGoError as error:
+            if note is None:
+                raise RunError(f"no picture of the kind {kind}: {error}.") from None
+            note(f"no {kind}: {error}")
+    return figures
 
 
 class _DoesNotGoError(Exception):
@@ -203,4 +232,5 @@ KINDS: dict[str, Callable[[_Subject], Figure]] = {
     "wrong": _wrong,
     "samples": _samples,
 }
-"""By name: what draws it. To add a picture, write the drawing in results/pictures.py and enter it here."""
+"""By name: what draws it of a trial. To add a picture, write the drawing in results/pictures.py and enter it
+here; charts of a run are in results/charts.py."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+"""Of Okabe and Ito, the easiest to see on white first."""
 _MARKERS = ("o", "s", "^", "D")  # of the first eight classes, of the next eight, …
-_DARK = "#333333"
+INK, GRID, PAPER = "#333333", "#E5E5E5", "#FFFFFE"
+"""Of text and axes, of lines to read values by, and of the ground: white, but for a page to know it from
+a white that has to stay one."""
 _GRID = 200  # predictions along each side of a decision boundary
 _NUMBERED = 20  # classes up to which a confusion matrix has room for its numbers
 _NOISE, _STEP = 10 / 255, 5 / 255  # of the ascent, where black is 0 and white is 1
@@ -63,13 +68,13 @@ def learning_curves(frame: pd.DataFrame, metrics: Sequence[str], title: str = ""
     frame = frame.sort_values("epoch")
     across = min(len(metrics), 3 if len(metrics) != 4 else 2)
     down = math.ceil(len(metrics) / across)
-    figure = _figure(max(4.8 * across, 6.0), 3.4 * down + 0.4, title)
+    figure = blank(max(4.8 * across, 6.0), 3.4 * down + 0.4, title)
     lines = {}
     for place, name in enumerate(metrics, 1):
         axes = figure.add_subplot(down, across, place)
         for column, label, colour in (
-            (name, "training", _COLOURS[0]),
-            (f"val_{name}", "validation", _COLOURS[1]),
+            (name, "training", COLOURS[0]),
+            (f"val_{name}", "validation", COLOURS[1]),
         ):
             if column in frame.columns:
                 values = frame[column].to_numpy(dtype="float64", na_value=math.nan)
@@ -78,13 +83,13 @@ def learning_curves(frame: pd.DataFrame, metrics: Sequence[str], title: str = ""
                 )
         axes.set_ylabel(name, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color="#E5E5E5", linewidth=0.8)
+        axes.grid(color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         if place > len(metrics) - across:  # nothing stands below
             axes.set_xlabel("epoch")
     figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=2, frameon=False)
-    return _arranged(figure)
+    return arranged(figure)
 
 
 def decision_boundary(predict: Callable[[Array], Array], x: Array, y: Array, title: str = "") -> Figure:
@@ -121,7 +126,7 @@ def decision_boundary(predict: Callable[[Array], Array], x: Array, y: Array, tit
     probabilities = _probabilities(predict(points), len(points), y, "predict gives")
     probabilities = probabilities.reshape(_GRID, _GRID, -1)
 
-    figure = _figure(6.4, 5.4, title)
+    figure = blank(6.4, 5.4, title)
     axes = figure.add_subplot()
     classes = probabilities.shape[2]
     extent = (float(low[0]), float(high[0]), float(low[1]), float(high[1]))
@@ -136,19 +141,19 @@ def decision_boundary(predict: Callable[[Array], Array], x: Array, y: Array, tit
         )  # fmt: skip
     axes.set(xlim=extent[:2], ylim=extent[2:], xlabel="feature 1", ylabel="feature 2")
     figure.legend(loc="outside lower center", ncols=min(classes, 5), handletextpad=0.1, frameon=False)
-    return _arranged(figure)
+    return arranged(figure)
 
 
 def _shade(axes: Axes, probability: Array, extent: tuple[float, float, float, float]) -> None:
     """The probability of class 1 from 0 (its rival's colour) to 1, with the line at 0.5."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    tints = [_tint(_COLOURS[0], 0.45), "#FFFFFF", _tint(_COLOURS[1], 0.45)]
+    tints = [_tint(COLOURS[0], 0.45), "#FFFFFF", _tint(COLOURS[1], 0.45)]
     image = axes.imshow(
         probability, cmap=LinearSegmentedColormap.from_list("two", tints), vmin=0, vmax=1,
         extent=extent, origin="lower", aspect="auto", interpolation="bilinear",
     )  # fmt: skip
-    axes.contour(probability, levels=[0.5], colors=_DARK, linewidths=1.5, extent=extent, origin="lower")
+    axes.contour(probability, levels=[0.5], colors=INK, linewidths=1.5, extent=extent, origin="lower")
     bar = axes.figure.colorbar(image, ax=axes, label="probability of class 1", ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.outline.set_visible(False)
 
@@ -165,7 +170,7 @@ def _regions(axes: Axes, probabilities: Array, extent: tuple[float, float, float
     )  # fmt: skip
     for number in range(classes):
         lead = probabilities[:, :, number] - np.delete(probabilities, number, axis=2).max(axis=2)
-        axes.contour(lead, levels=[0], colors=_DARK, linewidths=1, extent=extent, origin="lower")
+        axes.contour(lead, levels=[0], colors=INK, linewidths=1, extent=extent, origin="lower")
 
 
 def filters(model: keras.Model, count: int = 16, steps: int = 20, seed: int = 0) -> Figure:
@@ -375,9 +380,9 @@ def most_wrong(x: Array, y: Array, probabilities: Array, count: int = 25, title:
     probabilities = _probabilities(probabilities, len(y), y, "probabilities holds")
     order = wrong_order(y, probabilities)[:count]
     if not len(order):
-        figure = _figure(5.0, 2.0, title)
+        figure = blank(5.0, 2.0, title)
         figure.text(0.5, 0.5, f"None of the {len(y)} images is misclassified.", ha="center", va="center")
-        return _arranged(figure)
+        return arranged(figure)
     given = np.argmax(probabilities, axis=1)
     captions = [f"{y[i]} → {given[i]}, {probabilities[i, given[i]]:.2f}" for i in order]
     return _sheet(images[order], captions, title)
@@ -446,9 +451,9 @@ def confusion(matrix: Sequence[Sequence[int]], title: str = "") -> Figure:
     classes = len(counts)
     side = min(max(0.5 * classes + 1.6, 3.6), 10.0)
     numbered = classes <= _NUMBERED
-    figure = _figure(side if numbered else side + 1.2, side, title)
+    figure = blank(side if numbered else side + 1.2, side, title)
     axes = figure.add_subplot()
-    shades = LinearSegmentedColormap.from_list("counts", ["#FFFFFF", _COLOURS[0], "#00304B"])
+    shades = LinearSegmentedColormap.from_list("counts", ["#FFFFFF", COLOURS[0], "#00304B"])
     image = axes.imshow(counts, cmap=shades, vmin=0, vmax=max(int(counts.max()), 1), interpolation="nearest")
     axes.set(xlabel="predicted class", ylabel="true class")
     if numbered:
@@ -457,7 +462,7 @@ def confusion(matrix: Sequence[Sequence[int]], title: str = "") -> Figure:
         size = min(10.0, 80 * side / classes / digits)
         ground = np.asarray(shades(image.norm(counts)))
         for row, column in np.ndindex(counts.shape):
-            ink = _ink(*ground[row, column, :3])
+            ink = ink_on(*ground[row, column, :3])
             axes.text(
                 column, row, str(counts[row, column]), color=ink, ha="center", va="center", fontsize=size
             )
@@ -467,7 +472,7 @@ def confusion(matrix: Sequence[Sequence[int]], title: str = "") -> Figure:
         figure.colorbar(image, ax=axes, label="samples")
     axes.spines[:].set_color("#BBBBBB")
     axes.tick_params(color="#BBBBBB")
-    return _arranged(figure)
+    return arranged(figure)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -491,11 +496,11 @@ def save(figure: Figure, path: Path) -> None:
         raise ValueError(f"{path.name!r} has no suffix of a picture; there are {known}")
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     settings = matplotlib.rc_context({"svg.hashsalt": "results", "svg.fonttype": "none"})
-    with settings, replacing(path) as scratch:
+    with settings, any_glyph(), replacing(path) as scratch:
         figure.savefig(scratch, format=form, dpi=150, metadata=metadata)
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
+def blank(width: float, height: float, title: str) -> Figure:
     """An empty figure, in inches, to which a title adds as many lines as it needs."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -508,27 +513,36 @@ def _figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def _arranged(figure: Figure) -> Figure:
+def arranged(figure: Figure) -> Figure:
     """A figure whose parts have their places for good.
 
     Constrained layout moves them by a hair at every drawing; the same picture would be another file.
     """
-    figure.draw_without_rendering()
+    with any_glyph():
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
+
+
+@contextmanager
+def any_glyph() -> Iterator[None]:
+    """Hold back matplotlib's warning of letters that its font lacks; it draws boxes for them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        yield
 
 
 def _sheet(images: Array, captions: Sequence[str], title: str) -> Figure:
     """Images from 0 (black) to 1 (white) in rows, as near to a square as they go."""
     across = math.ceil(math.sqrt(len(images)))
     down = math.ceil(len(images) / across)
-    figure = _figure(max(1.3 * across, 4.4), 1.5 * down, title)
+    figure = blank(max(1.3 * across, 4.4), 1.5 * down, title)
     for place, (image, caption) in enumerate(zip(images, captions, strict=True), 1):
         axes = figure.add_subplot(down, across, place)
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_title(caption, fontsize=9, pad=3)
         axes.set_axis_off()
-    return _arranged(figure)
+    return arranged(figure)
 
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -606,7 +620,7 @@ def _at_least(least: int, **values: int) -> None:
 
 
 def _colour(number: int) -> str:
-    return _COLOURS[number % len(_COLOURS)]
+    return COLOURS[number % len(COLOURS)]
 
 
 def _tint(colour: str, share: float) -> str:
@@ -617,7 +631,7 @@ def _tint(colour: str, share: float) -> str:
     return to_hex((red, green, blue))
 
 
-def _ink(red: float, green: float, blue: float) -> str:
+def ink_on(red: float, green: float, blue: float) -> str:
     """Black or white, whichever is easier to read on a colour (WCAG 2.2, contrast ratio)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

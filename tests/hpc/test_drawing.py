@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,18 @@ NOT_KEPT = (
 )
 NO_PLANE = "the data are not points of two dimensions in classes"
 NO_IMAGES = "samples of shape (2,) are no grey images"
-THERE_ARE = "there are curves, confusion, boundary, filters, wrong, samples."
+THERE_ARE = (
+    "there are heatmap, points, parallel, importance, effects, progress, cost, curves, confusion, boundary, "
+    "filters, wrong, samples."
+)
+OF_RUN = ["points", "progress", "cost"]
+"""Charts that go with a run in which no hyperparameter varies."""
+NOT_OF_RUN = [
+    "no heatmap: no hyperparameter varies between the points that have ended",
+    "no parallel: no hyperparameter varies between the points that have ended",
+    "no importance: fewer than two hyperparameters vary",
+    "no effects: no hyperparameter varies between the points that have ended",
+]
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +172,32 @@ def test_the_best_trial_is_drawn_unless_another_is_named(runs: Path, tmp_path: P
         assert path.read_bytes().startswith(b"%PDF")
 
 
+def test_charts_of_the_run_are_drawn_unless_a_trial_is_named(runs: Path, tmp_path: Path) -> None:
+    best = Run(runs / "digits").ranked()[0].trial_id
+    both = draw(runs / "digits", None, ["cost", "confusion", "points"], tmp_path, ["svg"])
+    assert [path.name for path in both] == ["points.svg", "cost.svg", f"{best}-confusion.svg"]
+    alone = draw(runs / "digits", best, out=tmp_path / "alone", forms=["svg"])
+    assert {path.stem.partition("-")[0] for path in alone} == {best}
+    titles = [element.text for element in ElementTree.parse(tmp_path / "points.svg").getroot().iter()]
+    assert f"digits: {Run(runs / 'digits').metric} by epoch" in titles
+
+
+def test_a_run_of_which_no_trial_has_a_value_has_its_bill(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "numbers", tmp_path / "r", ignore=shutil.ignore_patterns("pictures", "gathered"))
+    for path in (tmp_path / "r" / "records").glob("*.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            if line["record"] == "finished":
+                line |= {"record": "failed", "reason": "error", "error": "x"}
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines if line["record"] != "epoch"))
+    notes: list[str] = []
+    (path,) = draw(tmp_path / "r", forms=["svg"], note=notes.append)
+    assert path.name == "cost.svg"
+    assert notes[-1].startswith("no pictures of a trial: no trial of ")
+    with pytest.raises(RunError, match="has a value of val_loss yet; name one"):
+        draw(tmp_path / "r", kinds=["curves"])
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_kept_model_and_the_data_say_what_the_worker_has_counted(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
@@ -237,6 +275,7 @@ def test_a_kind_that_is_asked_for_and_does_not_go_is_an_error_and_nothing_is_dra
         (["--format", "xls"], "'xls' is no format of picture; there are png, svg, pdf."),
         (["--format", "png", "--format", "svgz"], "'svgz' is no format of picture (did you mean \"svg\"?)"),
         (["--kind", "boundary"], f"no picture of the kind boundary: {NO_PLANE}."),
+        (["--kind", "heatmap"], "no chart heatmap: no hyperparameter varies between the points that have"),
     ],
     ids=" ".join,
 )
@@ -254,8 +293,11 @@ def test_a_model_that_is_gone_leaves_out_what_needs_it(runs: Path, tmp_path: Pat
     shutil.copytree(runs / "digits", tmp_path / "r", ignore=shutil.ignore_patterns("models", "pictures"))
     notes: list[str] = []
     paths = draw(tmp_path / "r", forms=["svg"], note=notes.append)
-    assert [path.stem.partition("-")[2] for path in paths] == ["curves", "confusion", "samples"]
-    assert notes == [f"no boundary: {NO_PLANE}", f"no filters: {NOT_KEPT}", f"no wrong: {NOT_KEPT}"]
+    assert [path.stem for path in paths[:3]] == OF_RUN
+    assert [path.stem.partition("-")[2] for path in paths[3:]] == ["curves", "confusion", "samples"]
+    assert notes == [
+        *NOT_OF_RUN, f"no boundary: {NO_PLANE}", f"no filters: {NOT_KEPT}", f"no wrong: {NOT_KEPT}"
+    ]  # fmt: skip
 
 
 def test_a_model_that_keras_can_not_load_is_told(runs: Path, tmp_path: Path) -> None:
@@ -272,7 +314,8 @@ def test_data_that_are_gone_leave_out_what_needs_them(runs: Path, tmp_path: Path
     stored = tmp_path / "r" / "sweep.yaml"
     stored.write_text(stored.read_text().replace(str(runs), str(tmp_path / "moved")))
     notes: list[str] = []
-    assert draw(tmp_path / "r", note=notes.append) == []
+    trial = trial_of(tmp_path / "r").trial_id
+    assert draw(tmp_path / "r", trial, note=notes.append) == []
     reasons = dict(note.removeprefix("no ").split(": ", 1) for note in notes)
     assert list(reasons) == list(KINDS)
     for kind in ("boundary", "filters", "wrong", "samples"):
@@ -362,9 +405,9 @@ def test_what_is_drawn_of_records_alone_needs_no_tensorflow(runs: Path, tmp_path
     code = (
         "import sys\nfrom pathlib import Path\nfrom hpc.drawing import draw\n"
         "run, out = map(Path, sys.argv[1:])\n"
-        "assert len(draw(run, kinds=['curves', 'confusion'], out=out, forms=['svg'])) == 2\n"
+        "assert len(draw(run, kinds=['curves', 'points', 'cost'], out=out, forms=['svg'])) == 3\n"
         "assert 'matplotlib' in sys.modules\n"
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+        "assert not {'tensorflow', 'keras', 'matplotlib.pyplot', 'optuna'} & set(sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(runs / "digits"), str(tmp_path)],
