@@ -169,6 +169,7 @@ def launch(
         gpus=profile.gpus_per_node > 0 and not profile.allow_cpu,
         threads=profile.cpus_per_rank or 0,
         checkpoint_min=profile.checkpoint_min,
+        measure=profile.measure,
         requeues=profile.requeues,
         retry={str(reason): times for reason, times in profile.retry.items()},
         rehearse=rehearse,

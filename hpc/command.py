@@ -261,14 +261,17 @@ def show(
         print(json.dumps(facts, indent=2) if as_json else "\n".join(lines(facts)))
 
 
-@app.command(epilog="Example: hpc plot runs/digits --kind curves --kind confusion --format png")
+@app.command(epilog="Example: hpc plot runs/digits --kind heatmap --kind parallel --format pdf")
 def plot(
     folder: Run,
     trial: OneTrial = None,
     kinds: Annotated[
         list[str] | None,
         typer.Option(
-            "--kind", metavar="KIND", help="curves, confusion, boundary, filters, wrong or samples."
+            "--kind",
+            metavar="KIND",
+            help="Of the run: heatmap, points, parallel, importance, effects, progress or cost; of a trial: "
+            "curves, confusion, boundary, filters, wrong or samples.",
         ),
     ] = None,
     out: Annotated[
@@ -278,11 +281,11 @@ def plot(
         list[str] | None, typer.Option("--format", metavar="FORMAT", help="png, svg or pdf; repeatable.")
     ] = None,
 ) -> None:
-    """Draw pictures of one trial: all that go with it, or those of the kinds asked for."""
+    """Draw charts of a run and pictures of its best trial; with TRIAL, pictures of that one."""
     with _errors():
         from hpc.drawing import draw
 
-        for path in draw(folder, trial, kinds, out, forms or ["png", "svg"], note=_complain):
+        for path in draw(folder, trial, kinds or None, out, forms or ["png", "svg"], note=_complain):
             print(path)
 
 
@@ -293,6 +296,20 @@ def table(
     by_point: Annotated[
         bool, typer.Option("--points", help="One row per point: mean and spread over seeds and folds.")
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="CONDITION", help="Rows of which it is true, as 'dropout < 0.3'."),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option("--group-by", metavar="NAMES", help="Means over the trials with equal values in these."),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="NAMES", help="By these columns; -NAME: descending.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="NAMES", help="These columns, by commas.")
+    ] = None,
     form: Annotated[
         str,
         typer.Option("--format", metavar="FORMAT", help="table, csv, json, parquet, markdown or latex."),
@@ -313,20 +330,26 @@ def table(
             )
         if form == "parquet" and out is None:
             raise typer.BadParameter("parquet is no text; name a file by --out.", param_hint="--format")
-        if epochs and by_point:
+        if epochs + by_point + bool(group_by) > 1:
             raise typer.BadParameter(
-                "a row is of an epoch or of a point, not of both.", param_hint="--points"
+                "a row is of an epoch, of a point or of a group, not of several.", param_hint="--points"
             )
-        opened = [results.Run(folder, keep_epochs=epochs) for folder in runs]
+        opened = [results.Run(folder) for folder in runs]
         for one in opened:
             _settle(one)
-        if by_point:
-            frame = results.points(opened[0] if len(opened) == 1 else opened)
-        else:
-            frame = results.table(opened[0] if len(opened) == 1 else opened, epochs=epochs)
+        make = results.points if by_point else partial(results.table, epochs=epochs)
+        frame = make(opened[0] if len(opened) == 1 else opened)
         if not epochs and not by_point:
             for one in opened:
                 results.save(one, None if len(opened) > 1 else frame)
+        for condition in where or []:
+            frame = results.selection.where(frame, condition)
+        if group_by:
+            frame = results.selection.group(frame, _names(group_by))
+        if sort:
+            frame = results.selection.sort(frame, _names(sort))
+        if columns:
+            frame = results.selection.columns(frame, _names(columns))
         if form == "parquet" and out is not None:
             with results.replacing(out) as scratch:
                 frame.to_parquet(scratch, index=False)
@@ -334,6 +357,228 @@ def table(
             results.write_text(out, results.render(frame, form))
         else:
             sys.stdout.write(results.render(frame, form))
+        for facts in frame.attrs.get("runs", [frame.attrs]):
+            _tell_skipped(facts["run"], facts["skipped"])
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in (part.strip() for part in text.split(",")) if name]
+
+
+def _tell_skipped(run: str, skipped: dict[str, dict[str, int]]) -> None:
+    """Say what of a run's records could not be read."""
+    for file, reasons in skipped.items():
+        for why, number in reasons.items():
+            _complain(f"{run}/records/{file}: skipped {number} {why}")
+
+
+@app.command(epilog="Example: hpc report runs/digits --out digits.html")
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write here (default: RUN/report.html)."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write it again and again as long as the run goes on.")
+    ] = False,
+    every: Annotated[
+        int, typer.Option("--every", metavar="SECONDS", min=5, help="How often, with --watch.")
+    ] = 30,
+) -> None:
+    """Write the results as one page of HTML, to open in a browser, to print and to mail.
+
+    Of several runs it begins with a comparison, and is written as report.html into this folder unless
+    --out names a file.
+    """
+    with _errors():
+        import results
+
+        if not watch:
+            opened = [results.Run(folder) for folder in runs]
+            for one in opened:
+                _settle(one)
+            print(results.report(opened, out))
+            return
+        from hpc.watching import Scheduler
+        from hpc.watching import status as status_of
+
+        gc.enable()
+        schedulers, told = [Scheduler() for _ in runs], False
+        while True:
+            facts = [status_of(folder, scheduler) for folder, scheduler in zip(runs, schedulers, strict=True)]
+            busy = any(map(is_busy, facts))
+            path = results.report(runs, out, refresh_seconds=every if busy else None)
+            if not told:
+                print(path, flush=True)
+            told = True
+            if not busy:
+                return
+            time.sleep(every)
+
+
+@app.command(epilog="Example: hpc scaling sweeps/digits.yaml --ranks 1,2 --predict 4,8")
+def scaling(
+    targets: Annotated[
+        list[Path], typer.Argument(metavar="TARGET", help="A sweep file, or folders of runs to read.")
+    ],
+    ranks: Annotated[
+        str, typer.Option("--ranks", metavar="N,N", help="Numbers of ranks to measure.")
+    ] = "1,2",
+    on: On = "local",
+    folder: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="For the runs (default: runs/NAME-scaling).")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", metavar="N", min=2, help="Of each measurement (default: seconds)."),
+    ] = None,
+    weak: Annotated[
+        bool, typer.Option("--weak", help="Keep the batch of each rank, not the global one.")
+    ] = False,
+    predict: Annotated[
+        str, typer.Option("--predict", metavar="N,N", help="Numbers of ranks to extrapolate to.")
+    ] = "",
+    overrides: Overrides = None,
+    profiles: Profiles = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Show how training scales with ranks: train a sweep's first trial on 1, 2, … or read runs.
+
+    Says what ranks wait for, what a model of it predicts for more of them, and whether trials had
+    better have a rank each or many.
+    """
+    with _errors():
+        from hpc import scaling as measuring
+
+        numbers, further = (
+            _numbers(text, name) for text, name in ((ranks, "--ranks"), (predict, "--predict"))
+        )
+        if targets[0].is_dir():
+            report = measuring.report(measuring.folders(targets), weak=weak, predict=further)
+        else:
+            import sweeps
+
+            if len(targets) > 1:
+                raise typer.BadParameter("take one sweep file, or folders of runs.", param_hint="TARGET")
+            try:
+                report = measuring.scale(
+                    sweeps.load(targets[0], overrides or []), ranks=numbers, on=on, folder=folder,
+                    epochs=epochs, weak=weak, predict=further, profiles_file=profiles, note=_complain,
+                )  # fmt: skip
+            except RuntimeError as error:
+                _complain(f"hpc: {error}")
+                raise typer.Exit(1) from None
+        print(json.dumps(report.facts(), indent=2) if as_json else "\n".join(measuring.lines(report)))
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    """Whole numbers between commas."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isdigit() and int(word) > 0 for word in words):
+        raise typer.BadParameter(
+            f"{text!r}: take whole numbers of at least 1, like 1,2,4.", param_hint=option
+        )
+    return [int(word) for word in words]
+
+
+@app.command(epilog="Example: hpc cost runs/digits")
+def cost(
+    folder: Run,
+    trials: Annotated[bool, typer.Option("--trials", help="One row per trial.")] = False,
+    jobs: Annotated[bool, typer.Option("--jobs", help="One row per job.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="table, csv, json, markdown or latex.")
+    ] = "table",
+) -> None:
+    """Print the bill: node-, core- and GPU-hours and energy, by how trials ended."""
+    with _errors():
+        import results
+        from results.cost import by_job, by_outcome, by_trial
+
+        forms = [name for name in results.FORMATS if name != "parquet"]
+        if form not in forms:
+            from sweeps import did_you_mean
+
+            raise typer.BadParameter(
+                f"{form!r} is not a format{did_you_mean(form, forms)}; there are {', '.join(forms)}.",
+                param_hint="--format",
+            )
+        if trials and jobs:
+            raise typer.BadParameter("a row is of a trial or of a job, not of both.", param_hint="--jobs")
+        opened = results.Run(folder)
+        _settle(opened)
+        frame = by_trial(opened) if trials else by_job(opened) if jobs else by_outcome(opened)
+        sys.stdout.write(results.render(frame, form))
+        if form == "table" and not jobs:
+            print(f"known from {frame.attrs['source']}")
+
+
+@app.command(epilog="Example: hpc compare runs/digits runs/digits-2")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of another.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
+) -> None:
+    """Show what differed between two runs, and what that did to the result."""
+    with _errors():
+        from results.comparison import compare as compare_runs
+
+        found = compare_runs(first, second)
+        sys.stdout.write(json.dumps(found.facts(), indent=2) + "\n" if as_json else found.words())
+
+
+@app.command(epilog="Example: hpc export runs/digits --to tensorboard")
+def export(
+    folder: Run,
+    to: Annotated[str, typer.Option("--to", metavar="TOOL", help="tensorboard or mlflow.")],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER|URI",
+            help="A folder, or MLflow's address (default: RUN/tensorboard; MLFLOW_TRACKING_URI, or RUN).",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again every 10 seconds, as long as something may change.")
+    ] = False,
+) -> None:
+    """Write a run for TensorBoard or MLflow; the next time only what is new since."""
+    with _errors():
+        import results
+        from results.exports import TARGETS
+        from results.exports import export as export_run
+
+        if to not in TARGETS:
+            from sweeps import did_you_mean
+
+            raise typer.BadParameter(
+                f"{to!r} is no tool that a run can be exported to{did_you_mean(to, TARGETS)}; there are "
+                f"{', '.join(TARGETS)}.",
+                param_hint="--to",
+            )
+        opened, scheduler = results.Run(folder), None
+        if watch:
+            from hpc.watching import Scheduler
+            from hpc.watching import status as status_of
+
+            gc.enable()
+            scheduler = Scheduler()
+        else:
+            _settle(opened)
+        while True:
+            busy = scheduler is not None and is_busy(status_of(folder, scheduler))
+            done = export_run(opened, to, out)
+            if not busy or done.changed:
+                print(
+                    f"{done.out}: {done.trials} trials, {done.changed} of them with something new "
+                    f"({done.epochs} epochs).",
+                    flush=True,
+                )
+            if not busy:
+                return
+            time.sleep(10)
 
 
 @app.command("list", epilog="Example: hpc list models")
@@ -426,7 +671,7 @@ def doctor(
 
 def _carry_out(start: Callable[..., Outcome]) -> None:
     from hpc.progress import first_line, leaderboard_table, point, view
-    from results import leaderboard, render
+    from results import leaderboard, render, winner
 
     gc.enable()
     console = _console()
@@ -441,6 +686,9 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
             console.print(leaderboard_table(frame, console.width))
         else:
             print(render(frame, "table"), flush=True)
+    best = winner(run)
+    if best is not None and best.verdict.rivals:
+        console.print(best.words(), highlight=False, markup=False)
     failed = [trial for trial in run.trials.values() if trial.state == "failed"]
     for trial in failed[:5]:
         attempt = trial.attempt
@@ -454,6 +702,7 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
         console.print(f"Nothing to do: no trial of {run.folder} is left to train{why}.", highlight=False)
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n and state != "total")
     console.print(f"{counts['total']} trials: {states}. The table: hpc table {run.folder}", highlight=False)
+    _tell_skipped(str(run.folder), run.skipped())
     bill = run.bill() if outcome.trained else None
     if bill:
         console.print(_words(bill), style="dim", highlight=False)
@@ -562,14 +811,14 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"lost: {facts['lost']} of the running ones have no worker any more")
     if facts["failures"]:
         lines.append("failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items()))
-        for one in facts["failed"][:5]:
-            log = f"; log: {facts['run']}/{one['log']}" if one["log"] else ""
-            lines.append(f"    {one['trial_id']} ({one['reason']}): {one['error']}{log}")
+        lines += _failure_lines(facts["run"])
     best = facts["best"]
     if best:
         params = " ".join(f"{name}={value}" for name, value in best["params"].items())
         lines.append(f"best so far: {best['metric']}={best['value']:.4g}  {best['trial_id']}  {params}")
     lines += [f"note: {text}" for text in facts["notes"]]
+    for file, reasons in facts["skipped"].items():
+        lines += [f"records/{file}: skipped {number} {why}" for why, number in reasons.items()]
     lines += _job_lines(facts)
     if facts["seconds_left"]:
         from hpc.progress import duration
@@ -582,6 +831,19 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"nobody is at it; go on with: hpc resume {facts['run']}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _failure_lines(folder: str, most: int = 5) -> list[str]:
+    """A line for each way in which trials have failed, the most frequent first."""
+    import results
+    from results.failures import failures
+
+    found, lines = failures(results.Run(folder)), []
+    for one in found[:most]:
+        log = f"; log: {folder}/{one.log}" if one.log else ""
+        first = "" if len(one.trials) == 1 else "first "
+        lines.append(f"    {len(one.trials)} × {one.reason}: {one.message} ({first}{one.trials[0]}{log})")
+    return lines if len(found) <= most else [*lines, f"    … and {len(found) - most} more ways to fail"]
 
 
 def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:

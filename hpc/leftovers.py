@@ -29,22 +29,31 @@ def clear(run: Run, records: Records, why: str) -> None:
         records: of ``run.jsonl``.
         why: the trials are cancelled.
     """
-    processes.stop(living_workers(run), 2.0)
-    cancel_running(run, records, why)
+    workers = living_workers(run)
+    processes.stop(workers, 2.0)
+    cancel_running(run, records, why, is_late=not workers)
     for name, job in run.jobs.items():
         if "ended" not in job and "pid" in job:
             records.append("ended", job=name, how="lost")
     run.refresh()
 
 
-def cancel_running(run: Run, records: Records, why: str) -> None:
-    """Record of every running trial that it is cancelled; SLURM's jobs don't end with a command."""
+def cancel_running(run: Run, records: Records, why: str, *, is_late: bool = False) -> None:
+    """Record of every running trial that it is cancelled; SLURM's jobs don't end with a command.
+
+    Args:
+        run: of which one holds the lock.
+        records: of ``run.jsonl``.
+        why: they are cancelled.
+        is_late: whether they may have ended long ago, so that the last sign of them counts.
+    """
     run.refresh()
     for trial in run.trials.values():
         for number, attempt in trial.attempts.items():
             job = run.jobs.get(attempt.job_id, {})
             if attempt.state == "running" and "array" not in job and "began" not in job:
                 verdict: dict[str, Any] = {"reason": "cancelled", "error": why}
+                verdict |= {"ended": attempt.ended} if is_late else {}
                 records.append(
                     "failed", trial=trial.trial_id, attempt=number, **verdict, seconds=attempt.seconds
                 )

@@ -93,7 +93,7 @@ def plan(
                 "leave --workers and --ranks out."
             )
         cpus = device.available_cpus() // place.local_size
-        resources = Resources("mpirun", 1, place.size, max(1, cpus))
+        resources = Resources("mpirun", 1, place.size, max(1, cpus), measure=profile.measure)
     else:
         resources = profiles.resources(profile, workers=workers, ranks=ranks)
     return check(sweep, resources.ranks), resources
@@ -109,6 +109,7 @@ def run(
     view: View | None = None,
     profiles_file: Path | None = None,
     rehearse: str = "",
+    measure: bool = False,
     began: float | None = None,
 ) -> Outcome:
     """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
@@ -122,6 +123,7 @@ def run(
         view: what shows progress; nothing unless given.
         profiles_file: a file of profiles that counts before all others.
         rehearse: as ``Worker.rehearse``.
+        measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         began: when the command was typed, in seconds since 1970; now unless given.
 
     Raises:
@@ -131,6 +133,8 @@ def run(
         SchedulerError: SLURM refuses, or does not answer.
     """
     named = profiles.find(on, [sweep.folder], profiles_file)
+    if measure:
+        named = replace(named, profile=named.profile.model_copy(update={"measure": True}))
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
     return _run(sweep, named, path, workers, ranks, view or View(), rehearse, began)
 
@@ -320,7 +324,7 @@ class _Runner:
         parent = identity(os.getpid()) if self._resources.cluster == "local" else None
         return Worker(
             str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent,
-            self._resources.checkpoint_min, rehearse=self._rehearse,
+            self._resources.checkpoint_min, rehearse=self._rehearse, measure=self._resources.measure,
         )  # fmt: skip
 
     def _submit(self, worker: Worker, launch: int) -> LocalJob:
@@ -363,7 +367,8 @@ class _Runner:
         for task in lost:
             trial = by_index[task.index]
             why = why or "the worker's process was killed, or crashed, in the middle of this trial"
-            who = {"trial": trial.trial_id, "attempt": task.attempt}
+            who = {"trial": trial.trial_id, "attempt": task.attempt,
+                   "epochs": trial.attempts[task.attempt].epochs}  # fmt: skip
             seconds = trial.attempts[task.attempt].seconds
             if trial.attempts[task.attempt].lanes > 1:  # which one it was shows when each is by itself
                 self._records.append("stopped", **who, why=why, alone=True, seconds=seconds)

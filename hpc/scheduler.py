@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ALIVE = {
@@ -38,12 +38,46 @@ NAMED = (
 """States to name to sacct: unless it is told some, it leaves out jobs that never began."""
 
 
+FIELDS = (
+    "JobID", "JobName", "State", "ExitCode", "ElapsedRaw", "AllocTRES", "ConsumedEnergyRaw", "Submit",
+    "Start", "End", "NodeList",
+)  # fmt: skip
+"""What sacct is asked of each job."""
+
+
 class SchedulerError(RuntimeError):
     """SLURM is missing, does not answer, or refuses."""
 
 
 class UnreachableError(SchedulerError):
     """SLURM does not answer now; what was asked of it may or may not have happened."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What SLURM's accounting says of a job that has ended, over all its runs if it was requeued.
+
+    Attributes:
+        elapsed_seconds: that it ran.
+        nodes: that it had in its last run.
+        cores: likewise, as SLURM counts CPUs.
+        gpus: likewise.
+        energy_joules: that its nodes took, where SLURM measures that; else None.
+        queue_seconds: that it waited.
+        end: when it ended, in seconds since 1970; None of one that never began.
+    """
+
+    elapsed_seconds: float
+    nodes: int
+    cores: int
+    gpus: int
+    energy_joules: float | None
+    queue_seconds: float
+    end: float | None = None
+
+    def facts(self) -> dict[str, float | None]:
+        """As a record has them."""
+        return {name: value for name, value in asdict(self).items() if name != "end"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +93,7 @@ class JobState:
         exit_code: ``code:signal``, if sacct says so.
         left: time to its limit, as SLURM writes it.
         start: when it began or is expected to, likewise.
+        account: what it has cost, if it has ended and sacct says so.
     """
 
     job_id: str
@@ -69,6 +104,7 @@ class JobState:
     exit_code: str = ""
     left: str = ""
     start: str = ""
+    account: Account | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -163,7 +199,9 @@ class Slurm:
         return answers
 
     def account(self, names: Iterable[str], since: float) -> Answers:
-        """How jobs ended that squeue no longer knows, by one sacct.
+        """How jobs ended that squeue no longer knows, and what they have cost, by one sacct.
+
+        A job that was requeued has a line for each of its runs: the last says how it ended.
 
         Args:
             names: of the arrays.
@@ -176,8 +214,8 @@ class Slurm:
         start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 86400))
         command = ["sacct", "--noheader", "--parsable2", "--allocations",
                    f"--name={','.join(sorted(names))}", f"--starttime={start}",
-                   "--endtime=now", f"--state={','.join(NAMED)}",
-                   "--format=JobID,JobName,State,ExitCode,NodeList"]  # fmt: skip
+                   "--endtime=now", f"--state={','.join(NAMED)}", "--duplicates",
+                   f"--format={','.join(FIELDS)}"]  # fmt: skip
         try:
             text = self._run(command)
         except SchedulerError as error:
@@ -187,12 +225,20 @@ class Slurm:
                 answers.problem = str(error)
             return answers
         answers.knows_ended = True
+        runs: dict[str, list[dict[str, str]]] = {}
         for line in text.splitlines():
-            if line.count("|") < 4:
+            if line.count("|") < len(FIELDS) - 1:
                 continue
-            jobs, name, state, code, nodes = line.split("|", 4)
-            for job in _elements(jobs):
-                answers.jobs[job] = JobState(job, name, state.split()[0], "", nodes, code)
+            entries = dict(zip(FIELDS, line.split("|", len(FIELDS) - 1), strict=True))
+            for job in _elements(entries["JobID"]):
+                runs.setdefault(job, []).append(entries)
+        for job, lines in runs.items():
+            last = sorted(lines, key=lambda entries: entries["Submit"])[-1]
+            state = last["State"].split()[0]
+            account = None if state in ALIVE else _account(lines, last)
+            answers.jobs[job] = JobState(
+                job, last["JobName"], state, "", last["NodeList"], last["ExitCode"], account=account
+            )
         return answers
 
     def cancel(self, jobs: Sequence[str]) -> None:
@@ -250,6 +296,34 @@ class Slurm:
             kind = UnreachableError if is_unreachable(words) else SchedulerError
             raise kind(f"{command[0]}: {words.removeprefix(command[0] + ': ').removeprefix('error: ')}")
         return answer.stdout
+
+
+def _account(runs: Sequence[Mapping[str, str]], last: Mapping[str, str]) -> Account:
+    """What a job has cost, by sacct's lines for its runs, of which one is the last."""
+    held = [_resources(run["AllocTRES"]) for run in runs]
+    nodes, cores, gpus = next(((n, c, g) for n, c, g in reversed(held) if c), (0, 0, 0))
+    energy = [float(run["ConsumedEnergyRaw"]) for run in runs if run["ConsumedEnergyRaw"].isdigit()]
+    energy = [joules for joules in energy if 0 < joules < 2**63]  # 0, or 2^64 - 2: nobody measures it
+    elapsed = sum(float(run["ElapsedRaw"]) for run in runs if run["ElapsedRaw"].isdigit())
+    waits = [(_time(run["Submit"]), _time(run["Start"]) or _time(run["End"])) for run in runs]
+    queued = sum(max(0.0, start - submit) for submit, start in waits if start and submit)
+    return Account(elapsed, nodes, cores, gpus, sum(energy) if energy else None, queued, _time(last["End"]))
+
+
+def _resources(text: str) -> tuple[int, int, int]:
+    """Nodes, CPUs and GPUs by SLURM's words: ``billing=8,cpu=8,gres/gpu=2,mem=16G,node=2``."""
+    found = dict(part.partition("=")[::2] for part in text.split(","))
+    numbers = {name: int(value) for name, value in found.items() if value.isdigit()}
+    typed = sum(number for name, number in numbers.items() if name.startswith("gres/gpu:"))
+    return numbers.get("node", 0), numbers.get("cpu", 0), numbers.get("gres/gpu", typed)
+
+
+def _time(text: str) -> float | None:
+    """A time of sacct's, which is local, in seconds since 1970; None if it never came."""
+    try:
+        return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
 
 
 def _elements(job: str) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc.scheduler import REASONS, Answers, JobState, Slurm
+from hpc.scheduler import REASONS, Account, Answers, JobState, Slurm
 from jobs.supervisor import OUT_OF_MEMORY
 from results import Attempt, Records, Run
 
@@ -22,6 +23,8 @@ IN_LOGS = (
 START = re.compile(r"^srun (?:--unbuffered )?--kill-on-bad-exit=1 .*$", re.MULTILINE)
 """What the supervisor prints when it starts the ranks; what is before the last one is past."""
 
+DAY = 86400.0
+
 
 @dataclass
 class News:
@@ -33,6 +36,8 @@ class News:
             written that down.
         never: names of arrays that were about to be submitted, and were not.
         ended: jobs that are over, and how: SLURM's word, or ``UNKNOWN``.
+        accounts: what jobs have cost that have ended, as far as sacct has told; None of one whose
+            account is not kept.
         heard: whether squeue has answered.
         problem: why it could not be asked; empty if it could.
     """
@@ -41,6 +46,7 @@ class News:
     orphans: dict[str, str] = field(default_factory=dict)
     never: list[str] = field(default_factory=list)
     ended: dict[str, JobState] = field(default_factory=dict)
+    accounts: dict[str, Account | None] = field(default_factory=dict)
     heard: bool = False
     problem: str = ""
 
@@ -61,14 +67,32 @@ def _is_open(run: Run, job: str) -> bool:
     return "ended" not in run.jobs.get(job, {})
 
 
-def ask(run: Run, slurm: Slurm) -> News:
-    """Ask SLURM for a run's jobs: one squeue, and one sacct if that does not know all of them.
+def unaccounted(run: Run) -> dict[str, list[str]]:
+    """Jobs that have ended of which sacct has not yet told what they cost, by the name of their array.
 
-    Nothing is changed. A run without open arrays costs no question.
+    It is not asked for ever: what it has not told a day after the last of them it does not know.
     """
-    arrays = open_arrays(run)
+    ended = [job for job, facts in run.jobs.items() if "array" in facts and "ended_time" in facts]
+    if max((run.jobs[job]["ended_time"] for job in ended), default=0.0) < time.time() - DAY:
+        return {}
+    found: dict[str, list[str]] = {}
+    for job in ended:
+        if "account" not in run.jobs[job]:
+            found.setdefault(run.jobs[job]["array"], []).append(job)
+    return found
+
+
+def ask(run: Run, slurm: Slurm) -> News:
+    """Ask SLURM for a run's jobs: one squeue, and one sacct at most.
+
+    That is if squeue does not know all of them; and, for what they have cost, when the last has
+    ended. Nothing is changed. A run of which all is known costs no question.
+    """
+    arrays, owed = open_arrays(run), unaccounted(run)
     news = News()
     if not arrays:
+        if owed:
+            _ask_accounts(run, slurm, owed, news)
         return news
     users = {array.get("user") for array in arrays.values()}
     queue = slurm.queue(arrays, users.pop() if len(users) == 1 else None)
@@ -80,10 +104,9 @@ def ask(run: Run, slurm: Slurm) -> News:
     unknown = [name for name, array in arrays.items() if "job" not in array and name not in numbers]
     gone = [job for job in _open_jobs(run, arrays) if job not in queue.jobs]
     account = Answers()
-    if unknown or gone:
-        since = min(float(array["time"]) for array in arrays.values())
-        account = slurm.account(arrays, since)
-        if account.problem:
+    if unknown or gone or not any(job.is_alive for job in queue.jobs.values()):
+        account = _ask_accounts(run, slurm, owed | {name: [] for name in arrays}, news)
+        if account.problem and (unknown or gone):
             news.problem = account.problem
     numbers |= {job.name: job.job_id.partition("_")[0] for job in account.jobs.values()}
     for name, array in arrays.items():
@@ -104,7 +127,19 @@ def ask(run: Run, slurm: Slurm) -> News:
             news.jobs[job] = state
             if not state.is_alive:
                 news.ended[job] = state
+                if not slurm.has_accounting:
+                    news.accounts[job] = None
     return news
+
+
+def _ask_accounts(run: Run, slurm: Slurm, owed: Mapping[str, list[str]], news: News) -> Answers:
+    """Ask sacct for arrays, and take in what their jobs have cost."""
+    since = min(float(run.arrays[name]["time"]) for name in owed)
+    answers = slurm.account(owed, since)
+    if not slurm.has_accounting:
+        news.accounts = {job: None for jobs in owed.values() for job in jobs}
+    news.accounts |= {name: job.account for name, job in answers.jobs.items() if job.account}
+    return answers
 
 
 def _open_jobs(run: Run, arrays: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -152,6 +187,7 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         facts = run.jobs.get(job, {})
         if "ended" in facts:
             continue
+        account = news.accounts.get(job)
         running = any(attempt.state == "running" for _, _, attempt in attempts.get(job, []))
         done = facts.get("left") == "done" and not running
         log = "" if _has_no_log_to_tell(state, facts, running, done) else _log(run, job)
@@ -161,11 +197,18 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         states = ("running", "waiting") if how == "CANCELLED" else ("running",)
         for name, number_, attempt in attempts.get(job, []):
             if attempt.state in states:
+                end = account.end if account and account.end else attempt.ended
                 records.append(
                     "failed", trial=name, attempt=number_, reason=reason, error=words,
-                    seconds=attempt.seconds,
+                    seconds=attempt.seconds, epochs=attempt.epochs, ended=max(attempt.ended, end),
                 )  # fmt: skip
-        records.append("ended", job=job, how=how, why="" if how == "COMPLETED" else words)
+        cost = account.facts() if account else {}
+        records.append("ended", job=job, how=how, why="" if how == "COMPLETED" else words, **cost)
+    run.refresh()
+    owed = {job for jobs in unaccounted(run).values() for job in jobs}
+    late = {job: cost and cost.facts() for job, cost in news.accounts.items() if job in owed}
+    if late:
+        records.append("accounts", jobs=late)
     run.refresh()
     return said
 

@@ -92,6 +92,7 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         "seconds_left": _seconds_left(run, max(len(running), len(going) - len(lost))),
         "scheduler": scheduler.news.problem,
         "notes": run.notes[-5:],
+        "skipped": run.skipped(),
         "runner": {"host": who.host, "pid": who.pid} if who else None,
         "jobs": jobs,
     }  # fmt: skip
@@ -137,14 +138,14 @@ class Scheduler:
             run: to ask for.
             wait_seconds: for another command that is at it.
         """
-        if not settling.open_arrays(run):
+        if not settling.open_arrays(run) and not settling.unaccounted(run):
             self.news = settling.News()
             return
         news = settling.ask(run, self._slurm)
         if news.problem:  # what was known before is better than nothing
             news.jobs = {**self.news.jobs, **news.jobs}
         self.news = news
-        if news.problem or not (news.ended or news.orphans or news.never):
+        if news.problem or not (news.ended or news.orphans or news.never or news.accounts):
             return
         try:
             with lock(run.folder, lease_seconds=60, wait_seconds=wait_seconds):

@@ -1,6 +1,8 @@
 """What came out: the folder of a run, records, tables."""
 
+from results import selection
 from results.records import Records
+from results.report import report
 from results.run import (
     REASONS,
     STATES,
@@ -15,7 +17,9 @@ from results.run import (
     replacing,
     write_text,
 )
+from results.statistics import Estimate, estimate
 from results.table import FORMATS, cell, leaderboard, points, render, save, table
+from results.winner import Winner, winner
 
 __all__ = [
     "FORMATS",
@@ -23,19 +27,25 @@ __all__ = [
     "STATES",
     "Attempt",
     "Bill",
+    "Estimate",
     "Plan",
     "Records",
     "Run",
     "RunError",
     "TrialState",
+    "Winner",
     "cell",
     "claim",
     "create",
+    "estimate",
     "leaderboard",
     "points",
     "render",
     "replacing",
+    "report",
     "save",
+    "selection",
     "table",
+    "winner",
     "write_text",
 ]

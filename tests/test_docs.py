@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,30 @@ def test_programs_run(page: str, tmp_path: Path) -> None:
             cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_notebook_answers_its_questions(tmp_path: Path, hpc: Hpc) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    page = ROOT / "docs" / "results.ipynb"
+    notebook = nbformat.reads(page.read_text(), 4)  # type: ignore[no-untyped-call]
+    command = re.search(r"uv run hpc (run .*--dir .*)", notebook.cells[0].source)
+    assert command is not None
+    arguments = shlex.split(command[1].replace("sweeps/", f"{ROOT}/sweeps/"))
+    done = hpc(*arguments, "--set", "fixed.epochs=3")
+    assert done.returncode == 0, done.stderr
+    for cell in notebook.cells:
+        cell.outputs = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of zmq and the kernel's connection, none of ours
+        resources = {"metadata": {"path": str(tmp_path)}}
+        NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs for cell in code)
+    said = str([cell.outputs for cell in code])
+    assert "Best: " in said
+    assert "<svg" in said
+    assert "Warning" not in said
+    assert str(ROOT) not in page.read_text()

@@ -137,7 +137,8 @@ class FakeSlurm:
         Args:
             job: ``101_0``, or ``101`` for all of the array.
             state: in SLURM's words.
-            facts: ``nodes``, ``exit``, ``reason``; ``squeue=False`` if squeue knows it no longer,
+            facts: ``nodes``, ``exit``, ``reason``; ``account`` with fields that sacct has something to
+                say in; ``squeue=False`` if squeue knows it no longer,
                 ``sacct`` for what sacct says instead, None if it does not know it.
         """
         number, _, index = job.partition("_")
@@ -343,7 +344,9 @@ def sacct(state: dict[str, Any], arguments: list[str], cwd: str) -> str:
                 continue
             fields = {
                 "JobID": f"{number}_{index}", "JobName": array["name"], "State": told,
-                "ExitCode": job["exit"], "NodeList": job["nodes"] or "None assigned",
+                "ExitCode": job["exit"], "NodeList": job["nodes"] or "None assigned", "ElapsedRaw": "0",
+                "AllocTRES": "", "ConsumedEnergyRaw": "0", "Submit": "2026-01-01T00:00:00",
+                "Start": "Unknown", "End": "Unknown", **job.get("account", {}),
             }  # fmt: skip
             lines.append("|".join(fields[name] for name in options["format"].split(",")))
     return "".join(f"{line}\n" for line in lines)

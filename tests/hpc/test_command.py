@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import socket
 import subprocess
@@ -18,7 +20,7 @@ from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
 from jobs.processes import identity, is_running
 from jobs.worker import Task
-from results import RunError
+from results import Run, RunError
 from sweeps import SweepError
 from tests.conftest import ROOT, Hpc
 from tests.hpc.test_running import until
@@ -28,7 +30,8 @@ DIGITS = ROOT / "sweeps" / "digits.yaml"
 
 def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
     overview = hpc("--help").stdout
-    for name in ("run", "resume", "status", "cancel", "table", "list"):
+    for name in ("run", "resume", "status", "cancel", "table", "list", "cost", "compare", "export", "report",
+                 "scaling", "plot"):  # fmt: skip
         assert name in overview
         shown = hpc(name, "--help")
         assert shown.returncode == 0
@@ -55,6 +58,11 @@ def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
         (["cancel", "nowhere"], "nowhere is not the folder of a run"),
         (["table", "nowhere"], "nowhere is not the folder of a run"),
         (["table", "nowhere", "--format", "xls"], "'xls' is not a format"),
+        (["cost", "nowhere"], "nowhere is not the folder of a run"),
+        (["cost", "nowhere", "--format", "parquet"], "'parquet' is not a format"),
+        (["compare", "nowhere", "else"], "nowhere is not the folder of a run"),
+        (["export", "nowhere", "--to", "tensorboard"], "nowhere is not the folder of a run"),
+        (["export", "nowhere", "--to", "tensorbord"], 'exported to (did you mean "tensorboard"?); there are'),
         (["list", "model"], "'model' can't be listed; there are models, data"),
     ],
 )
@@ -196,3 +204,86 @@ def test_a_lock_of_another_host_is_respected(tmp_path: Path) -> None:
         pass
     assert holder(tmp_path) == Holder("elsewhere", 1, 0.0)
     assert locks.holder(tmp_path / "nowhere") is None
+
+
+def test_a_table_is_chosen_grouped_and_sorted_by_what_is_typed(hpc: Hpc, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", trials=12, epochs=2)
+    some = hpc("table", run, "--where", "dropout == 0.5", "--sort", "-learning_rate", "--columns",
+               "trial_id,learning_rate,dropout", "--format", "csv")  # fmt: skip
+    assert some.returncode == 0, some.stderr
+    head, *rows = some.stdout.splitlines()
+    assert head == "trial_id,learning_rate,dropout"
+    assert {row.split(",")[2] for row in rows} == {"0.5"}
+    rates = [float(row.split(",")[1]) for row in rows]
+    assert rates == sorted(rates, reverse=True)
+    grouped = hpc("table", run, "--group-by", "dropout", "--format", "csv")
+    assert [line.split(",")[0] for line in grouped.stdout.splitlines()] == ["dropout", "0.0", "0.5"]
+    assert "best_val_accuracy_low" in grouped.stdout
+    for wrong, said in (
+        (["--where", "drop == 1"], "there is no column 'drop' (did you mean 'dropout'?)"),
+        (["--group-by", "drop"], "there is no column 'drop'"),
+        (["--points", "--group-by", "dropout"], "not of several"),
+    ):
+        refused = hpc("table", run, *wrong)
+        assert refused.returncode == 2
+        assert said in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_what_could_not_be_read_is_said_on_stderr(hpc: Hpc, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", trials=3, epochs=2)
+    with (run / "records" / "local-1-0.jsonl").open("a") as file:
+        file.write('{"record": "dreamt"}\n')
+    for command in (["table", run, "--format", "csv"], ["table", run, "--epochs", "--format", "csv"]):
+        done = hpc(*command)
+        assert done.returncode == 0
+        assert done.stderr == (
+            f"{run}/records/local-1-0.jsonl: skipped 1 records of a kind that this version does not know: "
+            "dreamt\n"
+        )
+    shown = hpc("status", run)
+    assert "records/local-1-0.jsonl: skipped 1 records of a kind" in shown.stdout
+
+
+def test_the_bill_two_runs_and_an_export_are_printed(hpc: Hpc, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", trials=4, epochs=2)
+    make_run(tmp_path / "b", trials=4, epochs=3)
+    bill = hpc("cost", "a").stdout
+    assert [line.split()[0] for line in bill.splitlines()] == [
+        "outcome", "-----------------", "finished", "start-up", "known"
+    ]  # fmt: skip
+    rows = pd.read_csv(io.StringIO(hpc("cost", "a", "--trials", "--format", "csv").stdout))
+    assert rows.outcome.tolist() == ["finished"] * 4
+    assert len(json.loads(hpc("cost", "a", "--jobs", "--format", "json").stdout)) == 4
+    both = hpc("cost", "a", "--jobs", "--trials")
+    assert both.returncode == 2
+    said = hpc("compare", "a", "b").stdout
+    assert "fixed.epochs  2 → 3" in said
+    assert "over 4 trials of equal hyperparameters and seed" in said
+    facts = json.loads(hpc("compare", "a", "b", "--json").stdout)
+    assert facts["effect"]["number"] == 4
+    done = hpc("export", "a", "--to", "tensorboard", "--out", "tb", "--watch")
+    assert done.stdout == "tb: 4 trials, 4 of them with something new (8 epochs).\n"
+    assert len(list((tmp_path / "tb").rglob("*tfevents*"))) == 4
+
+
+def test_a_thousand_equal_failures_are_one_line(hpc: Hpc, tmp_path: Path) -> None:
+    make_run(tmp_path / "a", trials=1000, epochs=1)
+    lines = []
+    for trial in Run(tmp_path / "a").trials.values():
+        words = "TypeError: odd" if trial.index == 7 else f"ValueError: no {trial.index}\nTraceback"
+        who = {"trial": trial.trial_id, "attempt": 2, "index": trial.index, "params": trial.params, "seed": 0,
+               "job": "local-2-0", "ranks": 1, "node": "n", "time": 0.0}  # fmt: skip
+        lines += [{"record": "failed", **who, "reason": "error", "error": words}]
+    for path in (tmp_path / "a" / "records").glob("local-*"):
+        path.unlink()
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "a" / "records" / "local-2-0.jsonl").write_text(text)
+    said = hpc("status", "a").stdout
+    assert "failed: 1000 error" in said
+    first = next(iter(Run(tmp_path / "a").trials))
+    assert f"    999 × error: ValueError: no 0 (first {first})\n    1 × error: TypeError: odd (" in said
+    assert len(said.splitlines()) < 8
+    facts = json.loads(hpc("status", "a", "--json").stdout)
+    assert facts["failures"] == {"error": 1000}
+    assert len(facts["failed"]) == 10

@@ -202,7 +202,10 @@ def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc
     csv = hpc("table", run, "--format", "csv")
     table = pd.read_csv(io.StringIO(csv.stdout))
     assert table.columns[:4].tolist() == ["trial_id", "state", "reason", "fault"]
-    assert table.columns[-5:].tolist() == ["seconds", "ranks", "job_id", "node", "error"]
+    assert table.columns[-10:].tolist() == [
+        "seconds", "ranks", "job_id", "node", "error", "started", "node_hours", "core_hours", "gpu_hours",
+        "energy_joules",
+    ]  # fmt: skip
     assert [table[name].dtype.kind for name in ("seed", "epochs", "ranks", "val_loss")] == list("iiif")
     epochs = pd.read_csv(io.StringIO(hpc("table", run, "--epochs", "--format", "csv").stdout))
     assert epochs.groupby("trial_id").epoch.apply(list).tolist() == [[1, 2], [1, 2]]

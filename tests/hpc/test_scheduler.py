@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -140,18 +141,76 @@ def test_lines_that_are_no_jobs_are_no_crash(slurm: FakeSlurm) -> None:
 def test_what_sacct_says_of_jobs(
     slurm: FakeSlurm, text: str, expected: dict[str, tuple[str, str, str]]
 ) -> None:
-    (slurm.bin / "sacct").write_text(f"#!/bin/sh\nprintf '%s' '{text}'\n")
+    told = []
+    for line in text.splitlines():
+        job, name, state, code, nodes = line.split("|")
+        told.append(
+            f"{job}|{name}|{state}|{code}|5|cpu=1,node=1|0|2026-01-01T00:00:00|Unknown|Unknown|{nodes}"
+        )
+    say(slurm, *told)
     answers = Slurm().account(["a"], 0.0)
     assert answers.problem == ""
     assert answers.knows_ended
     assert {job: (s.state, s.exit_code, s.nodes) for job, s in answers.jobs.items()} == expected
 
 
+def say(slurm: FakeSlurm, *lines: str) -> None:
+    """Let sacct answer with these lines."""
+    text = "\n".join(lines)
+    (slurm.bin / "sacct").write_text(f"#!/bin/sh\nprintf '%s' '{text}'\n")
+
+
+@pytest.mark.parametrize(
+    ("tres", "energy", "expected"),
+    [
+        ("billing=8,cpu=8,gres/gpu=2,mem=16G,node=2", "0", (2, 8, 2, None)),
+        ("billing=8,cpu=8,energy=500,gres/gpu:a100=2,gres/gpu=2,node=1", "500", (1, 8, 2, 500.0)),
+        ("cpu=8,gres/gpu:a100=2,gres/gpu:v100=1,node=1", "18446744073709551614", (1, 8, 3, None)),
+        ("cpu=1,mem=500M,node=1", "", (1, 1, 0, None)),
+    ],
+)
+def test_what_sacct_says_that_a_job_has_cost(
+    slurm: FakeSlurm, tres: str, energy: str, expected: tuple[int, int, int, float | None]
+) -> None:
+    times = "2026-01-01T10:00:00|2026-01-01T10:01:30|2026-01-01T10:31:30"
+    say(slurm, f"7_0|a|COMPLETED|0:0|1800|{tres}|{energy}|{times}|n1",
+        f"7_1|a|RUNNING|0:0|1800|{tres}|{energy}|{times}|n1")  # fmt: skip
+    jobs = Slurm().account(["a"], 0.0).jobs
+    assert jobs["7_1"].account is None  # it is not over
+    account = jobs["7_0"].account
+    assert account is not None
+    nodes, cores, gpus, joules = expected
+    assert account.facts() == {
+        "elapsed_seconds": 1800, "nodes": nodes, "cores": cores, "gpus": gpus, "energy_joules": joules,
+        "queue_seconds": 90,
+    }  # fmt: skip
+    assert account.end == time.mktime((2026, 1, 1, 10, 31, 30, 0, 0, -1))
+
+
+def test_a_requeued_job_has_cost_all_its_runs_and_ended_as_the_last(slurm: FakeSlurm) -> None:
+    line = "7_0|a|{}|0:0|{}|cpu=4,node=2|10|2026-01-01T{}|n1"
+    say(slurm, line.format("COMPLETED", 600, "11:00:00|2026-01-01T11:05:00|2026-01-01T11:15:00"),
+        line.format("NODE_FAIL", 300, "10:00:00|2026-01-01T10:01:00|2026-01-01T10:06:00"))  # fmt: skip
+    job = Slurm().account(["a"], 0.0).jobs["7_0"]
+    assert job.state == "COMPLETED"
+    cost = job.account
+    assert cost is not None
+    assert (cost.elapsed_seconds, cost.queue_seconds, cost.energy_joules) == (900, 360, 20)
+    assert cost.end == time.mktime((2026, 1, 1, 11, 15, 0, 0, 0, -1))
+
+
+def test_a_job_that_was_cancelled_in_the_queue_has_cost_nothing(slurm: FakeSlurm) -> None:
+    say(slurm, "7_[0-1]|a|CANCELLED by 0|0:0|0||0|2026-01-01T10:00:00|None|2026-01-01T10:02:00|None assigned")
+    account = Slurm().account(["a"], 0.0).jobs["7_1"].account
+    assert account is not None
+    assert (account.elapsed_seconds, account.cores, account.queue_seconds) == (0, 0, 120)
+
+
 def test_sacct_is_asked_by_names_and_since_when(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     Slurm().account(["b", "a"], 1767225660.0)
     ((_, *arguments),) = slurm.calls("sacct")
-    assert {"--name=a,b", "--parsable2", "--allocations"} <= set(arguments)
+    assert {"--name=a,b", "--parsable2", "--allocations", "--duplicates"} <= set(arguments)
     # Only so does it tell of jobs that never began: the states named, and an end.
     assert "--endtime=now" in arguments
     assert any(a.startswith("--state=") and "CANCELLED" in a for a in arguments)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from hpc import settling
+from hpc import leftovers, settling
 from hpc.scheduler import JobState, Slurm
 from hpc.settling import News
+from hpc.watching import Scheduler
 from results import Plan, Records, Run, create
 from tests.hpc.fake_slurm import FakeSlurm
 
@@ -304,6 +305,115 @@ def test_a_job_that_ended_in_order_is_not_told_to_be_gone_for_no_reason(
     slurm.set("101_0", "", squeue=False)
     settled(run)
     assert (run.jobs["101_0"]["ended"], run.jobs["101_0"]["why"]) == ("COMPLETED", "")
+
+
+# --- what jobs have cost
+
+TOLD = {
+    "ElapsedRaw": "60", "AllocTRES": "cpu=4,node=2", "Submit": "2026-01-01T10:00:00",
+    "Start": "2026-01-01T10:00:05", "End": "2026-01-01T10:01:05",
+}  # fmt: skip
+COST = {"elapsed_seconds": 60, "nodes": 2, "cores": 4, "gpus": 0, "energy_joules": None, "queue_seconds": 5}
+
+
+def asked(slurm: FakeSlurm) -> list[str]:
+    """The commands called since the last time."""
+    calls = [call[0] for call in slurm.calls()]
+    slurm.forget_calls()
+    return calls
+
+
+def test_what_jobs_have_cost_is_asked_once_when_the_last_has_ended(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run")
+    slurm.set("101_0", "COMPLETED", account=TOLD)
+    slurm.set("101_1", "RUNNING")
+    settled(run)
+    assert asked(slurm) == ["squeue"]
+    assert "account" not in run.jobs["101_0"]
+    slurm.set("101_1", "COMPLETED", account=TOLD)
+    settled(run)
+    assert asked(slurm) == ["squeue", "sacct"]
+    assert [run.jobs[job]["account"] for job in ("101_0", "101_1")] == [COST, COST]
+    assert Run(run.folder).jobs["101_0"]["account"] == COST
+    settled(run)
+    assert asked(slurm) == []
+
+
+def test_accounts_that_trail_are_asked_for_again_for_a_day(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = submitted(slurm, tmp_path / "run", size=1)
+    slurm.set("101_0", "COMPLETED", sacct="RUNNING")
+    settled(run)
+    settled(run)
+    assert asked(slurm) == ["squeue", "sacct", "sacct"]
+    assert "account" not in run.jobs["101_0"]
+    now = time.time()
+    with monkeypatch.context() as later:
+        later.setattr(time, "time", lambda: now + 90000)
+        settled(run)
+    assert asked(slurm) == []
+    slurm.set("101_0", "COMPLETED", sacct="COMPLETED", account=TOLD)
+    Scheduler().look(run)
+    assert run.jobs["101_0"]["account"] == COST
+    assert asked(slurm) == ["sacct"]
+
+
+@pytest.mark.parametrize(("fault", "again"), [("disabled", []), ("Connection refused", ["sacct"])])
+def test_without_accounts_nothing_else_is_amiss(
+    slurm: FakeSlurm, tmp_path: Path, fault: str, again: list[str]
+) -> None:
+    run = submitted(slurm, tmp_path / "run", size=1)
+    slurm.fail("sacct", fault, always=True)
+    slurm.set("101_0", "COMPLETED")
+    news, _ = settled(run)
+    assert (news.problem, run.jobs["101_0"]["ended"]) == ("", "COMPLETED")
+    asked(slurm)
+    news, _ = settled(run)
+    assert news.problem == ""
+    assert asked(slurm) == again
+
+
+def test_a_trial_whose_job_is_gone_ended_when_the_job_did(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = submitted(slurm, tmp_path / "run", size=1)
+    start(run, "101_0", 0)
+    end = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 3600))
+    slurm.set("101_0", "TIMEOUT", account={**TOLD, "End": end})
+    settled(run)
+    attempt = run.trials["t0"].attempt
+    assert attempt.reason == "timeout"
+    assert 3590 < attempt.ended - attempt.started < 3610
+
+
+def test_without_an_account_a_lost_trial_counts_until_it_was_last_heard_of(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = submitted(slurm, tmp_path / "run", size=1)
+    start(run, "101_0", 0)
+    slurm.fail("sacct", "disabled", always=True)
+    slurm.set("101_0", "TIMEOUT")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)  # when somebody looks
+    settled(run)
+    attempt = run.trials["t0"].attempt
+    assert attempt.reason == "timeout"
+    assert attempt.ended == attempt.started
+
+
+def test_a_trial_whose_worker_here_is_gone_long_since_counts_until_it_was_last_heard_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path / "run")
+    write(run, "run", ("submitted", {"job": "local-1-0", "host": "h", "pid": 1, "started": 0.0, "log": "x"}))
+    start(run, "local-1-0", 0)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    records = Records(run.records / "run.jsonl")
+    leftovers.clear(run, records, "its command was killed")
+    records.close()
+    attempt = Run(run.folder).trials["t0"].attempt
+    assert attempt.reason == "cancelled"
+    assert attempt.ended == attempt.started
 
 
 @pytest.mark.parametrize("command", ["squeue", "sacct"])

@@ -641,7 +641,8 @@ def test_the_status_costs_one_sacct_more_where_squeue_has_forgotten(commands: Fa
     assert [call[0] for call in commands.calls()] == ["squeue", "sacct"]
     assert "small: 4 trials: 3 waiting, 1 failed" in shown
     assert "failed: 1 node-failure" in shown
-    assert f"{trial} (node-failure): a node of the job failed (SLURM job 101_0: NODE_FAIL on n1)" in shown
+    way = "1 × node-failure: a node of the job failed (SLURM job 101_0: NODE_FAIL on n1)"
+    assert f"{way} ({trial}; log: run/jobs/1/101_0_log.out)" in shown
     assert "jobs: 1 NODE_FAIL, 1 PENDING (Resources)" in shown
     commands.forget_calls()
     hpc("status", "run")

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import results
+from results import cost
 from tests.conftest import ROOT
 from tests.slurm.conftest import Site, until
 
@@ -99,6 +100,18 @@ def test_a_time_limit_stops_all_ranks_and_the_requeued_job_goes_on_to_the_bit(si
     one, two = (results.table(site.folder / name, epochs=True) for name in ("r", "whole"))
     assert one.drop(columns="seconds").equals(two.drop(columns="seconds"))
     assert len(one) == 300
+    # slurmdbd may hear a second later of the end than squeue says it.
+    until(lambda: not site.hpc("status", "r") or "account" in site.run().jobs[f"{number}_0"], 30)
+    (job,) = cost.by_job(site.run()).to_dict("records")
+    shown = site.cluster.run("sacct", "-nPXD", "-j", number, "-o", "ElapsedRaw,AllocTRES").split()
+    assert len(shown) == 2  # the requeued run and the last
+    assert job["elapsed_seconds"] == sum(float(line.split("|")[0]) for line in shown)
+    assert (job["nodes"], job["gpus"], job["source"]) == (2, 0, "SLURM's accounting")
+    assert f"cpu={job['cores']:.0f}," in shown[-1]
+    assert job["queue_seconds"] > 0
+    bill = cost.by_outcome(site.run())
+    assert bill.outcome.tolist() == ["finished", "start-up and idle"]
+    assert bill.core_hours.sum() == pytest.approx(job["cores"] * job["elapsed_seconds"] / 3600)
 
 
 @pytest.mark.slow

@@ -90,7 +90,9 @@ def test_2500_jobs_are_split_at_the_clusters_limit_and_asked_for_at_once(site: S
     site.hpc("cancel", "r")
     assert called()["scancel"] == 1
     status = json.loads(site.hpc("status", "r", "--json"))
-    assert called() == {"squeue": 0, "sacct": 0, "sbatch": 0, "scancel": 0}  # all is known by now
+    asked = called()
+    assert asked.pop("sacct") <= 1  # what they have cost, if slurmdbd had not heard of their end before
+    assert asked == {"squeue": 0, "sbatch": 0, "scancel": 0}  # all else is known by now
     assert {job["state"] for job in status["jobs"]} == {"CANCELLED"}
     assert not [line for line in site.queue().splitlines() if "hpc-many" in line]
 
