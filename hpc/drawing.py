@@ -36,7 +36,7 @@ def draw(
             unless given.
         out: the folder to write to; ``pictures`` in that of the run unless given.
         forms: of ``results.pictures.FORMATS``.
-        note: hears why a chart or a picture was left out.
+        note: hears why a chart or a picture was left out, unless nothing at all can be drawn.
 
     Returns:
         The files, ``CHART.FORMAT`` of the run and ``TRIAL-KIND.FORMAT`` of a trial.

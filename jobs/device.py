@@ -34,7 +34,8 @@ def bind(threads: int, local_rank: int, local_size: int, worker: int, env: Mappi
 
     Linux wakes a process on the CPU of the one that wakes it. Ranks that wait for each other in every
     step so gather on one CPU, and the others idle: steps of two ranks on two CPUs, which had other work too,
-    took 3.3 to 4.0 ms, and 1.2 to 2.8 ms bound.
+    took 3.3 to 4.0 ms, and 1.2 to 2.8 ms bound. On a quiet machine 30 epochs took 1.46 to 2.05 s, and 1.23 to
+    1.43 s bound.
 
     To be called before any thread is started. Where the machine has too few CPUs, nothing is bound;
     on a cluster that is for its scheduler to do.
