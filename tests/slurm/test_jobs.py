@@ -103,12 +103,16 @@ def test_a_time_limit_stops_all_ranks_and_the_requeued_job_goes_on_to_the_bit(si
     # slurmdbd may hear a second later of the end than squeue says it.
     until(lambda: not site.hpc("status", "r") or "account" in site.run().jobs[f"{number}_0"], 30)
     (job,) = cost.by_job(site.run()).to_dict("records")
-    shown = site.cluster.run("sacct", "-nPXD", "-j", number, "-o", "ElapsedRaw,AllocTRES").split()
+    fields = "ElapsedRaw,AllocTRES,Submit,Start"
+    shown = [
+        line.split("|") for line in site.cluster.run("sacct", "-nPXD", "-j", number, "-o", fields).split()
+    ]
     assert len(shown) == 2  # the requeued run and the last
-    assert job["elapsed_seconds"] == sum(float(line.split("|")[0]) for line in shown)
+    assert job["elapsed_seconds"] == sum(float(elapsed) for elapsed, *_ in shown)
     assert (job["nodes"], job["gpus"], job["source"]) == (2, 0, "SLURM's accounting")
-    assert f"cpu={job['cores']:.0f}," in shown[-1]
-    assert job["queue_seconds"] > 0
+    assert f"cpu={job['cores']:.0f}," in shown[-1][1]
+    waits = [pd.Timestamp(start) - pd.Timestamp(submit) for *_, submit, start in shown]
+    assert job["queue_seconds"] == sum(wait.total_seconds() for wait in waits)  # 0 if both began at once
     bill = cost.by_outcome(site.run())
     assert bill.outcome.tolist() == ["finished", "start-up and idle"]
     assert bill.core_hours.sum() == pytest.approx(job["cores"] * job["elapsed_seconds"] / 3600)
