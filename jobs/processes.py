@@ -11,10 +11,13 @@ def identity(pid: int) -> tuple[int, float]:
 
 
 def find(pid: int, started: float) -> psutil.Process | None:
-    """That very process, if it still runs; its number may have been given to another."""
+    """That very process, if it still runs; its number may have been given to another.
+
+    Processes reckon the start from when the machine booted, by its clock: the answer may change by a second.
+    """
     try:
         process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(process.create_time() - started) < 3 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
     return process if same else None
