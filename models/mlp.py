@@ -63,7 +63,7 @@ def mlp(
         output_size: classes, or numbers to predict.
         num_classes: None where numbers are predicted.
         hidden_size: units of every hidden layer, or a list with the units of each.
-        depth: number of hidden layers, 1 unless given; not together with a list.
+        depth: number of hidden layers, 1 unless given; of a list its length.
         activation: of the hidden layers.
         output: activation of the last layer; a sigmoid for two classes is one unit, for more of
             them one unit each.
@@ -80,7 +80,7 @@ def mlp(
             given; not together with other initializers.
 
     Raises:
-        ValueError: ``depth`` together with a list of sizes, ``initializer_stddev`` together with
+        ValueError: ``depth`` is not the length of a list of sizes, ``initializer_stddev`` together with
             another initializer, or a softmax over one number.
 
     Sources: N. Srivastava et al., Dropout, JMLR 15, 2014 (``dropout``, ``input_dropout`` and
@@ -130,7 +130,7 @@ def layer_sizes(hidden_size: int | list[int], depth: int | None) -> list[int]:
     """Units of each hidden layer.
 
     Raises:
-        ValueError: ``depth`` together with a list.
+        ValueError: ``depth`` is not the length of a list.
     """
     problem = mlp_problem({"hidden_size": hidden_size, "depth": depth})
     if problem:
@@ -143,7 +143,7 @@ def layer_sizes(hidden_size: int | list[int], depth: int | None) -> list[int]:
 def mlp_problem(params: Mapping[str, Any]) -> str | None:
     """What is wrong with hyperparameters that are right one by one, or None."""
     hidden_size, depth = params.get("hidden_size"), params.get("depth")
-    if isinstance(hidden_size, list) and depth is not None:
+    if isinstance(hidden_size, list) and depth not in (None, len(hidden_size)):
         return (
             f"depth={depth} stands beside hidden_size={hidden_size}, whose length is the depth; "
             "give one number as hidden_size, or leave depth out"

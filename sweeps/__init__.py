@@ -1,12 +1,13 @@
 """What is tried: the sweep file, the space, the searches, and ready-made sweeps as YAML."""
 
 from sweeps.document import Document, SweepError, did_you_mean, read
-from sweeps.searches import SEARCHES
+from sweeps.searches import ADAPTIVE, SEARCHES
 from sweeps.space import Choices, Range
 from sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse
 from sweeps.trial import Trial
 
 __all__ = [
+    "ADAPTIVE",
     "SEARCHES",
     "SHARED",
     "Choices",

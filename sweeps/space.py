@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sweeps import expression
 from sweeps.document import did_you_mean
 
 Value = bool | int | float | str | list[Any] | None
@@ -14,9 +15,13 @@ Value = bool | int | float | str | list[Any] | None
 
 @dataclass(frozen=True)
 class Choices:
-    """A list of values, each as likely as the others."""
+    """A list of values, each as likely as the others.
+
+    ``when`` is a condition on dimensions before it, without which it has no value; mostly empty.
+    """
 
     values: tuple[Value, ...]
+    when: str = ""
 
     def draw(self, u: float) -> Value:
         """The value at position ``u`` in [0, 1)."""
@@ -31,9 +36,16 @@ class Choices:
         """How many different values there are."""
         return len(self.values)
 
-    def as_written(self) -> list[Value]:
+    @property
+    def is_ordered(self) -> bool:
+        """Whether they are numbers from small to large: then a search may take neighbours for alike."""
+        numbers = [v for v in self.values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        return len(numbers) == len(self.values) > 1 and numbers == sorted(numbers)
+
+    def as_written(self) -> list[Value] | dict[str, Value]:
         """As a sweep file has it."""
-        return list(self.values)
+        values = list(self.values)
+        return {"choices": values, "when": self.when} if self.when else values
 
 
 @dataclass(frozen=True)
@@ -42,13 +54,15 @@ class Range:
 
     Two whole numbers give whole numbers. ``log`` draws uniformly in the logarithm, ``step``
     draws from low, low + step, … Real numbers are rounded to six digits of the range's width
-    (six significant ones with ``log``), so that a trial is the same on every machine.
+    (six significant ones with ``log``), so that a trial is the same on every machine. ``when`` is as
+    that of ``Choices``.
     """
 
     low: int | float
     high: int | float
     log: bool = False
     step: int | float | None = None
+    when: str = ""
 
     @property
     def whole(self) -> bool:
@@ -67,18 +81,30 @@ class Range:
     def draw(self, u: float) -> Value:
         """The value at position ``u`` in [0, 1)."""
         if self.step is not None:
-            value = self.low + int(u * self.size) * self.step
-            return value if self.whole else float(f"{value:.12g}")
+            return self.at_step(int(u * self.size))
         if self.whole:
             low, high = (self.low - 0.5, self.high + 0.5) if self.log else (self.low, self.high + 1)
             value = _between(low, high, u, self.log)
             return min(max(round(value) if self.log else math.floor(value), int(self.low)), int(self.high))
-        value = _between(self.low, self.high, u, self.log)
+        return self.rounded(_between(self.low, self.high, u, self.log))
+
+    def at_step(self, place: int) -> int | float:
+        """The value so many steps above ``low``."""
+        value = self.low + place * (self.step or 1)
+        return value if self.whole else float(f"{value:.12g}")
+
+    def rounded(self, value: float) -> float:
+        """A real number of a range without steps as trials have it."""
         if self.log:
             value = float(f"{value:.6g}")
         elif self.high > self.low:
             value = round(value, 6 - math.floor(math.log10(self.high - self.low)))
         return min(max(value, float(self.low)), float(self.high))
+
+    def holds(self, value: object) -> bool:
+        """Whether a number lies in the range."""
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high  # type: ignore[operator]
 
     def ends(self) -> tuple[Value, ...]:
         """Both ends: what has to be right if every draw is to be right."""
@@ -91,6 +117,8 @@ class Range:
             written["log"] = True
         if self.step is not None:
             written["step"] = self.step
+        if self.when:
+            written["when"] = self.when
         return written
 
 
@@ -103,12 +131,26 @@ def _between(low: float, high: float, u: float, log: bool) -> float:
 Dimension = Choices | Range
 
 
+def point(space: Mapping[str, Dimension], value: Callable[[str, Dimension], Value]) -> dict[str, Any]:
+    """A point of a space: each dimension's value in their order, of those whose condition holds."""
+    found: dict[str, Any] = {}
+    for name, dimension in space.items():
+        if not dimension.when or expression.holds(dimension.when, found):
+            found[name] = value(name, dimension)
+    return found
+
+
+def at(space: Mapping[str, Dimension], units: Mapping[str, float]) -> dict[str, Any]:
+    """The point at a place of the unit cube, a number in [0, 1) for every name."""
+    return point(space, lambda name, dimension: dimension.draw(units[name]))
+
+
 def dimension(value: object) -> Dimension:
     """Read one entry of ``space:``.
 
     Args:
         value: a list of choices, or a mapping with ``low`` and ``high`` and perhaps ``log``
-            or ``step``.
+            or ``step``, or with ``choices``; each mapping perhaps with ``when``.
 
     Raises:
         ValueError: with a message that gives the value and what would be right.
@@ -127,18 +169,40 @@ def dimension(value: object) -> Dimension:
             seen.append(item)
         return Choices(tuple(value))
     if isinstance(value, Mapping):
-        return _range(value)
+        when = _condition(value["when"]) if "when" in value else ""
+        rest = {name: entry for name, entry in value.items() if name != "when"}
+        if "choices" not in rest:
+            return replace(_range(rest), when=when)
+        if set(rest) - {"choices"} or not isinstance(rest["choices"], list):
+            raise ValueError(f"{value!r} is no group of choices; write {{choices: [1, 2], when: depth >= 2}}")
+        return replace(dimension(rest["choices"]), when=when)
     raise ValueError(
         f"{value!r} is a single value; a list gives choices ([{value}]), {{low: …, high: …}} a range, "
         "and a value that stays the same belongs under fixed"
     )
 
 
+def _condition(value: object) -> str:
+    """The text of a condition, or of ``{name: value}`` and ``{name: [values]}``."""
+    if isinstance(value, Mapping):
+        parts = [
+            f"{name} in {list(wanted)!r}" if isinstance(wanted, list) else f"{name} == {wanted!r}"
+            for name, wanted in value.items()
+        ]
+        value = " and ".join(parts)
+    if not isinstance(value, str):
+        raise ValueError(f"when: {value!r} is no condition; write for example when: optimizer == 'sgd'")
+    expression.check(value)
+    return value
+
+
 def _range(value: Mapping[str, Any]) -> Range:
     known = ("low", "high", "log", "step")
     for key in value:
         if key not in known:
-            raise ValueError(f"a range has low, high, log and step, not {key!r}{did_you_mean(key, known)}")
+            raise ValueError(
+                f"a range has low, high, log, step and when, not {key!r}{did_you_mean(key, known)}"
+            )
     for key in ("low", "high"):
         if key not in value:
             raise ValueError(f"a range needs {key}; it has only {', '.join(map(str, value)) or 'nothing'}")

@@ -10,13 +10,32 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
+from sweeps import expression
 from sweeps.document import Document, Key, SweepError, did_you_mean, override, read, write
-from sweeps.searches import SEARCHES, StaticSearch
-from sweeps.space import Dimension, dimension
+from sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
+from sweeps.searches.pruners import pruner_entries
+from sweeps.space import Choices, Dimension, dimension
 from sweeps.trial import Trial, names_a_file, reference_name, trial_id
 
+SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
+    "tpe": ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
+    "gp": ("n_startup_trials", "n_candidates"),
+    "cmaes": (
+        "n_startup_trials", "sigma0", "popsize", "with_margin", "use_separable_cma",
+        "consider_pruned_trials",
+    ),
+}  # fmt: skip
+"""Parameters of each search that learns, by Optuna's names; ``n_candidates`` is of our Gaussian process."""
 RESERVED = (
     "trial_id", "state", "reason", "seed", "fold", "seconds", "ranks", "job_id", "node", "error", "run",
     "model",
@@ -34,14 +53,62 @@ class Search(_Entry):
     """How the points are chosen.
 
     Attributes:
-        method: a name of ``sweeps.searches.SEARCHES``.
+        method: a name of ``sweeps.searches.SEARCHES`` or of ``sweeps.searches.ADAPTIVE``.
         trials: how many points, for methods that draw them.
         seed: of the draws; the seeds of the trials are ``Sweep.seeds``.
+        pruner: which rule stops trials early, ``name`` and parameters by Optuna's names; None for none.
+        sampler: parameters of the method, by Optuna's names.
+        timeout_min: minutes from the first launch on, after which no further trial is begun.
+        runs: folders of runs (``from``) whose finished trials the search knows from the beginning.
     """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     method: str = "grid"
     trials: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+    pruner: Annotated[dict[str, Any] | None, BeforeValidator(pruner_entries)] = None
+    sampler: dict[str, Any] = {}
+    timeout_min: Annotated[float, Field(gt=0)] | None = None
+    runs: Annotated[list[str], Field(alias="from")] = []
+
+    def entries(self) -> dict[str, Any]:
+        """As a sweep file has it, without what is left out."""
+        given = {
+            "method": self.method, "trials": self.trials, "seed": self.seed, "pruner": self.pruner,
+            "sampler": self.sampler, "timeout_min": self.timeout_min, "from": self.runs,
+        }  # fmt: skip
+        return {name: value for name, value in given.items() if value not in (None, {}, [])}
+
+
+class Budget(_Entry):
+    """What a sweep may cost; what is left out has no limit.
+
+    Attributes:
+        node_hours: of all jobs together.
+        core_hours: likewise.
+        gpu_hours: likewise.
+    """
+
+    node_hours: Annotated[float, Field(gt=0)] | None = None
+    core_hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+
+    def entries(self) -> dict[str, float]:
+        """The limits by their names."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class Confirm(_Entry):
+    """The best points are trained again with seeds that the search has not seen.
+
+    Attributes:
+        best: how many points.
+        seeds: with how many seeds each.
+    """
+
+    best: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1)]
 
 
 class Objective(_Entry):
@@ -93,7 +160,7 @@ def _named(value: object, key: str) -> object:
 def _objective(value: object) -> object:
     value = _named(value, "metric")
     if isinstance(value, Mapping) and "mode" not in value and isinstance(value.get("metric"), str):
-        small = ("loss", "error", "mse", "mae", "entropy", "divergence", "hinge")
+        small = ("loss", "error", "mse", "mae", "entropy", "divergence", "hinge", "parameters", "seconds")
         least = any(word in value["metric"].lower() for word in small)
         return {**value, "mode": "min" if least else "max"}
     return value
@@ -111,6 +178,14 @@ def _seeds(value: object) -> object:
             raise ValueError(f"{seed!r} is not a seed; seeds are whole numbers from 0 to 2**31 - 1")
     if len(set(value)) < len(value):
         raise ValueError(f"{value} holds a seed twice")
+    return value
+
+
+def _constraints(value: object) -> object:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"{value!r} is no list of conditions; write ['parameters <= 100000']")
+    for one in value:
+        expression.check(one)
     return value
 
 
@@ -145,7 +220,12 @@ class Sweep(_Entry):
         folds: for cross-validation: every point is trained once with each fold left out.
         baselines: further models, each with its hyperparameters, that are trained on the same data
             with the same seeds and folds, to compare with.
-        objective: which metric to judge by.
+        objective: which metric to judge by; of several the first.
+        further_objectives: the others of a list of objectives. Not for users.
+        constraints: conditions on hyperparameters, and on ``parameters`` (the number of a model's
+            trainable weights); points of which one is not true are skipped.
+        budget: what the sweep may cost: no trial is begun that would go over it.
+        confirm: the best points are trained again with fresh seeds, by which the winner is named.
         keep: whose trained models are kept: those of no trials, of the best one of each worker, or
             of all.
         pack: how many trials of equal shapes a rank may train at once: as many as pay, so many, or
@@ -164,12 +244,108 @@ class Sweep(_Entry):
     folds: Annotated[Folds, BeforeValidator(_folds)] | None = None
     baselines: Annotated[list[dict[str, Any]], BeforeValidator(_baselines)] = []
     objective: Annotated[Objective, BeforeValidator(_objective)] = Objective()
+    further_objectives: list[Annotated[Objective, BeforeValidator(_objective)]] = []
+    constraints: Annotated[list[str], BeforeValidator(_constraints)] = []
+    budget: Budget | None = None
+    confirm: Confirm | None = None
     keep: Literal["none", "best", "all"] = "best"
     pack: Annotated[int | Literal["auto", "off"], BeforeValidator(_pack)] = "auto"
     defaults: dict[str, Any] = {}
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_objectives(cls, entries: Any) -> Any:
+        """A list of objectives: the first, and the others."""
+        if isinstance(entries, Mapping) and isinstance(entries.get("objective"), list):
+            first, *others = entries["objective"] or [None]
+            return {**entries, "objective": first, "further_objectives": others}
+        return entries
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """All of them, the first first."""
+        return (self.objective, *self.further_objectives)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether points are only known when they are asked for."""
+        return self.search.method in ADAPTIVE
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether workers ask for one trial after another, and not each for its share beforehand."""
+        search = self.search
+        return bool(
+            self.is_adaptive or search.pruner or search.timeout_min or self.budget or self.confirm
+            or self.weighs
+        )  # fmt: skip
+
+    @property
+    def weighs(self) -> bool:
+        """Whether a constraint is on the number of weights, which only a model that is built can tell."""
+        return any("parameters" in expression.names(one) for one in self.constraints)
+
+    @property
+    def size(self) -> int:
+        """How many trials there are to be, those of the confirmation included."""
+        size = (self.search.trials or 0) if self.is_adaptive else len(self.trials)
+        return size + (self.confirm.best * self.confirm.seeds if self.confirm else 0)
+
+    @property
+    def fresh_seeds(self) -> list[int]:
+        """Seeds for the confirmation, which no trial before has had."""
+        first = max(self.seeds) + 1
+        return list(range(first, first + self.confirm.seeds)) if self.confirm else []
+
+    def alone(self, trial: Trial, **entries: Any) -> Sweep:
+        """A sweep of one trial of this one, with no search, folds, baselines or limits.
+
+        Args:
+            trial: whose hyperparameters and seed it has.
+            entries: that are to be otherwise.
+        """
+        mine = self.entries()
+        for name in ("folds", "baselines", "constraints", "budget", "confirm"):
+            mine.pop(name, None)
+        mine |= {"fixed": trial.params, "space": {}, "search": "grid", "seeds": [trial.seed]}
+        return parse({**mine, "objective": "loss", "keep": "none", **entries}, self.folder)
+
+    @property
+    def first_trial(self) -> Trial:
+        """A trial to try things with: the first; of a search that learns one that is drawn at random."""
+        if not self.is_adaptive:
+            return self.trials[0]
+        points = SEARCHES["random"].points(self.space, 1, self.search.seed)
+        return self.trial(next(iter(points)), self.seeds[0], 0)
+
+    def allows(self, params: Mapping[str, Any], **facts: float) -> str:
+        """The constraint that a point does not keep; empty if it keeps all that can be told.
+
+        Args:
+            params: the hyperparameters.
+            facts: ``parameters``, if that is known.
+        """
+        known = {**self.defaults, **params, **facts}
+        for one in self.constraints:
+            if all(name in known for name in expression.names(one)) and not expression.holds(one, known):
+                return one
+        return ""
+
+    def trial(self, point: Mapping[str, Any], seed: int, index: int, fold: int | None = None) -> Trial:
+        """A trial of the sweep's own model.
+
+        Args:
+            point: values of the space; those of ``fixed`` come with it.
+            seed: of it.
+            index: among the trials of the run.
+            fold: left out, if there are any.
+        """
+        params = {**self.fixed, **point}
+        name = trial_id(self.model, self.data, params, seed, self._fold_facts(fold))
+        return Trial(index, name, params, seed, self.model, fold)
 
     @property
     def folder(self) -> Path:
@@ -184,7 +360,7 @@ class Sweep(_Entry):
     def trials(self) -> tuple[Trial, ...]:
         """All trials: every point with the first seed and fold, then with the second fold, …
 
-        Those of the baselines come after all others.
+        Those of the baselines come after all others. Of a search that learns there are none beforehand.
         """
         points = [(self.model, {**self.fixed, **point}) for point in self._points()]
         shared = {name: self.fixed[name] for name in SHARED if name in self.fixed}
@@ -207,17 +383,29 @@ class Sweep(_Entry):
         return None if self.folds is None else {**self.folds.model_dump(), "fold": fold}
 
     def _points(self) -> Iterator[dict[str, Any]]:
+        if self.is_adaptive:
+            return iter(())
         search = SEARCHES[self.search.method]
-        return search.points(self.space, self.search.trials, self.search.seed)
+        found = search.points(self.space, self.search.trials, self.search.seed)
+        return (point for point in found if not self.allows({**self.fixed, **point}))
 
     def entries(self) -> dict[str, Any]:
         """The sweep as plain values, defaults filled in, as :func:`parse` takes it."""
         model, data = self.model, dict(self.data)
         data["name"] = _absolute(data["name"], self._folder)
-        search = {"method": self.search.method, "trials": self.search.trials, "seed": self.search.seed}
-        if self.search.trials is None:
-            del search["trials"]
+        search = self.search.entries()
+        if self.search.runs:
+            search["from"] = [
+                str((self._folder / Path(one).expanduser()).resolve()) for one in self.search.runs
+            ]
+        objectives = [{"metric": one.metric, "mode": one.mode} for one in self.objectives]
         further: dict[str, Any] = {}
+        if self.constraints:
+            further["constraints"] = list(self.constraints)
+        if self.budget is not None:
+            further["budget"] = self.budget.entries()
+        if self.confirm is not None:
+            further["confirm"] = self.confirm.model_dump()
         if self.folds is not None:
             further["folds"] = self.folds.model_dump()
         if self.baselines:
@@ -234,7 +422,7 @@ class Sweep(_Entry):
             "search": search,
             "seeds": list(self.seeds),
             **further,
-            "objective": {"metric": self.objective.metric, "mode": self.objective.mode},
+            "objective": objectives if self.further_objectives else objectives[0],
             "keep": self.keep,
             "pack": self.pack,
             "defaults": self.defaults,
@@ -247,7 +435,8 @@ class Sweep(_Entry):
     def differences(self, other: Sweep) -> list[str]:
         """What makes two sweeps different experiments, one sentence each.
 
-        Their names don't count, nor do the models they keep, nor how many trials are trained at once.
+        Their names don't count, nor do the models they keep, how many trials are trained at once, and what
+        they may cost.
         """
         mine, its = self._identity(), other._identity()
         found: list[str] = []
@@ -262,7 +451,9 @@ class Sweep(_Entry):
         entries["data"]["name"] = reference_name(entries["data"]["name"])
         for baseline in entries.get("baselines", []):
             baseline["model"] = reference_name(baseline["model"])
-        return {k: v for k, v in entries.items() if k not in ("name", "keep", "pack", "defaults")}
+        entries["search"].pop("timeout_min", None)
+        entries["search"]["from"] = [Path(one).name for one in self.search.runs]
+        return {k: v for k, v in entries.items() if k not in ("name", "keep", "pack", "budget", "defaults")}
 
 
 def _differences(key: str, mine: Any, its: Any) -> Iterator[str]:
@@ -346,9 +537,12 @@ def _sentence(document: Document, error: dict[str, Any]) -> str:
         shown = f", for example `{key[-1]}: {example}`" if example else ""
         return document.problem(key, f"is missing{shown}.")
     if kind == "extra_forbidden":
-        parts: dict[str, type[_Entry]] = {"search": Search, "objective": Objective, "folds": Folds}
-        entry = parts.get(str(key[0]), Sweep)
-        known = [name for name in entry.model_fields if name != "defaults"]
+        parts: dict[str, type[_Entry]] = {
+            "search": Search, "objective": Objective, "folds": Folds, "budget": Budget, "confirm": Confirm,
+        }  # fmt: skip
+        entry = parts.get(str(key[0]), Sweep) if len(key) > 1 else Sweep
+        fields = {field.alias or name: name for name, field in entry.model_fields.items()}
+        known = [name for name in fields if name not in ("defaults", "further_objectives")]
         return document.problem(
             key, f"is not known here{did_you_mean(key[-1], known)}; known are {', '.join(known)}."
         )
@@ -359,6 +553,9 @@ def _sentence(document: Document, error: dict[str, Any]) -> str:
         "string_type": "a word",
         "int_type": "a whole number",
         "bool_type": "true or false",
+        "float_type": "a number",
+        "list_type": "a list",
+        "greater_than": f"a number above {error.get('ctx', {}).get('gt')}",
         "dict_type": "a group of `name: value` lines",
         "model_type": f"a {short}, or a group of `name: value` lines",
         "greater_than_equal": f"a number of at least {error.get('ctx', {}).get('ge')}",
@@ -411,10 +608,14 @@ def _repeated(sweep: Sweep) -> Iterator[str]:
 
 def _search_problems(sweep: Sweep) -> Iterator[str]:
     method, trials = sweep.search.method, sweep.search.trials
+    yield from _condition_problems(sweep)
+    if method in ADAPTIVE:
+        yield from _adaptive_problems(sweep)
+        return
     search: StaticSearch | None = SEARCHES.get(method)
     if search is None:
-        known = ", ".join(SEARCHES)
-        message = f"there is no search {method!r}{did_you_mean(method, SEARCHES)}; there are {known}."
+        names = [*SEARCHES, *ADAPTIVE]
+        message = f"there is no search {method!r}{did_you_mean(method, names)}; there are {', '.join(names)}."
         yield sweep.problem(("search",), message)
         return
     for name, choice in sweep.space.items():
@@ -427,10 +628,101 @@ def _search_problems(sweep: Sweep) -> Iterator[str]:
     if not search.needs_trials and trials is not None:
         message = f"{trials} is too much said: {method} tries every combination."
         yield sweep.problem(("search", "trials"), message)
-    size = math.prod(choice.size for choice in sweep.space.values())
-    if search.needs_trials and trials is not None and trials > size:
+    yield from _too_many(sweep)
+    for name in ("sampler", "runs"):
+        if getattr(sweep.search, name):
+            key = "from" if name == "runs" else name
+            message = f"is of no effect: {method} learns nothing; {', '.join(ADAPTIVE)} do."
+            yield sweep.problem(("search", key), message)
+    yield from _asked_problems(sweep)
+
+
+def _too_many(sweep: Sweep) -> Iterator[str]:
+    trials, size = sweep.search.trials, math.prod(choice.size for choice in sweep.space.values())
+    if trials is None:
+        return
+    if size <= 10_000 and (sweep.constraints or any(one.when for one in sweep.space.values())):
+        whole = {name: Choices(tuple(_all_of(one)), one.when) for name, one in sweep.space.items()}
+        points = SEARCHES["grid"].points(whole, None, 0)
+        size = sum(not sweep.allows({**sweep.fixed, **point}) for point in points)
+    if trials > size:
         message = f"{trials} different points are asked for, but the space has only {size:.0f}."
         yield sweep.problem(("search", "trials"), message)
+
+
+def _all_of(dimension: Dimension) -> Iterator[Any]:
+    if isinstance(dimension, Choices):
+        yield from dimension.values
+        return
+    yield from map(dimension.at_step, range(int(dimension.size)))
+
+
+def _condition_problems(sweep: Sweep) -> Iterator[str]:
+    before: list[str] = []
+    for name, choice in sweep.space.items():
+        for other in expression.names(choice.when) if choice.when else []:
+            if other not in before:
+                there = ", ".join(before) or "none"
+                message = (
+                    f"when: {choice.when} names {other}, which does not stand before it; there are {there}."
+                )
+                yield sweep.problem(("space", name), message)
+        before.append(name)
+    for index, one in enumerate(sweep.constraints):
+        for other in expression.names(one):
+            known = [*sweep.space, *sweep.fixed, "parameters"]
+            if other not in [*known, *sweep.defaults]:
+                message = (
+                    f"{one!r} names {other!r}{did_you_mean(other, known)}; there are {', '.join(known)}."
+                )
+                yield sweep.problem(("constraints", index), message)
+
+
+def _adaptive_problems(sweep: Sweep) -> Iterator[str]:
+    method = sweep.search.method
+    if sweep.search.trials is None:
+        message = f"says not how many trials; write search: {{method: {method}, trials: 60}}."
+        yield sweep.problem(("search",), message)
+    if not sweep.space:
+        yield sweep.problem(("space",), f"is empty, so there is nothing for {method} to search.")
+    known = SAMPLER_OPTIONS[method]
+    for name in sweep.search.sampler:
+        if name not in known:
+            message = f"is no parameter of {method}{did_you_mean(name, known)}; it has {', '.join(known)}."
+            yield sweep.problem(("search", "sampler", name), message)
+    if len(sweep.seeds) > 1:
+        message = (
+            f"{len(sweep.seeds)} seeds for every point would be spent on bad points, too; {method} takes "
+            "one, and confirm: {best: 5, seeds: 3} trains the best points again with fresh ones."
+        )
+        yield sweep.problem(("seeds",), message)
+    for part, given in (("folds", sweep.folds), ("baselines", sweep.baselines)):
+        if given:
+            message = f"go with {', '.join(SEARCHES)}, not with {method}."
+            yield sweep.problem((part,), message)
+    yield from _too_many(sweep)
+    yield from _asked_problems(sweep)
+    if method in ("gp", "cmaes") and sweep.further_objectives:
+        yield sweep.problem(("objective",), f"are several, which {method} can't search by; tpe can.")
+
+
+def _asked_problems(sweep: Sweep) -> Iterator[str]:
+    if sweep.search.pruner and sweep.further_objectives:
+        message = "can't say of several objectives which trial is worse; leave it out, or give one objective."
+        yield sweep.problem(("search", "pruner"), message)
+    metrics = [one.metric for one in sweep.objectives]
+    if len(set(metrics)) < len(metrics):
+        yield sweep.problem(("objective",), f"{', '.join(metrics)}: one stands there twice.")
+    if sweep.baselines and sweep.is_asked and not sweep.is_adaptive:
+        message = (
+            "go with a search that needs no pruner, budget, timeout_min, confirm or limit of parameters."
+        )
+        yield sweep.problem(("baselines",), message)
+    if sweep.confirm and sweep.folds:
+        yield sweep.problem(("confirm",), "goes with seeds, not with folds.")
+    if sweep.budget is not None and not sweep.budget.entries():
+        message = "says no limit; write budget: {node_hours: 10}, or gpu_hours, or core_hours."
+        yield sweep.problem(("budget",), message)
 
 
 def _folder_problem(name: str) -> str | None:

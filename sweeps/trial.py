@@ -21,6 +21,7 @@ class Trial:
         seed: of initialisation, shuffling and dropout.
         model: as the sweep names it, or one of its baselines.
         fold: which part of the training samples is for validation, from 0; None without folds.
+        stage: ``confirm`` of a trial that confirms a point; else empty.
     """
 
     index: int
@@ -29,13 +30,15 @@ class Trial:
     seed: int
     model: str
     fold: int | None = None
+    stage: str = ""
 
     def facts(self) -> dict[str, Any]:
         """What records say of it."""
-        fold = {} if self.fold is None else {"fold": self.fold}
+        further: dict[str, Any] = {} if self.fold is None else {"fold": self.fold}
+        further |= {"stage": self.stage} if self.stage else {}
         return {
             "trial": self.trial_id, "index": self.index, "params": self.params, "seed": self.seed,
-            "model": self.model, **fold,
+            "model": self.model, **further,
         }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from sweeps.searches.grid import Grid
 from sweeps.searches.random import Random
+from sweeps.searches.sobol import Sobol
 from sweeps.space import Dimension
 
 
@@ -32,4 +33,12 @@ class StaticSearch(Protocol):
         """Why this search can't use the dimension, or None."""
 
 
-SEARCHES: dict[str, StaticSearch] = {"grid": Grid(), "random": Random()}
+SEARCHES: dict[str, StaticSearch] = {"grid": Grid(), "random": Random(), "qmc": Sobol()}
+"""By name, those that need no coordination."""
+
+ADAPTIVE = {
+    "tpe": "A tree-structured Parzen estimator: draws near to what was good. The one to begin with.",
+    "gp": "A Gaussian process with expected improvement: for few trials that each take long.",
+    "cmaes": "CMA-ES, an evolution strategy: for many trials over real numbers.",
+}
+"""By name, those that learn from what was tried, in a word; see ``sweeps.searches.samplers``."""

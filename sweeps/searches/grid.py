@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from sweeps.expression import holds
 from sweeps.space import Choices, Dimension
 
 
@@ -18,8 +19,19 @@ class Grid:
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
         """Every combination; no number of trials limits them."""
-        for values in itertools.product(*(dimension.ends() for dimension in space.values())):
-            yield dict(zip(space, values, strict=True))
+        if not any(dimension.when for dimension in space.values()):
+            for values in itertools.product(*(dimension.ends() for dimension in space.values())):
+                yield dict(zip(space, values, strict=True))
+            return
+        found: list[dict[str, Any]] = [{}]
+        for name, dimension in space.items():
+            found = [
+                {**begun, name: value} if is_there else begun
+                for begun in found
+                for is_there in [not dimension.when or holds(dimension.when, begun)]
+                for value in (dimension.ends() if is_there else (None,))
+            ]
+        yield from found
 
     def problem(self, dimension: Dimension) -> str | None:
         """Why this search can't use the dimension, or None."""

@@ -4,10 +4,41 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from sweeps.space import Dimension
+from sweeps.space import Dimension, at
+
+MOST_REPEATS = 10_000
+"""Draws in a row that bring nothing new, after which a space has no further point."""
+
+
+def unit(seed: int, draw: int, name: str) -> float:
+    """A number in [0, 1) of a stream that each name has for itself."""
+    return random.Random(f"{seed}/{draw}/{name}").random()
+
+
+def different(
+    space: Mapping[str, Dimension], units: Iterable[Mapping[str, float]], trials: int | None
+) -> Iterator[dict[str, Any]]:
+    """So many different points; fewer where a space has no more.
+
+    Args:
+        space: of the sweep.
+        units: for each draw a number in [0, 1) for every name.
+        trials: how many points.
+    """
+    seen: set[str] = set()
+    repeats = 0
+    for drawn in units:
+        if len(seen) == trials or repeats > MOST_REPEATS:
+            return
+        found = at(space, drawn)
+        repeats += 1
+        if repr(found) not in seen:
+            seen.add(repr(found))
+            repeats = 0
+            yield found
 
 
 class Random:
@@ -24,17 +55,8 @@ class Random:
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
         """So many different points."""
-        seen: set[str] = set()
-        for draw in itertools.count():
-            if len(seen) == trials:
-                return
-            point = {
-                name: dimension.draw(random.Random(f"{seed}/{draw}/{name}").random())
-                for name, dimension in space.items()
-            }
-            if repr(point) not in seen:
-                seen.add(repr(point))
-                yield point
+        units = ({name: unit(seed, draw, name) for name in space} for draw in itertools.count())
+        return different(space, units, trials)
 
     def problem(self, dimension: Dimension) -> str | None:
         """Why this search can't use the dimension, or None."""

@@ -193,7 +193,7 @@ WRONG = [
     (("low: 0.0, high: 0.5", "low: 0.5, high: 0.1"), ["line 6: space.dropout: low <= high must hold, "
                                                        "but got low=0.5, high=0.1"]),
     (("low: 16,", "low: 0,"), ["line 7: space.width: a log range must start above 0, but got low=0"]),
-    (("low: 16,", "lwo: 16,"), ["space.width: a range has low, high, log and step, not 'lwo'",
+    (("low: 16,", "lwo: 16,"), ["space.width: a range has low, high, log, step and when, not 'lwo'",
                                 'did you mean "low"?']),
     (("low: 16, ", ""), ["space.width: a range needs low"]),
     (("low: 16,", "low: few,"), ["space.width: low must be a number, but got low='few'"]),
