@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).parent.parent
 REQUIRED = "HPC_TESTS_REQUIRE"
 """Names what must not be missing, by commas, so that a skip becomes a failure; CI sets it to
-``mpi,mnist,slow,slurm,browser``, where ``slow`` are the tests that take minutes."""
+``mpi,mnist,slow,slurm,hosts,browser,postgresql``, where ``slow`` are the tests that take minutes."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

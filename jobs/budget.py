@@ -1,0 +1,69 @@
+"""What a search may still spend: hours of nodes, cores or GPUs, and time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from results import Run
+from results.cost import allocated
+from sweeps import Sweep
+
+
+class Budget:
+    """The limits of a sweep, held against what its run has taken so far.
+
+    Args:
+        sweep: with ``budget`` and ``search.timeout_min``.
+        run: read anew whenever something is asked.
+    """
+
+    def __init__(self, sweep: Sweep, run: Run) -> None:
+        self._limits = sweep.budget.entries() if sweep.budget is not None else {}
+        self._timeout_min = sweep.search.timeout_min
+        self._run = run
+        self._looked = 0.0
+        self._spent = False
+
+    def ends(self, held: Mapping[str, float]) -> str:
+        """Why no further trial may be begun; empty if one may.
+
+        A trial is taken to last as long as the longest so far, and so are those under way. While none
+        has ended nobody knows; then one is begun.
+
+        Args:
+            held: ``nodes``, ``cores`` and ``gpus`` of the job that would train it.
+        """
+        if not self._limits and self._timeout_min is None:
+            return ""
+        self._run.refresh()
+        began = min((launch["time"] for launch in self._run.launches), default=time.time())
+        if self._timeout_min is not None and time.time() - began > 60 * self._timeout_min:
+            return f"timeout_min: {self._timeout_min:g} minutes are over"
+        if not self._limits:
+            return ""
+        attempts = [one for trial in self._run.trials.values() for one in trial.attempts.values()]
+        ended = [one.seconds or 0.0 for one in attempts if one.state in ("finished", "pruned")]
+        longest, now = max(ended, default=0.0), time.time()
+        rest = longest + sum(
+            max(0.0, longest - (now - one.started)) for one in attempts if one.state == "running"
+        )
+        spent = allocated(self._run, now)
+        for name, limit in self._limits.items():
+            of = name.removesuffix("_hours") + "s"
+            needed = spent[name] + rest / 3600 * held.get(of, 1.0)
+            if needed > limit:
+                return (
+                    f"budget: {limit:g} {name}, of which {spent[name]:.3g} are spent, and {rest:.0f} s of "
+                    "trials more would go over it"
+                )
+        return ""
+
+    def is_spent(self) -> bool:
+        """Whether the limit is reached, so that trials under way are pruned; looked at every other second."""
+        if self._limits and not self._spent and time.monotonic() - self._looked > 2:
+            self._looked = time.monotonic()
+            self._run.refresh()
+            spent = allocated(self._run, time.time())
+            self._spent = any(spent[name] >= limit for name, limit in self._limits.items())
+        return self._spent

@@ -1,0 +1,105 @@
+"""One process at a time, of all that share a file system, on one machine or several."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import socket
+import time
+from pathlib import Path
+
+from jobs.processes import identity, is_running
+
+LONGEST_PAUSE_SECONDS = 0.25
+_numbers = itertools.count()
+
+
+class Turn:
+    """A lock: a symbolic link, which is made in one step on NFS, too, and whose text names its holder.
+
+    Optuna's ``JournalFileSymlinkLock`` does not know its holder; so that after a ``kill -9`` all others
+    wait for its grace period. Here those of the same machine see at once that the holder is gone.
+
+    Args:
+        path: of the link.
+        patience_seconds: after which one and the same turn of a holder on another machine is taken for that
+            of a process that was killed, and also of one on this machine, which may hang.
+    """
+
+    def __init__(self, path: Path, patience_seconds: float) -> None:
+        self._path = path.parent.resolve() / path.name  # the link itself, not what it says
+        self._patience = patience_seconds
+        self._mine = ""
+
+    def acquire(self) -> None:
+        """Wait for one's turn."""
+        pid, began = identity(os.getpid())
+        mine = f"{socket.gethostname()}:{pid}:{began}:{next(_numbers)}"
+        pause, holder, since = 0.001, "", time.monotonic()
+        try:
+            while not self._take(mine):
+                now = self._holder()
+                if now != holder:
+                    holder, since = now, time.monotonic()
+                if _is_gone(holder) or time.monotonic() - since > self._patience:
+                    self._take_away(holder)
+                    continue
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        except BaseException:
+            self._take_away(mine)
+            raise
+        self._mine = mine
+
+    def release(self) -> None:
+        """Let others.
+
+        Raises:
+            RuntimeError: it has been taken away, since this took longer than others were patient.
+        """
+        if not self._take_away(self._mine):
+            raise RuntimeError(f"{self._path} was taken away from {self._mine}")
+
+    def _take(self, mine: str) -> bool:
+        try:
+            os.symlink(mine, self._path)
+        except FileExistsError:
+            return self._holder() == mine  # NFS may ask twice, and hear of its own success
+        return True
+
+    def _holder(self) -> str:
+        """Who has the turn; empty if nobody."""
+        try:
+            return os.readlink(self._path)
+        except FileNotFoundError:
+            return ""
+
+    def _take_away(self, holder: str) -> bool:
+        """Remove the link of this holder; whether it was there."""
+        if not holder or self._holder() != holder:
+            return False
+        aside = self._path.with_name(
+            f"{self._path.name}-{socket.gethostname()}-{os.getpid()}-{next(_numbers)}"
+        )
+        try:
+            os.rename(self._path, aside)
+        except FileNotFoundError:
+            return False
+        found = os.readlink(aside)
+        if found != holder:  # somebody else was faster, and the turn is another's by now
+            try:
+                os.symlink(found, self._path)
+            except FileExistsError:
+                pass
+        os.unlink(aside)
+        return found == holder
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether it was a process of this machine that no longer runs."""
+    host, _, rest = holder.partition(":")
+    if host != socket.gethostname():
+        return False
+    pid, began, _ = rest.split(":")
+    return not is_running(int(pid), float(began))
