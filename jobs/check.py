@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jobs import horovod
@@ -24,7 +27,13 @@ from models import (
     dataset_reference,
     model_reference,
 )
-from sweeps import SHARED, Choices, Range, Sweep, SweepError, Trial, did_you_mean
+from results import Run, RunError
+from sweeps import SEARCHES, SHARED, Choices, Range, Sweep, SweepError, Trial, did_you_mean
+
+SIZES = ("parameters", "seconds")
+"""What may be a further objective without being a metric: the number of weights, and the time of a trial."""
+DRAWN_TO_CHECK = 200
+"""Points that are drawn from the space of a search that learns, to see whether models can be made of them."""
 
 
 def model_of(sweep: Sweep, name: str = "") -> Reference:
@@ -81,6 +90,11 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
     problems += _data_problems(sweep, data)
     problems += _parameter_problems(sweep, model)
     problems += _baseline_problems(sweep)
+    for index, folder in enumerate(sweep.search.runs):
+        try:
+            Run(sweep.folder / Path(folder).expanduser())
+        except RunError as error:
+            problems.append(sweep.problem(("search", "from", index), str(error)))
     if not problems:
         problems += _trial_problems(sweep)
         problems += _objective_problems(sweep)
@@ -105,8 +119,36 @@ def code_digest(sweep: Sweep) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest() if any(digests) else ""
 
 
+def numbered(name: str, signature: Signature) -> str:
+    """The parameter of a model that takes a list of which ``name`` is one entry; empty if there is none.
+
+    As ``hidden_size_0`` and ``hidden_size_1`` make the list ``hidden_size``.
+    """
+    found = re.fullmatch(r"(.+)_\d+", name)
+    is_known = name in signature.parameters or name in PARAMETERS or signature.open
+    return found[1] if found and not is_known and found[1] in signature.parameters else ""
+
+
+def with_lists(params: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
+    """Hyperparameters with numbered ones as the list that the model takes, in the order of their numbers."""
+    found: dict[str, Any] = {}
+    parts: dict[str, dict[int, Any]] = {}
+    for name, value in params.items():
+        whole = numbered(name, signature)
+        if whole:
+            parts.setdefault(whole, {})[int(name.rpartition("_")[2])] = value
+        else:
+            found[name] = value
+    return found | {whole: [part[number] for number in sorted(part)] for whole, part in parts.items()}
+
+
+def _given(sweep: Sweep, model: Signature) -> set[str]:
+    names = {*sweep.space, *sweep.fixed}
+    return names | {whole for name in names if (whole := numbered(name, model))}
+
+
 def _defaults(sweep: Sweep, model: Signature) -> dict[str, Any]:
-    given = {*sweep.space, *sweep.fixed}
+    given = _given(sweep, model)
     known = {**model.parameters, **PARAMETERS}
     return {
         name: parameter.default
@@ -149,6 +191,8 @@ def _parameter_problems(sweep: Sweep, model: Signature) -> Iterator[str]:
     for group, entries in (("space", sweep.space), ("fixed", sweep.fixed)):
         for name, entry in entries.items():
             owners = [p[name] for p in (PARAMETERS, model.parameters) if name in p]
+            whole = numbered(name, model)
+            owners = owners or ([replace(model.parameters[whole], name=name)] if whole else [])
             if name in FROM_DATA:
                 yield sweep.problem((group, name), "is decided by the data, not by the sweep.")
             elif not owners and not model.open:
@@ -162,7 +206,7 @@ def _parameter_problems(sweep: Sweep, model: Signature) -> Iterator[str]:
                 yield sweep.problem((group, name), f"is of no effect: {sweep.model} is not trained in steps.")
             for owner in owners[:1]:
                 yield from _value_problems(sweep, group, owner, entry)
-    given = {*sweep.space, *sweep.fixed, *FROM_DATA}
+    given = {*_given(sweep, model), *FROM_DATA}
     for name, parameter in model.parameters.items():
         if parameter.required and name not in given:
             yield sweep.problem(("model",), f"{sweep.model} needs {name}; give it under fixed or space.")
@@ -231,10 +275,20 @@ def _value_problems(sweep: Sweep, group: str, owner: Parameter, entry: Any) -> I
         )
 
 
+def _trials_to_check(sweep: Sweep) -> Iterator[Trial]:
+    yield from sweep.trials
+    if sweep.is_adaptive:
+        for point in SEARCHES["random"].points(sweep.space, DRAWN_TO_CHECK, sweep.search.seed):
+            if not sweep.allows({**sweep.fixed, **point}):
+                yield sweep.trial(point, sweep.seeds[0], 0)
+
+
 def _trial_problems(sweep: Sweep) -> Iterator[str]:
-    models, seen = {trial.model: model_of(sweep, trial.model) for trial in sweep.trials}, set()
-    for trial in sweep.trials:
-        problem = models[trial.model].problem(trial.params)
+    names = {sweep.model, *(trial.model for trial in sweep.trials)}
+    models, seen = {name: model_of(sweep, name) for name in names}, set()
+    for trial in _trials_to_check(sweep):
+        reference = models[trial.model]
+        problem = reference.problem(with_lists(trial.params, reference.signature()))
         if problem and problem not in seen:
             seen.add(problem)
             yield sweep.problem(("model",), f"{problem}.")
@@ -251,8 +305,19 @@ def _trial_problems(sweep: Sweep) -> Iterator[str]:
 
 
 def _objective_problems(sweep: Sweep) -> Iterator[str]:
-    metric = sweep.objective.metric
-    key = ("objective", "metric")
+    for place, objective in enumerate(sweep.objectives):
+        if place and objective.metric in SIZES:
+            continue
+        key: tuple[str | int, ...] = (
+            ("objective", place) if sweep.further_objectives else ("objective", "metric")
+        )
+        yield from _metric_problems(sweep, objective.metric, key)
+
+
+def _metric_problems(sweep: Sweep, metric: str, key: tuple[str | int, ...]) -> Iterator[str]:
+    if metric in SIZES:
+        yield sweep.problem(key, f"{metric} can be a further objective, behind one that is measured.")
+        return
     if metric.startswith("test_"):
         better = f"val_{metric.removeprefix('test_')}"
         yield sweep.problem(
@@ -304,6 +369,6 @@ def arguments(signature: Signature, sweep: Sweep, trial: Trial) -> dict[str, Any
     own = {name: value for name, value in defaults.items() if name not in PARAMETERS}
     return {
         name: value
-        for name, value in {**own, **trial.params}.items()
+        for name, value in with_lists({**own, **trial.params}, signature).items()
         if name in signature.parameters or (signature.open and name not in PARAMETERS)
     }

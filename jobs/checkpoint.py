@@ -6,7 +6,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,19 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The best epoch of a training so far.
+
+    Attributes:
+        metrics: of it.
+        weights: after it, the same on all ranks.
+    """
+
+    metrics: Mapping[str, float]
+    weights: Sequence[Array]
+
+
+@dataclass(frozen=True)
 class State:
     """A training at one position.
 
@@ -42,12 +55,14 @@ class State:
         shared: arrays that are the same on all ranks: weights, and the optimizer's variables.
         own: arrays of each rank: its states of random numbers, its sums of metrics.
         facts: of the trial so far, as plain values.
+        best: its best epoch, if the training is to end with that.
     """
 
     position: Position
     shared: Sequence[Array]
     own: Sequence[Sequence[Array]]
     facts: dict[str, Any] = field(default_factory=dict)
+    best: Best | None = None
 
 
 def to_bytes(arrays: Sequence[Array]) -> bytes:
@@ -93,6 +108,9 @@ class Checkpoints:
             arrays |= {f"rank{rank}.{i}": array for i, array in enumerate(own)}
         head = {"position": asdict(position), "shared": len(state.shared), "facts": state.facts,
                 "own": [len(own) for own in state.own]}  # fmt: skip
+        if state.best is not None:
+            arrays |= {f"best{i}": array for i, array in enumerate(state.best.weights)}
+            head |= {"best": [dict(state.best.metrics), len(state.best.weights)]}
         with replacing(path) as scratch, scratch.open("wb") as file:
             np.savez(file, head=np.array(json.dumps(head)), **arrays)
             file.flush()
@@ -137,7 +155,9 @@ def read(path: Path) -> State:
         head = json.loads(str(archive["head"]))
         shared = [archive[f"shared{i}"] for i in range(head["shared"])]
         own = [[archive[f"rank{r}.{i}"] for i in range(n)] for r, n in enumerate(head["own"])]
-    return State(Position(**head["position"]), shared, own, head["facts"])
+        metrics, count = head.get("best", (None, 0))
+        best = None if metrics is None else Best(metrics, [archive[f"best{i}"] for i in range(count)])
+    return State(Position(**head["position"]), shared, own, head["facts"], best)
 
 
 def facts_of(path: Path) -> dict[str, Any]:

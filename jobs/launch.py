@@ -19,7 +19,8 @@ class Launch:
 
     Attributes:
         number: of the launch in its run; its folder is ``jobs/<number>``.
-        jobs: for each job the indices of its trials, in the order to train them.
+        jobs: for each job the indices of its trials, in the order to train them; none
+            if workers ask for them.
         ranks: of each job.
         groups: into which a job's ranks are split, each training its own trials.
         backend: ``auto``, ``mpi`` or ``gloo``.
@@ -34,6 +35,7 @@ class Launch:
         retry: how many times a trial is tried again, by the reason for which it failed.
         rehearse: as ``Worker.rehearse``.
         measure: as ``Worker.measure``.
+        asks: whether workers ask the run's search for their trials.
     """
 
     number: int
@@ -52,6 +54,7 @@ class Launch:
     retry: Mapping[str, int] = field(default_factory=dict)
     rehearse: str = ""
     measure: bool = False
+    asks: bool = False
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the launch."""

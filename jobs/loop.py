@@ -120,6 +120,14 @@ class Loop(ABC):
     def restore(self, states: Sequence[State]) -> None:
         """Go on from there."""
 
+    def weights(self) -> list[Array]:
+        """Copies of the weights of a model that is trained alone."""
+        raise NotImplementedError
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Give them to it."""
+        raise NotImplementedError
+
     @abstractmethod
     def confusion(self) -> list[list[list[int]]]:
         """What was counted in the last evaluation, over all ranks; empty if nothing was. For each lane."""

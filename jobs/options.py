@@ -64,6 +64,10 @@ class Options(BaseModel):
             (binary_crossentropy for a model with one output) and mean_squared_error where they are
             numbers. Losses of probabilities or numbers see classes one-hot.
         metrics: of Keras; auto is accuracy where targets are classes, else mean_absolute_error.
+        patience: epochs without a better value of the objective after which a trial is finished; None trains
+            all epochs.
+        min_delta: by how much a value must be better to count as such for ``patience``.
+        restore_best_weights: whether a trial ends with the weights of its best epoch by the objective.
         shuffle: whether each epoch has an order of its own.
         validation_freq: epochs from one validation and record to the next.
         scale: of the inputs, each feature by itself, fitted on the training samples: standard has
@@ -95,6 +99,9 @@ class Options(BaseModel):
         Literal["auto"] | list[Metric],
         Field(description=f"auto, or a list with some of {', '.join(Metric.__args__)}"),
     ] = "auto"
+    patience: Annotated[int, Field(ge=1, description="a whole number of at least 1")] | None = None
+    min_delta: Annotated[float, Field(ge=0, description="a number of at least 0")] = 0.0
+    restore_best_weights: bool = False
     shuffle: bool = True
     validation_freq: Annotated[int, Field(ge=1, description="a whole number of at least 1")] = 1
     scale: Scale = "none"

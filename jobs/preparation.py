@@ -60,7 +60,9 @@ class Preparation:
     def __init__(self, sweep: Sweep) -> None:
         self._folds = sweep.folds
         self._name = f"the dataset {sweep.data['name']}"
-        self.dtype = "float64" if any(t.params.get("dtype") == "float64" for t in sweep.trials) else "float32"
+        drawn = sweep.space["dtype"].ends() if "dtype" in sweep.space else ()
+        types = [*drawn, *(trial.params.get("dtype") for trial in sweep.trials), sweep.fixed.get("dtype")]
+        self.dtype = "float64" if "float64" in types else "float32"
         self._whole = dataset(
             data_of(sweep).resolve()(**function_options(sweep)),
             division_of(sweep),

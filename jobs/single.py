@@ -154,6 +154,15 @@ class Single(Loop):
         """SHA-256 of the model's weights and its optimizer's variables, to the last bit."""
         return [digest([np.asarray(variable) for variable in _weights(self.model)])]
 
+    def weights(self) -> list[Any]:
+        """Copies of the model's weights."""
+        return [np.array(variable) for variable in self.model.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Go on with those weights; the optimizer's variables stay as they are."""
+        for variable, value in zip(self.model.weights, weights, strict=True):
+            variable.assign(value)
+
     def states(self, at: Position) -> list[State]:
         """All that the training needs to go on from here."""
         own = self._world.gather_bytes(to_bytes([np.array(variable) for variable in self._own()]))

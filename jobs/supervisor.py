@@ -114,7 +114,7 @@ class _Supervisor:
         for number in range(1, 10_000):
             run.refresh()
             tasks = self._unfinished(run)
-            if not tasks:
+            if not tasks and not self._launch.asks:
                 return 0
             label = f"{self._job.job_id}.{self._job.restart}.{number}"
             before = self._attempts(run)
@@ -128,6 +128,8 @@ class _Supervisor:
                     continue
                 self._requeue(run)
                 return 0
+            if self._launch.asks and code == 0 and "done" in hows:
+                return 0  # nothing is left to ask for
             if code == 0 and self._attempts(run) > before:
                 continue
             time.sleep(1)  # slurmstepd may have a word yet
@@ -227,6 +229,9 @@ class _Supervisor:
         run.refresh()
 
     def _attempts(self, run: Run) -> int:
+        if self._launch.asks:
+            mine = [a for trial in run.trials.values() for a in trial.attempts.values()]
+            return sum(attempt.job_id == self._job.job_id for attempt in mine)
         by_index = {trial.index: trial for trial in run.trials.values()}
         return sum(len(by_index[index].attempts) for index in self._trials)
 
@@ -315,6 +320,11 @@ class _Supervisor:
                     again = attempt.lanes > 1 and any(one.lost for one in trial.attempts.values())
                     alone = {"alone": True} if lost and again else {}
                     self._record("stopped", **who, why=why, lost=lost, **alone)
+                elif self._launch.asks:  # the search hands it out again, but not for ever
+                    self._record("stopped", **who, why=why, lost=True)
+                    run.refresh()
+                    if trial.losses > self._launch.retry.get("node-failure", 2):
+                        self._record("failed", **who, reason=reason, error=why)
                 elif guilty is not None and trial.index not in guilty:
                     self._record("stopped", **who, why="a rank of another group was killed")
                 elif attempt.lanes > 1:  # which one of them it was shows when each is trained by itself

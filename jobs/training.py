@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.checkpoint import Position, State
+from jobs.checkpoint import Best, Position, State
 from jobs.graphs import Graphs
 from jobs.loop import Loop, Metrics, Rows, digest
 from jobs.optimizer import distribute
@@ -55,6 +55,19 @@ class Wish:
 
     stop: bool = False
     save: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is to follow from an epoch, the same on all ranks.
+
+    Attributes:
+        is_enough: whether the training ends here, as if this were its last epoch.
+        is_best: whether it is to end with the weights of this epoch, unless a better one follows.
+    """
+
+    is_enough: bool = False
+    is_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,8 @@ class Lane:
         model: compiled; the same on all ranks up to its weights, which become those of rank 0.
             Its optimizer is replaced by one that reduces over the world.
         seed: of the order of samples and of dropout.
-        on_epoch: called on every rank after each epoch that is measured.
+        on_epoch: called on every rank after each epoch that is measured; what it answers, the same
+            on all of them, is for trainings that are not in a pack.
         begin: where an earlier training of this model stopped; it then ends with the very weights
             that it would have had, with as many ranks as then; in a pack, up to rounding.
         save: called on rank 0 with a state to keep.
@@ -122,7 +136,7 @@ class Lane:
 
     model: keras.Model
     seed: int
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_epoch: Callable[[Epoch], Answer | None] = lambda epoch: None
     begin: State | None = None
     save: Callable[[State], None] = lambda state: None
     failure: DivergedError | None = None
@@ -135,7 +149,7 @@ def train(
     world: World,
     *,
     seed: int,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_epoch: Callable[[Epoch], Answer | None] = lambda epoch: None,
     begin: State | None = None,
     save: Callable[[State], None] = lambda state: None,
     **settings: Any,
@@ -230,6 +244,8 @@ class _Training:
     def __post_init__(self) -> None:
         self.batch_size = min(self.batch_size, len(self.data.train))
         self.training_seconds = self.drawing_seconds = 0.0
+        self.is_enough = False
+        self.best = self.lanes[0].begin.best if self.lanes[0].begin is not None else None
         self.begun = time.perf_counter()
 
     def carry_out(self) -> list[Trained | None]:
@@ -243,7 +259,7 @@ class _Training:
             self._measured(0, metrics, validation)
         first = self.lanes[0].begin
         at = first.position if first is not None else Position()
-        while at.epochs < self.epochs and self.running:
+        while at.epochs < self.epochs and self.running and not self.is_enough:
             last = min(self.epochs, at.epochs + self.validation_freq)
             metrics = self.loop.train(
                 x, y, self._orders, at, last, self.batch_size, self._boundary, adjusts=self.stride is None
@@ -251,7 +267,7 @@ class _Training:
             at = Position(last)
             self.loop.average_statistics()
             self._measured(last, metrics, validation)
-            if last < self.epochs and self.running:
+            if last < self.epochs and self.running and not self.is_enough:
                 self._boundary(at)
                 metrics = self._repack(at, metrics)
         return self._end(metrics, validation is not None)
@@ -316,7 +332,7 @@ class _Training:
             states = self.loop.states(position)
             for lane, state in zip(self.packed, states, strict=True):
                 if self.world.rank == 0 and lane in self.running:
-                    lane.save(state)
+                    lane.save(replace(state, best=self.best))
         if stop:
             raise Stopped
 
@@ -335,7 +351,10 @@ class _Training:
         for lane, mine in zip(self.packed, metrics, strict=True):
             if lane not in self.running:
                 continue
-            lane.on_epoch(Epoch(number, mine, seconds, times))
+            answer = lane.on_epoch(Epoch(number, mine, seconds, times)) or Answer()
+            self.is_enough = answer.is_enough
+            if answer.is_best:
+                self.best = Best(dict(mine), self.loop.weights())
             for name in ("loss", "val_loss"):  # reduced values: all ranks decide alike
                 if not math.isfinite(mine.get(name, 0.0)):
                     lane.failure = DivergedError(f"{name} is {mine[name]} after epoch {number}")
@@ -345,6 +364,11 @@ class _Training:
     def _end(self, metrics: list[Metrics], validated: bool) -> list[Trained | None]:
         if not self.running:
             return [None for _ in self.lanes]
+        if self.best is not None:
+            self.loop.set_weights(self.best.weights)
+            metrics = [dict(self.best.metrics)]
+            if self.data.validation:  # for its confusion, which the last epoch has counted
+                self._evaluate(_part(self.data.validation, self.world, self.graphs))
         digests = self.loop.digests()
         _end_equal(digests[0], self.world)
         confusions = {"validation": self.loop.confusion()} if validated else {}

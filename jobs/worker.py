@@ -12,13 +12,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jobs import device, energy, packing
+from jobs.budget import Budget
 from jobs.check import arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.clock import Clock
@@ -33,14 +34,16 @@ from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
 from jobs.processes import is_running
 from jobs.stop import StopRequest
-from jobs.training import DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
+from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
 from models import FROM_DATA, Dataset, Split, signature_of
-from results import Records
+from results import Records, Run
 from sweeps import Sweep, Trial, load_stored
 
 if TYPE_CHECKING:
     import keras
+
+    from jobs.study import Study
 
 MOST_SIBLINGS = 4
 """Models that a worker keeps as the beginnings of further lanes."""
@@ -67,7 +70,7 @@ class Worker:
 
     Attributes:
         folder: of the run.
-        tasks: the trials, in this order.
+        tasks: the trials, in this order; none of a sweep whose workers ask for each.
         job_id: names the file of records.
         number: of the worker among those that run at once on this machine, from 0.
         threads: that each rank may use; 0 for as many as the scheduler gives it.
@@ -112,7 +115,8 @@ class Worker:
         records = None
         try:
             sweep = load_stored(folder / "sweep.yaml")
-            models = {name: model_of(sweep, name) for name in {trial.model for trial in sweep.trials}}
+            names = {sweep.model, *(trial.model for trial in sweep.trials)}
+            models = {name: model_of(sweep, name) for name in names}
             ours = not any(reference.is_users_code for reference in (*models.values(), data_of(sweep)))
             gpu = device.start(
                 threads, place.local_rank, self.number, place.local_size, only_ours=ours
@@ -136,8 +140,13 @@ class Worker:
             work = _Work(self, sweep, builds, preparation, kept, world, records, code, request, meter)
             finished = 0
             with _process_as_it_was():
-                for attempts in work.portions(self.tasks):
-                    finished += work.train(attempts)
+                if sweep.is_asked:
+                    work.begin_search(f"{self.job_id}-g{place.group}" if place.groups > 1 else self.job_id)
+                    while (attempt := work.ask(held)) is not None:
+                        finished += work.train([attempt])
+                else:
+                    for attempts in work.portions(self.tasks):
+                        finished += work.train(attempts)
         except Stopped as stopped:
             if records is not None:
                 records.append("left", job=self.job_id, label=self.label, how="stopped", why=str(stopped))
@@ -164,15 +173,111 @@ class _Work:
     request: StopRequest
     meter: energy.Meter
     has_noted: bool = False
+    owner: str = ""
+    study: Study | None = None
+    budget: Budget | None = None
     siblings: dict[str, tuple[_Built, Plan]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.graphs = Graphs(lambda text: self._record("note", text=text))
         self._reduced: list[dict[str, float]] | None = None
+        self.searching = 0.0
         # Told once by each, so that trials need not ask whether there is anything to add up.
         ranks = self.world.gather([self.world.node, self.meter.joules is not None])
         self.nodes = len({node for node, _ in ranks})
         self._can_tell_energy = all(can for _, can in ranks)
+
+    def begin_search(self, owner: str) -> None:
+        """Open the study on rank 0, and deal with what an earlier start of this job has left in it.
+
+        Args:
+            owner: the name of this worker in the study.
+        """
+        self.owner = owner
+        error = ""
+        if self.world.rank == 0:
+            try:
+                from jobs.study import open_study
+
+                folder = Path(self.worker.folder)
+                run = Run(folder)
+                self.study = open_study(self.sweep, run, lambda text: self._record("note", text=text))
+                self.study.settle(run, lambda other: other == owner)
+                self.budget = Budget(self.sweep, run)
+            except Exception as problem:  # told to all ranks, which would wait for ever
+                error = words_of(problem)
+        self._agree_on(error, None)
+
+    def ask(self, held: Mapping[str, float]) -> _Attempt | None:
+        """The next trial of the search, the same on all ranks; None if there is none.
+
+        Args:
+            held: what this job holds, by which a budget is reckoned.
+
+        Raises:
+            Stopped: on all ranks, if any of them is to stop.
+        """
+        self._stop_before_the_next()
+        found, error = None, ""
+        if self.study is not None and self.budget is not None:
+            try:
+                found = self._ask(held)
+            except Exception as problem:
+                error = words_of(problem)
+        found = self._agree_on(error, found)
+        if found is None:
+            return None
+        return _Attempt(self, Trial(**found["trial"]), Task(found["trial"]["index"], found["attempt"]))
+
+    def _ask(self, held: Mapping[str, float]) -> dict[str, Any] | None:
+        assert self.study is not None
+        assert self.budget is not None
+        before = self.study.seconds
+        why = self.budget.ends(held)
+        asked = None if why else self.study.ask(self.owner)
+        self.searching = self.study.seconds - before
+        why = why or self.study.over
+        if asked is None:
+            if why:
+                self._record("over", why=why)
+            return None
+        return {"trial": asdict(asked.trial), "attempt": asked.attempt}
+
+    def _agree_on(self, error: str, found: Any) -> Any:
+        """What rank 0 has found, on all ranks.
+
+        Raises:
+            SearchError: rank 0 has met an error.
+        """
+        error, found = self.world.agree([error, found])
+        if error:
+            raise SearchError(f"the search's storage: {error}")
+        return found
+
+    def report(self, trial: Trial, value: float, epoch: int) -> str:
+        """Why a trial is to be pruned after an epoch, the same on all ranks; empty if it is not."""
+        if not (self.sweep.search.pruner or self.sweep.budget):
+            return ""
+        why, error = "", ""
+        if self.study is not None and self.budget is not None:
+            try:
+                before = self.study.seconds
+                if self.study.report(trial, value, epoch):
+                    why = (
+                        f"{self.sweep.search.pruner and self.sweep.search.pruner['name']}: worse than others"
+                    )
+                elif self.budget.is_spent():
+                    why = "the budget is spent"
+                self.searching += self.study.seconds - before
+            except Exception as problem:
+                error = words_of(problem)
+        found: str = self._agree_on(error, why)
+        return found
+
+    def tell(self, trial: Trial, state: str, metrics: Mapping[str, Any], best: float | None) -> None:
+        """Tell the search how a trial has ended, as :meth:`jobs.study.Study.tell` takes it."""
+        if self.study is not None:
+            self.study.tell(trial, state, metrics, best)
 
     def portions(self, tasks: Sequence[Task]) -> Iterator[list[_Attempt]]:
         """The trials, those together that are to be trained at once."""
@@ -265,7 +370,7 @@ class _Work:
         except Stopped:
             why = self._why()
             for attempt in attempts:
-                if attempt.begun and not attempt.is_over:
+                if not attempt.is_over:
                     attempt.stop(why)
             raise Stopped(why) from None
 
@@ -288,16 +393,26 @@ class _Work:
         return finished
 
     def _train_one(self, attempt: _Attempt) -> int:
-        attempt.begin()
+        if not self.sweep.weighs:  # else one that is too large is no trial
+            attempt.begin()
         failure, trained = None, None
         try:
             attempt.build()
+            broken = attempt.broken_constraint()
+            if broken:
+                attempt.skip(broken)
+                return 0
+            attempt.begin()
             (trained,) = self._train([attempt])
             if attempt.failure is not None:
                 raise attempt.failure
         except Stopped:
             raise
+        except PrunedError as pruned:
+            attempt.prune(str(pruned))
+            return 1
         except Exception as error:
+            attempt.begin()
             failure = {"rank": self.world.rank, **_failure(error)}
         failures = self._failures(failure)
         if not failures and trained is not None:
@@ -515,6 +630,14 @@ def _begin_with(model: keras.Model, weights: list[Any]) -> None:
     model.set_weights(arrays)
 
 
+class PrunedError(Exception):
+    """The trial is worse than others, on all ranks after the same epoch."""
+
+
+class SearchError(RuntimeError):
+    """The search can't say what to train."""
+
+
 @dataclass(frozen=True)
 class _Built:
     """What a trial is trained with.
@@ -620,6 +743,8 @@ class _Attempt:
             raise PackError("an estimator, or begun by several ranks")
         if self.built.options.accumulate_steps > 1:
             raise PackError("its batches are taken in parts")
+        if self.built.options.patience is not None or self.built.options.restore_best_weights:
+            raise PackError("it goes by its own curve (patience, restore_best_weights)")
         if self.plan is None:
             self.plan = plan(self.built.model)
         return self.plan.shapes, state.position if state else None
@@ -651,7 +776,7 @@ class _Attempt:
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._start, 3)
 
-    def _on_epoch(self, epoch: Epoch) -> None:
+    def _on_epoch(self, epoch: Epoch) -> Answer:
         metric, metrics = self._work.sweep.objective.metric, epoch.metrics
         facts = {"epoch": epoch.number, "metrics": metrics, "seconds": self._seconds(), **epoch.times}
         self._work._record("epoch", **self._who, **facts)
@@ -661,7 +786,14 @@ class _Attempt:
             raise ValueError(
                 f"the objective is {metric}, but what this model records is {', '.join(metrics)}"
             )
-        self._seen.add(epoch, metrics[metric])
+        chosen = self.built.options if self.built is not None else Options()
+        is_best = self._seen.add(epoch, metrics[metric], chosen.min_delta)
+        is_number = math.isfinite(metrics[metric]) and math.isfinite(metrics.get("loss", 0.0))
+        why = self._work.report(self.trial, metrics[metric], epoch.number) if is_number else ""
+        if why:
+            raise PrunedError(why)
+        is_enough = chosen.patience is not None and self._seen.waited >= chosen.patience
+        return Answer(is_enough, is_best and chosen.restore_best_weights)
 
     def _save(self, state: State) -> None:
         work = self._work
@@ -690,9 +822,49 @@ class _Attempt:
         work._record(
             "finished", **self._who, epochs=seen.epochs, metrics=trained.metrics, best=seen.best,
             seconds=self._seconds(), weights="" if fitted else trained.weights,
-            confusion=trained.confusion, **times, **self._size(), **self._spent(),
+            confusion=trained.confusion, **times, **self._size(), **self._spent(), **self._searched(),
         )  # fmt: skip
+        self._tell("finished")
         work._forget(self.trial)
+
+    def prune(self, why: str) -> None:
+        """Record that it was ended since others are better, or since the budget is spent."""
+        self.is_over = True
+        work, seen = self._work, self._seen
+        work._record(
+            "pruned", **self._who, epochs=seen.epochs, metrics=seen.metrics, best=seen.best,
+            seconds=self._seconds(), why=why, **self._spent(), **self._searched(),
+        )  # fmt: skip
+        self._tell("pruned")
+        work._forget(self.trial)
+
+    def broken_constraint(self) -> str:
+        """The limit on its number of weights that it does not keep; empty if it keeps all."""
+        if not self._work.sweep.weighs:
+            return ""
+        return self._work.sweep.allows(self.trial.params, parameters=self._size()["parameters"])
+
+    def skip(self, broken: str) -> None:
+        """Leave it out; of a search that does not learn it is a trial nevertheless, and is pruned."""
+        self.is_over = True
+        text = f"a point with {self._size()['parameters']} parameters is left out: not {broken}"
+        self._work._record("note", text=text)
+        if not self._work.sweep.is_adaptive or self.trial.stage:
+            self.begin()
+            self._work._record(
+                "pruned", **self._who, epochs=0, metrics={}, best=None, seconds=0.0, why=f"not {broken}"
+            )
+        self._tell("skipped")
+
+    def _tell(self, state: str) -> None:
+        facts = {"seconds": self._seconds()}
+        if self.built is not None:
+            facts["parameters"] = self._size()["parameters"]
+        self._work.tell(self.trial, state, {**self._seen.metrics, **facts}, self._seen.best)
+
+    def _searched(self) -> dict[str, float]:
+        """What the search has taken for it up to now."""
+        return {"searching_seconds": round(self._work.searching, 6)} if self._work.sweep.is_asked else {}
 
     def _size(self) -> dict[str, int]:
         """Of what is trained: samples, the batch, the model."""
@@ -727,16 +899,20 @@ class _Attempt:
         """Record why it has failed."""
         self.is_over = True
         self._work._record("failed", **self._who, reason=reason, error=words, seconds=self._seconds())
+        self._tell("diverged" if reason == "diverged" else "failed")
         if reason == "diverged":
             self._work._forget(self.trial)
 
     def stop(self, why: str, **further: Any) -> None:
         """Record that it was stopped, to go on later; or, in a pack, that it had failed before."""
         self.is_over = True
-        if self.failure is not None:
+        if not self.begun:
+            self._tell("stopped")
+        elif self.failure is not None:
             self.fail("diverged", str(self.failure))
         else:
             self._work._record("stopped", **self._who, why=why, seconds=self._seconds(), **further)
+            self._tell("stopped")
 
 
 @dataclass
@@ -749,19 +925,34 @@ class _Seen:
     best: float | None = None
     attempt: int = 0
     seconds: float = 0.0
+    waited: int = 0
+    mark: float | None = None
 
-    def add(self, epoch: Epoch, value: float) -> None:
+    def add(self, epoch: Epoch, value: float, min_delta: float = 0.0) -> bool:
+        """Take in an epoch; whether it is the best so far.
+
+        ``waited`` counts the epochs since one that was better by more than ``min_delta``, as that of
+        Keras' EarlyStopping does.
+        """
+        self.waited += epoch.number - self.epochs
         self.epochs, self.metrics = epoch.number, epoch.metrics
-        better = min if self.mode == "min" else max
-        if math.isfinite(value):
-            self.best = value if self.best is None else better(self.best, value)
+        if not math.isfinite(value):
+            return False
+        sign = -1 if self.mode == "min" else 1
+        if self.mark is None or sign * (value - self.mark) > min_delta:
+            self.mark, self.waited = value, 0
+        is_best = self.best is None or sign * (value - self.best) > 0
+        self.best = value if is_best else self.best
+        return is_best
 
     def facts(self) -> dict[str, Any]:
-        return {"attempt": self.attempt, "epoch": self.epochs, "metrics": self.metrics, "best": self.best}
+        return {"attempt": self.attempt, "epoch": self.epochs, "metrics": self.metrics, "best": self.best,
+                "waited": self.waited, "mark": self.mark}  # fmt: skip
 
     def restore(self, facts: Mapping[str, Any]) -> None:
         self.attempt, self.epochs, self.seconds = facts["attempt"], facts["epoch"], facts["seconds"]
         self.metrics, self.best = facts["metrics"], facts["best"]
+        self.waited, self.mark = facts.get("waited", 0), facts.get("mark")
 
 
 @dataclass
