@@ -1,9 +1,11 @@
 """What came out: the folder of a run, records, tables."""
 
 from results import selection
+from results.pareto import front
 from results.records import Records
 from results.report import report
 from results.run import (
+    MOST_LOST,
     REASONS,
     STATES,
     Attempt,
@@ -23,6 +25,7 @@ from results.winner import Winner, winner
 
 __all__ = [
     "FORMATS",
+    "MOST_LOST",
     "REASONS",
     "STATES",
     "Attempt",
@@ -38,6 +41,7 @@ __all__ = [
     "claim",
     "create",
     "estimate",
+    "front",
     "leaderboard",
     "points",
     "render",

@@ -118,6 +118,26 @@ def by_job(run: Run) -> pd.DataFrame:
     return frame
 
 
+def allocated(run: Run, now: float) -> dict[str, float]:
+    """Hours of nodes, cores and GPUs that all jobs have had, those that still run up to now.
+
+    Args:
+        run: as read.
+        now: in seconds since 1970.
+    """
+    jobs = _jobs(run)
+    total = jobs.total()
+    for name, facts in run.jobs.items():
+        if "ready" in facts and "left_time" not in facts and "ended" not in facts:
+            job = jobs.jobs[name]
+            since = max([facts["ready"], *facts.get("heard", [])])
+            # Of its trials under way, what was heard last of them counts already.
+            last = [one.ended for trial in run.trials.values() for one in trial.attempts.values()
+                    if one.job_id == name]  # fmt: skip
+            total += job.for_seconds(max(0.0, now - max([since, *last])))
+    return {name: getattr(total, name) for name in HOURS}
+
+
 @dataclass(frozen=True)
 class _Cost:
     """Hours of nodes, cores and GPUs; the energy is None where nobody could say."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +25,9 @@ _ENTRIES: dict[str, dict[str, Any]] = {
     "ended": {"job": str, "how": str, "time": _NUMBER},
     "accounts": {"jobs": dict},
     "launched": {"time": _NUMBER},
+    "study": {"name": str, "storage": str},
+    "over": {"why": str, "time": _NUMBER},
+    "extended": {"trials": int},
     "submitting": {"name": str, "launch": int, "first": int, "size": int, "ranks": int},
     "array": {"name": str, "job": str},
     "dropped": {"name": str},
@@ -40,6 +43,8 @@ _ENTRIES: dict[str, dict[str, Any]] = {
               "time": _SOME},
     "finished": {"trial": str, "attempt": int, "epochs": int, "metrics": dict, "best": _SOME,
                  "seconds": _NUMBER, "time": _NUMBER},
+    "pruned": {"trial": str, "attempt": int, "epochs": int, "metrics": dict, "best": _SOME,
+               "seconds": _NUMBER, "why": str, "time": _NUMBER},
     "stopped": {"trial": str, "attempt": int, "time": _NUMBER},
     "failed": {"trial": str, "attempt": int, "reason": str, "error": str, "time": _NUMBER},
 }  # fmt: skip
@@ -47,7 +52,8 @@ _ENTRIES: dict[str, dict[str, Any]] = {
 _FURTHER: dict[str, Any] = {
     "model": str, "code": str, "weights": str, "why": str, "log": (str, type(None)), "confusion": dict,
     "fold": (int, type(None)), "after": (dict, type(None)), "ranks": int, "lanes": int, "groups": int,
-    "workers": int, "trials": int, "samples": int, "batch_size": int, "parameters": int,
+    "workers": int, "trials": int, "stage": str,
+    "searching_seconds": _NUMBER, "samples": int, "batch_size": int, "parameters": int,
     "gradient_bytes": int, "nodes": _NUMBER, "cores": _NUMBER, "gpus": _NUMBER, "seconds": _SOME,
     "training_seconds": _NUMBER, "drawing_seconds": _NUMBER, "energy_joules": _SOME,
     "elapsed_seconds": _SOME, "queue_seconds": _SOME, "ended": _SOME, "began": _SOME,
@@ -55,9 +61,11 @@ _FURTHER: dict[str, Any] = {
 """Of what kind entries are that some records have."""
 _UNREAD = {"checkpoint", "pack"}
 """Kinds that say nothing of a trial's state."""
-_SNAPSHOT_VERSION = 1
+_SNAPSHOT_VERSION = 2
 _LARGEST = 2**63 - 1
 """Above which a whole number has no place in a table."""
+MOST_LOST = 2
+"""Times that a search lets a worker be lost in a trial at the same epoch; then the trial has failed."""
 REASONS = ("error", "diverged", "out-of-memory", "timeout", "node-failure", "cancelled")
 ACCOUNT = ("elapsed_seconds", "nodes", "cores", "gpus", "energy_joules", "queue_seconds")
 """What SLURM's accounting says of a job that has ended."""
@@ -93,6 +101,7 @@ class Attempt:
             taken for which (column); empty where numbers are predicted.
         training_seconds: of ``seconds``, those in which its graphs ran.
         drawing_seconds: of ``seconds``, those in which its graphs were drawn.
+        searching_seconds: that asking for it, reporting of it and telling how it ended have taken.
         energy_joules: that its devices took meanwhile; None where nobody can say.
         started: when it began, in seconds since 1970; of a pack, when its lanes did.
         ended: when it ended, or when the last was heard of it.
@@ -123,6 +132,7 @@ class Attempt:
     confusion: dict[str, list[list[int]]] = field(default_factory=dict)
     training_seconds: float = 0.0
     drawing_seconds: float = 0.0
+    searching_seconds: float = 0.0
     energy_joules: float | None = None
     ended: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
@@ -138,7 +148,8 @@ FACTS = (
 class TrialState:
     """What is known of one trial: its hyperparameters, and every attempt at it by number.
 
-    ``fold`` is None without folds, ``model`` empty where records do not name it.
+    ``fold`` is None without folds, ``model`` empty where records do not name it; ``stage`` is ``confirm``
+    of a trial that confirms a point, else empty.
     """
 
     trial_id: str
@@ -148,6 +159,7 @@ class TrialState:
     attempts: dict[int, Attempt] = field(default_factory=dict)
     model: str = ""
     fold: int | None = None
+    stage: str = ""
 
     @property
     def attempt(self) -> Attempt:
@@ -163,6 +175,16 @@ class TrialState:
     def state(self) -> str:
         """One of ``STATES``."""
         return self.attempt.state
+
+    @property
+    def tier(self) -> int:
+        """How much its value says: 0 of one that confirms a point, 2 of one that was pruned, else 1."""
+        return 0 if self.stage else 2 if self.state == "pruned" else 1
+
+    @property
+    def losses(self) -> int:
+        """How many times a worker was lost in it at the epoch where it stands."""
+        return sum(one.lost and one.epochs == self.attempt.epochs for one in self.attempts.values())
 
     @property
     def goes_alone(self) -> bool:
@@ -243,6 +265,10 @@ class Run:
         self.arrays: dict[str, dict[str, Any]] = {}
         self.launches: list[dict[str, Any]] = []
         self.notes: list[str] = []
+        self.objectives: list[tuple[str, str]] = []
+        self.planned = 0
+        self.ending: dict[str, Any] = {}
+        self.study: dict[str, Any] = {}
         self._skipped: Counter[tuple[str, str]] = Counter()
         self._keep_epochs = keep_epochs
         self._job = job
@@ -378,7 +404,19 @@ class Run:
     def counts(self) -> dict[str, int]:
         """Number of trials in each state, and ``total``."""
         count = Counter(trial.state for trial in self.trials.values())
-        return {**{state: count[state] for state in STATES}, "total": len(self.trials)}
+        # Trials of a search that learns are known only when they are asked for.
+        total = len(self.trials) if self.over else max(self.planned, len(self.trials))
+        count["waiting"] += total - len(self.trials)
+        return {**{state: count[state] for state in STATES}, "total": total}
+
+    @property
+    def over(self) -> str:
+        """Why the search has handed out no further trial, if it was not for their number; else empty.
+
+        A later launch may have a larger budget, or another number of trials.
+        """
+        last = max((launch["time"] for launch in self.launches), default=0.0)
+        return str(self.ending["why"]) if self.ending and self.ending["time"] >= last else ""
 
     def bill(self) -> Bill | None:
         """Where the time of the last launch went; None if no worker of it has left in order."""
@@ -418,10 +456,22 @@ class Run:
         return f"<b>{escape(self.name)}</b>: {escape(states)}{words}{board}"
 
     def ranked(self) -> list[TrialState]:
-        """Trials that have a value of the objective and have not failed, best first."""
-        scored = [t for t in self.trials.values() if t.attempt.best is not None and t.state != "failed"]
+        """Trials that have a value of the objective and have not failed, best first.
+
+        Those that confirm a point come before all others, and count in the place of those by which it was
+        chosen, whose values are too good on average; trials that were pruned come last.
+        """
+        scored = [t for t in self.counted() if t.attempt.best is not None and t.state != "failed"]
         sign = -1 if self.mode == "max" else 1
-        return sorted(scored, key=lambda t: (sign * (t.attempt.best or 0.0), t.index))
+        return sorted(scored, key=lambda t: (t.tier, sign * (t.attempt.best or 0.0), t.index))
+
+    def counted(self) -> list[TrialState]:
+        """All trials but those of which the point was confirmed by others since."""
+        trials = list(self.trials.values())
+        confirmed = {repr(t.params) for t in trials if t.stage and t.state == "finished"}
+        if not confirmed:
+            return trials
+        return [t for t in trials if t.stage or repr(t.params) not in confirmed]
 
     @cached_property
     def varying(self) -> list[str]:
@@ -488,11 +538,26 @@ class Run:
         self.name = record["name"]
         self.metric, self.mode = record["metric"], record["mode"]
         self.space = list(record["space"])
+        self.planned = max(self.planned, record.get("trials", 0))
+        given = record.get("objectives") or [[self.metric, self.mode]]
+        self.objectives = [(str(name), str(mode)) for name, mode in given]
+
+    def _on_study(self, record: Mapping[str, Any]) -> None:
+        self.study = {"name": record["name"], "storage": record["storage"]}
+
+    def _on_over(self, record: Mapping[str, Any]) -> None:
+        if record["time"] >= self.ending.get("time", 0.0):
+            self.ending = {"why": record["why"], "time": record["time"]}
+
+    def _on_extended(self, record: Mapping[str, Any]) -> None:
+        self.planned = max(self.planned, record["trials"])
 
     def _on_planned(self, record: Mapping[str, Any]) -> None:
+        self._trial(record)
+
+    def _forget_what_varies(self) -> None:
         for name in ("varying", "has_seeds", "has_folds", "has_models"):
             self.__dict__.pop(name, None)  # computed from the trials that were known before
-        self._trial(record)
 
     def _on_submitted(self, record: Mapping[str, Any]) -> None:
         self.jobs[record["job"]] = dict(record)
@@ -566,8 +631,9 @@ class Run:
         name = record["trial"]
         if name not in self.trials:
             index, params, seed = record["index"], record["params"], record["seed"]
-            model, fold = record.get("model", ""), record.get("fold")
-            self.trials[name] = TrialState(name, index, params, seed, model=model, fold=fold)
+            model, fold, stage = record.get("model", ""), record.get("fold"), record.get("stage", "")
+            self.trials[name] = TrialState(name, index, params, seed, model=model, fold=fold, stage=stage)
+            self._forget_what_varies()
         return self.trials[name]
 
     def _attempt(self, record: Mapping[str, Any]) -> Attempt:
@@ -611,9 +677,19 @@ class Run:
         attempt.confusion = record.get("confusion", {})
         attempt.training_seconds = record.get("training_seconds", 0.0)
         attempt.drawing_seconds = record.get("drawing_seconds", 0.0)
+        attempt.searching_seconds = record.get("searching_seconds", 0.0)
         attempt.energy_joules = record.get("energy_joules")
         attempt.ended = record["time"]
         attempt.facts = {name: record[name] for name in FACTS if name in record}
+
+    def _on_pruned(self, record: Mapping[str, Any]) -> None:
+        metrics = _checked(record["metrics"])
+        attempt = self._attempt(record)
+        attempt.state, attempt.seconds, attempt.reason, attempt.error = "pruned", record["seconds"], "", ""
+        attempt.epochs, attempt.best, attempt.metrics = record["epochs"], record["best"], metrics
+        attempt.training_seconds = record.get("training_seconds", 0.0)
+        attempt.searching_seconds = record.get("searching_seconds", 0.0)
+        attempt.energy_joules, attempt.ended = record.get("energy_joules"), record["time"]
 
     def _on_stopped(self, record: Mapping[str, Any]) -> None:
         attempt = self._attempt(record)
@@ -643,7 +719,10 @@ class Run:
         return float(record.get("ended", attempt.ended if is_late else record["time"]))
 
 
-_REMEMBERED = ("name", "metric", "mode", "space", "trials", "jobs", "arrays", "launches", "notes")
+_REMEMBERED = (
+    "name", "metric", "mode", "space", "trials", "jobs", "arrays", "launches", "notes", "planned", "ending",
+    "study", "objectives",
+)  # fmt: skip
 _WORTH_REMEMBERING = 1_000_000
 """Bytes of records that take about as long to read as a snapshot of them to write."""
 
@@ -693,6 +772,8 @@ class Plan:
         trials: a mapping with trial, index, params and seed for each.
         sweep: the text of ``sweep.yaml``.
         provenance: the text of ``provenance.json``.
+        size: how many trials there are to be, of which not all may be known yet.
+        objectives: metric and mode of each, if there are several.
     """
 
     name: str
@@ -702,6 +783,8 @@ class Plan:
     trials: Iterable[Mapping[str, Any]]
     sweep: str
     provenance: str
+    size: int = 0
+    objectives: Sequence[tuple[str, str]] = ()
 
 
 def claim(folder: Path) -> None:
@@ -737,7 +820,11 @@ def create(folder: Path, plan: Plan) -> None:
         write_text(folder / "provenance.json", plan.provenance)
         with replacing(folder / "records" / "run.jsonl") as scratch:
             records = Records(scratch)
-            records.append("sweep", name=plan.name, metric=plan.metric, mode=plan.mode, space=plan.space)
+            further = {"objectives": list(plan.objectives)} if plan.objectives else {}
+            records.append(
+                "sweep", name=plan.name, metric=plan.metric, mode=plan.mode, space=plan.space,
+                trials=plan.size, **further,
+            )  # fmt: skip
             for trial in plan.trials:
                 records.append("planned", **trial)
             records.close()

@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from results.cost import by_trial
 from results.epochs import Epochs
+from results.pareto import front
 from results.run import STATES, Attempt, Run, RunError, TrialState, replacing
 from results.statistics import half_width
 
@@ -41,9 +42,11 @@ def table(runs: Runs, *, epochs: bool = False) -> pd.DataFrame:
         ``seconds``, ``ranks``, ``job_id``, ``node``, ``error``, ``started``, ``node_hours``, ``core_hours``,
         ``gpu_hours``, ``energy_joules`` (:func:`results.cost.by_trial`). Per epoch: ``trial_id``, the
         hyperparameters, ``seed``, ``epoch`` (from 1), the metrics, ``seconds`` since the start.
-        Of a sweep with baselines ``model`` comes before the hyperparameters, of one with folds
-        ``fold`` after the seed. A hyperparameter whose name is that of another column is called
-        ``param_`` and its name.
+        Of several objectives ``pareto`` says which trials no other is better than in all of them, by their
+        last values, and ``parameters`` counts weights, if that is an objective. ``stage`` is ``confirm`` of
+        trials that confirm a point. Of a sweep with baselines ``model`` comes before the hyperparameters, of
+        one with folds ``fold`` after the seed. A hyperparameter whose name is that of another column is
+        called ``param_`` and its name.
 
         Texts are categories (but for ``trial_id``, ``reason`` and ``error``), whole numbers that may be
         missing are ``Int64``, and ``started`` is a time, UTC. ``attrs`` says what the run was: ``run`` (its
@@ -119,8 +122,9 @@ def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
     attempts = [trial.attempt for trial in trials]
     metrics = list(dict.fromkeys(name for attempt in attempts for name in attempt.metrics))
     best = f"best_{run.metric}"
-    after = ["seed", "fold", "epochs", *metrics, best, "seconds", "ranks", "job_id", "node", "error",
-             "started", *_COSTS]  # fmt: skip
+    stage, pareto = _stage(trials), _pareto(run, trials)
+    after = ["seed", "fold", *stage, "epochs", *metrics, best, *pareto, "seconds", "ranks", "job_id", "node",
+             "error", "started", *_COSTS]  # fmt: skip
     names = _columns(run, {"trial_id", "state", "reason", "model", *after})
     columns: dict[str, list[Any]] = {
         "trial_id": [trial.trial_id for trial in trials],
@@ -130,9 +134,11 @@ def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
         **{names[name]: [trial.params.get(name) for trial in trials] for name in names},
         "seed": [trial.seed for trial in trials],
         **_fold(run, trials),
+        **stage,
         "epochs": [attempt.epochs for attempt in attempts],
         **{name: [attempt.metrics.get(name) for attempt in attempts] for name in metrics},
         best: [attempt.best for attempt in attempts],
+        **pareto,
         "seconds": [attempt.seconds for attempt in attempts],
         "ranks": [attempt.ranks for attempt in attempts],
         "job_id": [attempt.job_id or None for attempt in attempts],
@@ -140,7 +146,9 @@ def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
         "error": [attempt.error or None for attempt in attempts],
         "started": [attempt.started or None for attempt in attempts],
     }
-    frame = _frame(columns, whole=["seed", "fold", "epochs", "ranks"], real=[*metrics, best, "seconds"])
+    frame = _frame(
+        columns, whole=["seed", "fold", "epochs", "ranks", "parameters"], real=[*metrics, best, "seconds"]
+    )
     costs = by_trial(run)  # which has the same order
     return frame.assign(**{name: costs[name] for name in _COSTS})
 
@@ -221,6 +229,24 @@ def _counted(gathered: pa.Table, trials: list[TrialState]) -> tuple[Array, Array
 def _model(run: Run, trials: Iterable[TrialState]) -> dict[str, list[Any]]:
     """The column that tells the model from its baselines, if there are any."""
     return {"model": [trial.model for trial in trials]} if run.has_models else {}
+
+
+def _stage(trials: Sequence[TrialState]) -> dict[str, list[Any]]:
+    """The column that tells trials which confirm a point, if there are any."""
+    stages = [trial.stage or None for trial in trials]
+    return {"stage": stages} if any(stages) else {}
+
+
+def _pareto(run: Run, trials: Sequence[TrialState]) -> dict[str, list[Any]]:
+    """Of several objectives: the number of weights, if it is one, and which trials no other dominates."""
+    if len(run.objectives) < 2:
+        return {}
+    best = front(run)
+    names = [name for name, _ in run.objectives]
+    weights = {"parameters": [trial.attempt.facts.get("parameters") for trial in trials]}
+    return {
+        **(weights if "parameters" in names else {}), "pareto": [trial.trial_id in best for trial in trials]
+    }  # fmt: skip
 
 
 def _fold(run: Run, trials: Iterable[TrialState]) -> dict[str, list[Any]]:
@@ -391,7 +417,7 @@ def _points(run: Run) -> pd.DataFrame:
     point, after = frame[names[2:seed]], frame.loc[:, "seed":"seconds"]
     measured = ["epochs", *after.select_dtypes("float64")]
     taken = {"trials", *measured, *(f"{name}_std" for name in measured), f"{best}_low", f"{best}_high"}
-    groups = [[trial.trial_id for trial in trials] for trials in by_point(run, run.trials.values())]
+    groups = [[trial.trial_id for trial in trials] for trials in by_point(run, run.counted())]
     made = point.loc[[group[0] for group in groups]].reset_index(drop=True)
     made = made.rename(columns={name: f"param_{name}" for name in point if name in taken})
     made["trials"] = pd.array([len(group) for group in groups], dtype="int64")
@@ -407,13 +433,14 @@ def _points(run: Run) -> pd.DataFrame:
 
 
 def by_point(run: Run, trials: Iterable[TrialState]) -> list[list[TrialState]]:
-    """Trials that have ended well and differ in seed and fold only."""
+    """Trials that have ended well and differ in seed and fold only; pruned ones where there are no others."""
     groups: dict[str, list[TrialState]] = {}
     for trial in trials:
         if trial.state in ("finished", "pruned"):
             key = json.dumps([trial.model, trial.params], sort_keys=True)
             groups.setdefault(key, []).append(trial)
-    return list(groups.values())
+    whole = [[trial for trial in group if trial.state == "finished"] for group in groups.values()]
+    return [finished or group for finished, group in zip(whole, groups.values(), strict=True)]
 
 
 def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
@@ -444,7 +471,8 @@ def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
     means = [
         (_mean([trial.attempt.best for trial in trials]), trials) for trials in by_point(run, run.ranked())
     ]
-    means.sort(key=lambda row: row[0], reverse=run.mode == "max")
+    sign = -1.0 if run.mode == "max" else 1.0
+    means.sort(key=lambda row: (row[1][0].tier, sign * row[0]))
     rows: list[dict[str, Any]] = []
     for mean, trials in means[:top]:
         attempts: list[Attempt] = [trial.attempt for trial in trials]

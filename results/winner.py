@@ -84,15 +84,18 @@ class Winner:
 def winner(run: Run) -> Winner | None:
     """The best point of a run, its trials over seeds and folds taken together.
 
-    Of each trial counts the best value of the objective over its epochs. Points and how they are compared
-    are those of :func:`results.leaderboard` and :func:`results.statistics.verdict`.
+    Where points were confirmed with fresh seeds, it is one of these; one that was pruned only if none
+    finished. Of each trial counts the best value of the objective over its epochs. Points and how they are
+    compared are those of :func:`results.leaderboard` and :func:`results.statistics.verdict`.
 
     Returns:
         None if no trial has finished with a value of the objective.
     """
-    points = tuple(map(tuple, by_point(run, run.ranked())))
-    if not points:
+    found = by_point(run, run.ranked())
+    if not found:
         return None
+    tier = min(trials[0].tier for trials in found)
+    points = tuple(tuple(trials) for trials in found if trials[0].tier == tier)
     values: list[dict[Hashable, float]] = [
         {(one.seed, one.fold): float(one.attempt.best or 0.0) for one in trials} for trials in points
     ]
