@@ -11,7 +11,8 @@ from hpc import profile
 
 
 def _searches() -> dict[str, list[str]]:
-    return {name: [_first(type(search).__doc__)] for name, search in sweeps.SEARCHES.items()}
+    known = {name: [_first(type(search).__doc__)] for name, search in sweeps.SEARCHES.items()}
+    return known | {name: [words] for name, words in sweeps.ADAPTIVE.items()}
 
 
 def _sweeps() -> dict[str, list[str]]:

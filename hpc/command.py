@@ -61,6 +61,12 @@ Workers = Annotated[
 Ranks = Annotated[
     int | None, typer.Option("--ranks", metavar="N", help="Processes that train one trial together.")
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="URL", help="A database for the study of a search (default: a journal)."
+    ),
+]
 
 
 @app.command(epilog="Example: hpc run sweeps/digits.yaml --set fixed.epochs=5 --dir runs/short")
@@ -72,6 +78,7 @@ def run(
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: Profiles = None,
+    storage: Storage = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and show the trials; run nothing.")
     ] = False,
@@ -102,6 +109,7 @@ def run(
                 workers=workers,
                 ranks=ranks,
                 profiles_file=profiles,
+                storage=storage,
             )
         )
 
@@ -115,6 +123,7 @@ def submit(
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: Profiles = None,
+    storage: Storage = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and show what would be submitted; submit nothing.")
     ] = False,
@@ -135,7 +144,7 @@ def submit(
         _tell_submission(
             submitting.submit(
                 loaded, on=on, folder=folder, workers=workers, ranks=ranks, profiles_file=profiles,
-                note=_complain,
+                note=_complain, storage=storage,
             )
         )  # fmt: skip
 
@@ -170,6 +179,31 @@ def resume(
         _carry_out(
             partial(running.resume, folder, on=on, workers=workers, ranks=ranks, profiles_file=profiles)
         )
+
+
+@app.command(epilog="Example: hpc extend runs/digits --trials +40")
+def extend(
+    folder: Run,
+    trials: Annotated[
+        str, typer.Option("--trials", metavar="+N", help="So many more; without +, so many in all.")
+    ],
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="PROFILE", help="Where (default: where it was run the last time)."),
+    ] = None,
+    workers: Workers = None,
+    ranks: Ranks = None,
+    profiles: Profiles = None,
+) -> None:
+    """Give a run more trials, and train them: the search goes on with what it knows.
+
+    On SLURM they are submitted, and the command returns at once.
+    """
+    with _errors():
+        from hpc.extending import extend
+
+        print(f"{folder} has {extend(folder, trials)} points now.")
+    resume(folder, on, workers, ranks, profiles)
 
 
 @app.command(epilog="Example: hpc status runs/digits --json")
@@ -689,6 +723,13 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
     best = winner(run)
     if best is not None and best.verdict.rivals:
         console.print(best.words(), highlight=False, markup=False)
+    if len(run.objectives) > 1:
+        from results import front
+
+        named = ", ".join(f"{name} {mode}" for name, mode in run.objectives)
+        where = f"hpc table {run.folder} --where pareto"
+        text = f"{len(front(run))} trials are on the Pareto front ({named}): {where}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     failed = [trial for trial in run.trials.values() if trial.state == "failed"]
     for trial in failed[:5]:
         attempt = trial.attempt
@@ -737,6 +778,11 @@ def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:
 
     import results
 
+    count = sweep.size
+    if sweep.is_adaptive:
+        _show_space(sweep)
+        _show_target(sweep, resources, folder, count)
+        return
     trials = [{**t.params, **vars(t)} for t in sweep.trials]
     model = ["model"] if sweep.baselines else []
     fold = ["fold"] if sweep.folds else []
@@ -744,10 +790,23 @@ def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:
     sys.stdout.write(results.render(frame, "table"))
     fixed = {**sweep.defaults, **sweep.fixed}
     print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
+    _show_target(sweep, resources, folder, count)
+
+
+def _show_space(sweep: Any) -> None:
+    """What a search that learns may choose from: its points are not known beforehand."""
+    for name, dimension in sweep.space.items():
+        print(f"{name}: {dimension.as_written()}")
+    fixed = {**sweep.defaults, **sweep.fixed}
+    print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
+    print("search: " + " ".join(f"{name}={value}" for name, value in sweep.search.entries().items()))
+
+
+def _show_target(sweep: Any, resources: Any, folder: Path | None, count: int) -> None:
     target = folder or Path("runs") / sweep.name
     what = f"; {resources.describe()}" if resources is not None else ""
     done = ". Nothing was run (--dry-run)." if resources is not None else ""
-    print(f"{len(trials)} trials{what}; into {target}{done}")
+    print(f"{count} trials{what}; into {target}{done}")
 
 
 def _show_submission(
@@ -816,6 +875,7 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
     if best:
         params = " ".join(f"{name}={value}" for name, value in best["params"].items())
         lines.append(f"best so far: {best['metric']}={best['value']:.4g}  {best['trial_id']}  {params}")
+    lines += [f"the search is over: {facts['over']}"] if facts["over"] else []
     lines += [f"note: {text}" for text in facts["notes"]]
     for file, reasons in facts["skipped"].items():
         lines += [f"records/{file}: skipped {number} {why}" for why, number in reasons.items()]

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.showing import the_trial
+from hpc.showing import the_trial, trial_of
 from results import Run, RunError, TrialState, charts, pictures, table
 from sweeps import did_you_mean, load_stored
 
@@ -123,7 +123,7 @@ class _Subject:
 
         sweep = load_stored(self.run.sweep_file)
         try:
-            return Preparation(sweep).of(sweep.trials[self.trial.index], "none")
+            return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except Exception as error:  # a file that is gone, a function of the user's
             raise _DoesNotGoError(f"the data can't be loaded: {error}") from None
 

@@ -49,10 +49,21 @@ def run(
             view.note("The jobs go on. Watch them again with the same command, stop them with hpc cancel.")
             submission.run.refresh()
             return Outcome(submission.run, trained, submission.left, interrupted=True)
+        if sweep.is_asked and not error and _got_on(submission) and submission.job_ids:
+            only = None  # jobs have ended, and the search has more: points to confirm, or trials put back
+            continue
         only = retries(submission.run, named.profile.retry)
         if rehearse or error or not only or not submission.job_ids:
             return Outcome(submission.run, trained, submission.left, error=error)
         view.note(f"Trying again, as the profile says: {', '.join(only)}")
+
+
+def _got_on(submission: Submission) -> bool:
+    """Whether a search has trials left, none of them failed, and jobs that ended have trained some."""
+    run, counts = submission.run, submission.run.counts()
+    mine = {job for job in run.jobs if _is_of(job, submission)}
+    ended = any(t.attempt.job_id in mine and t.state in ("finished", "pruned") for t in run.trials.values())
+    return ended and counts["waiting"] > 0 and not run.over
 
 
 def retries(run: Run, retry: Mapping[Any, int]) -> list[str]:

@@ -54,10 +54,11 @@ def _begin(folder: Path, sweep: Sweep, resources: Resources, code: str) -> None:
     facts = provenance(sweep.folder, resources, code)
     trials = [trial.facts() for trial in sweep.trials]
     objective = sweep.objective
+    several = [(one.metric, one.mode) for one in sweep.objectives] if sweep.further_objectives else []
     create(
         folder,
         Plan(sweep.name, objective.metric, objective.mode, list(sweep.space), trials,
-             sweep.as_yaml(), as_json(facts)),
+             sweep.as_yaml(), as_json(facts), sweep.size, several),
     )  # fmt: skip
 
 

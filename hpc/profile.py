@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -52,6 +53,39 @@ SLURM_ONLY = (
 )  # fmt: skip
 
 
+def with_storage(named: Named, storage: str | None) -> Named:
+    """The profile with another storage of searches, if one is given.
+
+    Raises:
+        SweepError: it is none.
+    """
+    if storage is None:
+        return named
+    try:
+        url = storage_url(storage)
+    except ValueError as error:
+        raise SweepError(f"--storage: {error}.") from None
+    return replace(named, profile=named.profile.model_copy(update={"storage": url}))
+
+
+def storage_url(value: str) -> str:
+    """A database URL that may stand in files which others can read.
+
+    Raises:
+        ValueError: it is none, or has a password.
+    """
+    parts = urlsplit(value)
+    if not parts.scheme or "://" not in value:
+        raise ValueError(f"{value!r} is no URL of a database; write postgresql+psycopg://me@host/optuna")
+    if parts.password:
+        shown = value.replace(f":{parts.password}@", "@")
+        raise ValueError(
+            f"{shown} comes with a password, which everybody could read in the folder of the run; "
+            "leave it out and put it into ~/.pgpass (or my.cnf)"
+        )
+    return value
+
+
 class Profile(BaseModel):
     """A named place to run jobs.
 
@@ -63,6 +97,8 @@ class Profile(BaseModel):
         ranks: processes that train one trial together; SLURM has nodes and ranks_per_node.
         checkpoint_min: minutes between two checkpoints of a trial.
         measure: whether to take the time of what steps wait for, which `hpc scaling` reads.
+        storage: URL of a database in which a search has its study, as postgresql+psycopg://me@host/optuna;
+            a journal in the folder of the run unless given. No password stands in it.
 
         nodes: of each job.
         ranks_per_node: one per GPU unless given.
@@ -97,6 +133,7 @@ class Profile(BaseModel):
     ranks: Count = 1
     checkpoint_min: Annotated[float, Field(ge=0)] = 5.0
     measure: bool = False
+    storage: str | None = None
 
     nodes: Count = 1
     ranks_per_node: Count | None = None
@@ -140,6 +177,11 @@ class Profile(BaseModel):
             if isinstance(text, str) and len(text.splitlines()) > 1:
                 raise ValueError(f"{text!r} has more than one line")
         return value
+
+    @field_validator("storage")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        return None if value is None else storage_url(value)
 
     @field_validator("python")
     @classmethod

@@ -90,7 +90,7 @@ class Display(View):
         done = self._ended
         if done < 1 or self._first is None:
             return None
-        left = len(run.trials) - self._before - done
+        left = run.counts()["total"] - self._before - done
         return (time.monotonic() - self._first) / done * left
 
 
@@ -100,7 +100,7 @@ class Lines(Display):
     def ended(self, run: Run, trial: TrialState) -> None:
         """Write a line about a trial that has ended."""
         attempt = trial.attempt
-        total = len(run.trials)
+        total = run.counts()["total"]
         width = len(str(total))
         what = f"{attempt.reason}: {first_line(attempt.error)}" if attempt.state == "failed" else ""
         value = attempt.metrics.get(run.metric)

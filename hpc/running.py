@@ -19,6 +19,7 @@ from hpc.local import LocalJob, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
+from hpc.searching import Search
 from jobs import device
 from jobs.check import check, code_digest
 from jobs.place import Place, find_place
@@ -28,6 +29,10 @@ from results import Records, Run, RunError
 from sweeps import Sweep, SweepError, load_stored
 
 POLL_SECONDS = 0.25
+MOST_SILENT = 10
+"""Workers of a search that end without a word before they have had a trial, one after another."""
+LOOK_SECONDS = 2.0
+"""Between two looks whether a search has work for further workers."""
 STOPPED = "stopped from outside (Ctrl-C, hpc cancel or a closed terminal)"
 
 
@@ -110,6 +115,7 @@ def run(
     profiles_file: Path | None = None,
     rehearse: str = "",
     measure: bool = False,
+    storage: str | None = None,
     began: float | None = None,
 ) -> Outcome:
     """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
@@ -124,6 +130,7 @@ def run(
         profiles_file: a file of profiles that counts before all others.
         rehearse: as ``Worker.rehearse``.
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
+        storage: URL of a database for the study of a search, instead of the profile's.
         began: when the command was typed, in seconds since 1970; now unless given.
 
     Raises:
@@ -132,7 +139,7 @@ def run(
         RanksUnavailableError: more than one rank, and what that needs is not installed.
         SchedulerError: SLURM refuses, or does not answer.
     """
-    named = profiles.find(on, [sweep.folder], profiles_file)
+    named = profiles.with_storage(profiles.find(on, [sweep.folder], profiles_file), storage)
     if measure:
         named = replace(named, profile=named.profile.model_copy(update={"measure": True}))
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
@@ -194,7 +201,8 @@ def _run(
             "on": named.name, "folder": str(sweep.folder), "profile": named.profile.model_dump(mode="json"),
             "said": {"workers": workers, "ranks": ranks}, "began": began,
         }  # fmt: skip
-        return _Runner(folder, sweep, resources, view, followers, rehearse, asked).carry_out()
+        storage = named.profile.storage or ""
+        return _Runner(folder, sweep, resources, view, followers, rehearse, asked, storage).carry_out()
 
 
 class _Runner:
@@ -209,6 +217,7 @@ class _Runner:
         followers: _Followers,
         rehearse: str,
         asked: dict[str, Any],
+        storage: str,
     ) -> None:
         self._folder = folder
         self._sweep = sweep
@@ -217,6 +226,9 @@ class _Runner:
         self._followers = followers
         self._rehearse = rehearse
         self._asked = asked
+        self._storage = storage
+        self._search: Search | None = None
+        self._silent = 0
         self._code = code_digest(sweep)
 
     def carry_out(self) -> Outcome:
@@ -243,7 +255,11 @@ class _Runner:
             for t in trials
             if t.state not in ("finished", "pruned") and t.trial_id not in left
         ]
-        if not todo:
+        count = len(todo)
+        if self._sweep.is_asked:
+            self._search = Search(self._sweep, self._run, self._records, self._storage, self._view.note)
+            todo, count = [], self._search.begin(left)
+        if not count:
             return Outcome(self._run, 0, left)
         if self._code != next((t.attempt.code for t in trials if t.attempt.code), self._code):
             self._view.note(
@@ -252,33 +268,33 @@ class _Runner:
             )
         self._records.append(
             "launched", cluster=self._resources.cluster, workers=self._resources.workers,
-            ranks=self._resources.ranks, trials=len(todo), code=self._code, **self._asked,
+            ranks=self._resources.ranks, trials=count, code=self._code, **self._asked,
         )  # fmt: skip
         error, interrupted = "", False
         try:
             with interruptible():
                 if self._resources.cluster == "local":
-                    error = self._watch(todo)
+                    error = self._watch(todo, count)
                 else:
-                    error = self._work_here(todo)
+                    error = self._work_here(todo, count)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             self._view.end()
         self._run.refresh()
-        return Outcome(self._run, len(todo), left, interrupted, error)
+        return Outcome(self._run, count, left, interrupted, error)
 
     def _leave_slurm_alone(self) -> None:
         if not self._run.arrays:
             return
         from hpc import settling
         from hpc.scheduler import Slurm
-        from hpc.submitting import covered_trials
+        from hpc.submitting import asking_jobs, covered_trials
 
         news = settling.ask(self._run, Slurm())
         if news.heard:
             settling.settle(self._run, news, self._records)
-        covered = covered_trials(self._run)
+        covered = [*covered_trials(self._run), *asking_jobs(self._run)]
         if not news.heard and any("job" not in one for one in settling.open_arrays(self._run).values()):
             raise RunError(
                 f"jobs of SLURM may have been submitted for {self._folder}, and it can't be asked: "
@@ -290,17 +306,28 @@ class _Runner:
                 f"`hpc status {self._folder}`, or end them with `hpc cancel {self._folder}` first."
             )
 
-    def _watch(self, todo: Sequence[Task]) -> str:
+    def _watch(self, todo: Sequence[Task], count: int) -> str:
         """Run local jobs until every task is dealt with; what stopped some of them, if anything."""
         launch = self._run.next_launch()
         jobs: list[LocalJob] = []
         errors: dict[str, None] = {}
         try:
-            for number, tasks in enumerate(deal(todo, self._resources.workers)):
+            workers = self._resources.workers
+            parts = deal(todo, workers) if self._search is None else [()] * min(workers, count)
+            for number, tasks in enumerate(parts):
                 jobs.append(self._submit(self._worker(tasks, f"local-{launch}-{number}", number), launch))
-            self._view.begin(self._run, self._resources, len(todo))
+            self._view.begin(self._run, self._resources, count)
+            looked = time.monotonic()
             while jobs:
                 time.sleep(POLL_SECONDS)
+                if self._search is not None and time.monotonic() - looked > LOOK_SECONDS:
+                    looked = time.monotonic()
+                    for _ in range(min(len(parts) - len(jobs), self._search.idle())):
+                        launch += 1  # there are points to confirm, and workers that have left before
+                        number = min(set(range(workers)) - {job.worker.number for job in jobs})
+                        jobs.append(
+                            self._submit(self._worker((), f"local-{launch}-{number}", number), launch)
+                        )
                 done = [job for job in jobs if job.is_done()]
                 self._run.refresh()
                 self._view.update(self._run)
@@ -343,6 +370,8 @@ class _Runner:
             _WorkerError: it ended before it took up a trial, and so would its successor.
         """
         self._run.refresh()
+        if self._search is not None:
+            return self._settle_search(self._search, job, launch)
         by_index = {trial.index: trial for trial in self._run.trials.values()}
         undone: list[Task] = []
         lost: list[Task] = []
@@ -386,14 +415,40 @@ class _Runner:
         worker = replace(job.worker, tasks=tuple(undone), job_id=name)
         return [self._submit(worker, launch)]
 
-    def _work_here(self, todo: Sequence[Task]) -> str:
+    def _settle_search(self, search: Search, job: LocalJob, launch: int) -> list[LocalJob]:
+        """As :meth:`_settle`, of a worker that asks for its trials."""
+        is_in_order = "left" in self._run.jobs.get(job.job_id, {})
+        self._records.append("ended", job=job.job_id, how="done" if is_in_order else "died")
+        if not is_in_order:
+            why = job.failure()
+            lost = search.lose(job.job_id, why or "the worker's process was killed, or crashed", job.tail())
+            if lost:
+                self._view.note(
+                    f"Worker {job.job_id} died while training {', '.join(lost)}; it is taken up again."
+                )
+            elif not any(t.attempt.job_id == job.job_id for t in self._run.trials.values()):
+                self._silent += 1
+                if not why and self._silent < MOST_SILENT:  # killed while it was starting, or between trials
+                    return [self._submit(replace(job.worker, job_id=self._name(job, launch)), launch)]
+                why = why or f"its process ended without a word:\n{job.tail()}"
+                raise _WorkerError(f"A worker could not start: {why}\nIts log: {job.log()}")
+        if not search.goes_on(job.job_id):
+            return []
+        self._silent = 0
+        return [self._submit(replace(job.worker, job_id=self._name(job, launch)), launch)]
+
+    def _name(self, job: LocalJob, launch: int) -> str:
+        """Of a job's successor."""
+        return f"local-{launch}-{job.worker.number}"
+
+    def _work_here(self, todo: Sequence[Task], count: int) -> str:
         """Be the worker, in this process; another thread shows the progress."""
         import submitit
 
         launch = self._run.next_launch()
         worker = self._worker(tuple(todo), f"{self._resources.cluster}-{launch}-0", 0)
         self._followers.send(worker)
-        self._view.begin(self._run, self._resources, len(todo))
+        self._view.begin(self._run, self._resources, count)
         over = threading.Event()
         watch = threading.Thread(target=self._show_until, args=(over,), daemon=True)
         watch.start()

@@ -254,14 +254,9 @@ def _percent(values: pd.Series[float]) -> list[str]:
 
 def _first_trial(sweep: Sweep, epochs: int, batch: int | None, seeds: int) -> Sweep:
     """Its first trial, with another global batch, and with as many seeds as are to be side by side."""
-    from sweeps import parse
-
-    trial, entries = sweep.trials[0], sweep.entries()
+    trial = sweep.first_trial
     fixed = {**trial.params, "epochs": epochs} | ({} if batch is None else {"batch_size": batch})
-    entries |= {"fixed": fixed, "space": {}, "search": "grid", "baselines": [], "folds": None}
-    entries |= {"seeds": [trial.seed + number for number in range(seeds)]}
-    entries |= {"objective": "loss", "keep": "none"}
-    return parse(entries, sweep.folder)
+    return sweep.alone(trial, fixed=fixed, seeds=[trial.seed + number for number in range(seeds)])
 
 
 def _trained(
@@ -382,8 +377,8 @@ def _caveat(one: Prediction, model: AlphaBeta) -> str:
 def _extent(sweep: Sweep | None, runs: Sequence[Run]) -> tuple[int, int]:
     """How many trials there are to train, and for how many epochs each."""
     if sweep is not None:
-        params = {**sweep.defaults, **sweep.trials[0].params}
-        return len(sweep.trials), int(params.get("epochs", 10))
+        params = {**sweep.defaults, **sweep.first_trial.params}
+        return sweep.size, int(params.get("epochs", 10))
     if len(runs) > 1:
         return 0, 0
     trials = list(runs[0].trials.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from results import Run, RunError, TrialState, cell
-from sweeps import load_stored
+from sweeps import Sweep, Trial, load_stored
 
 
 def the_trial(run: Run, trial: str | None) -> TrialState:
@@ -48,7 +48,7 @@ def facts_of(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
     sweep, attempt = load_stored(run.sweep_file), chosen.attempt
     ranked = [other.trial_id for other in run.ranked()]
     log, kept = run.jobs.get(attempt.job_id, {}).get("log"), run.model_file(chosen)
-    is_main = sweep.trials[chosen.index].model == sweep.model  # records name a user's file otherwise
+    is_main = trial_of(sweep, chosen).model == sweep.model  # records name a user's file otherwise
     return {
         "run": str(run.folder),
         "trial_id": chosen.trial_id,
@@ -63,6 +63,7 @@ def facts_of(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
         "fold": chosen.fold,
         "rank": ranked.index(chosen.trial_id) + 1 if chosen.trial_id in ranked else None,
         "trials": len(run.trials),
+        "stage": chosen.stage,
         "objective": run.metric,
         "best": attempt.best,
         "metrics": attempt.metrics,
@@ -81,6 +82,15 @@ def facts_of(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
         "log": str(run.folder / log) if log else None,
         "model_file": str(kept) if kept else None,
     }
+
+
+def trial_of(sweep: Sweep, state: TrialState) -> Trial:
+    """A trial of a run as its sweep has it."""
+    if not state.stage and not sweep.is_adaptive:
+        return sweep.trials[state.index]
+    return Trial(
+        state.index, state.trial_id, state.params, state.seed, sweep.model, state.fold, state.stage
+    )  # fmt: skip
 
 
 def lines(facts: Mapping[str, Any]) -> Iterator[str]:

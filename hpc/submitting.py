@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Profile, Resources
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
+from hpc.searching import Search
 from jobs.check import check, code_digest
 from jobs.launch import Launch
 from results import Records, Run, TrialState
@@ -121,6 +123,11 @@ def plan(
         size = batch.max_array_size((slurm or Slurm()).config())
     except SchedulerError:  # a laptop may ask, too
         size = batch.DEFAULT_MAX_ARRAY_SIZE
+    if sweep.is_asked:
+        jobs = min(profile.workers or 4, math.ceil(sweep.size / profile.groups))
+        name = batch.name_of(sweep.name, "000000")
+        arrays = batch.arrays(name, {1.0: jobs}, jobs, size)
+        return sweep, Planned(profile, named.name, [()] * jobs, arrays, size)
     return sweep, _planned(named, profile, list(range(len(sweep.trials))), {}, size, sweep.name, "000000")
 
 
@@ -135,6 +142,7 @@ def submit(
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
     rehearse: str = "",
+    storage: str | None = None,
 ) -> Submission:
     """Submit what of a sweep is not finished and not with a job already; return at once.
 
@@ -148,6 +156,7 @@ def submit(
         slurm: to talk to.
         note: hears what a person should know while it goes on.
         rehearse: as ``Worker.rehearse``.
+        storage: URL of a database for the study of a search, instead of the profile's.
 
     Raises:
         SweepError: the sweep or the profile can't be carried out as written.
@@ -156,7 +165,7 @@ def submit(
             goes on.
     """
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
-    named = profiles.find(on, [sweep.folder], profiles_file)
+    named = profiles.with_storage(profiles.find(on, [sweep.folder], profiles_file), storage)
     return submit_with(
         sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, rehearse=rehearse
     )
@@ -284,33 +293,89 @@ class _Submitter:
         covered = covered_trials(run)
         trials = sorted(run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, code))}
+        alive = sum(state.is_alive for state in news.jobs.values())
+        if sweep.is_asked:
+            return self._submit_search(
+                sweep, named, profile, resources, code, config, rehearse, said_then, left, said, alive
+            )
         open_ = [t for t in trials if t.state not in ("finished", "pruned") and t.trial_id not in left]
         chosen = [t for t in open_ if only is None or t.trial_id in only]
         todo = [t.index for t in chosen if t.index not in covered]
-        alive = sum(state.is_alive for state in news.jobs.values())
         if not todo:
             return Submission(run, [], 0, 0, len([t for t in open_ if t.index in covered]), left, said)
         memory = {t.index: _memory(t, profile) for t in trials}
-        number = run.next_launch()
         free = max(1, resources.workers - alive)
         profile = profile.model_copy(update={"workers": free})
         size = batch.max_array_size(config)
         planned = _planned(named, profile, todo, memory, size, run.name, secrets.token_hex(3))
+        already = len([t for t in open_ if t.index in covered])
+        return self._launch(
+            sweep, named, profile, planned, len(todo), already, resources, code, config, rehearse, said_then,
+            left, said,
+        )  # fmt: skip
+
+    def _submit_search(
+        self,
+        sweep: Sweep,
+        named: Named,
+        profile: Profile,
+        resources: Resources,
+        code: str,
+        config: Mapping[str, str],
+        rehearse: str,
+        said_then: Mapping[str, int | None],
+        left: dict[str, str],
+        said: list[str],
+        alive: int,
+    ) -> Submission:
+        """Jobs that ask for their trials: as many as may run beside those that are there."""
+        run = self._run
+        search = Search(sweep, run, self._records, profile.storage or "", self._note)
+        todo = search.begin(left, lambda owner: not _may_live(run, owner))
+        jobs = min(resources.workers - alive, math.ceil(search.waiting() / profile.groups))
+        if jobs <= 0:
+            return Submission(run, [], 0, 0, todo, left, said)
+        size = batch.max_array_size(config)
+        name = batch.name_of(run.name, secrets.token_hex(3))
+        arrays = batch.arrays(name, {1.0: jobs}, jobs, size)
+        planned = Planned(profile, named.name, [()] * jobs, arrays, size)
+        return self._launch(
+            sweep, named, profile, planned, todo, 0, resources, code, config, rehearse, said_then, left, said
+        )
+
+    def _launch(
+        self,
+        sweep: Sweep,
+        named: Named,
+        profile: Profile,
+        planned: Planned,
+        trials: int,
+        already: int,
+        resources: Resources,
+        code: str,
+        config: Mapping[str, str],
+        rehearse: str,
+        said_then: Mapping[str, int | None],
+        left: dict[str, str],
+        said: list[str],
+    ) -> Submission:
+        run = self._run
+        number = run.next_launch()
         facts = _of_the_last_checkup(config, named)
         _keep_to(facts, len(planned.jobs), named)
         folder = run.jobs_folder.resolve() / str(number)
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if facts.get("backend") == "gloo" else ""
-        batch.launch(profile, number, planned.jobs, rehearse, backend).write(folder)
+        launch = batch.launch(profile, number, planned.jobs, rehearse, backend)
+        replace(launch, asks=sweep.is_asked).write(folder)
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(sweep.folder),
             profile=named.profile.model_dump(mode="json"), said=said_then, workers=resources.workers,
-            ranks=resources.ranks, trials=len(todo), code=code,
+            ranks=resources.ranks, trials=trials, code=code,
         )  # fmt: skip
         job_ids = self._call_sbatch(planned, folder, number)
         run.refresh()
-        already = len([t for t in open_ if t.index in covered])
-        return Submission(run, job_ids, len(planned.jobs), len(todo), already, left, said)
+        return Submission(run, job_ids, len(planned.jobs), trials, already, left, said)
 
     def _call_sbatch(self, planned: Planned, folder: Path, launch: int) -> list[str]:
         """One sbatch for each array; each waits for the one before it, so that few run at once."""
@@ -392,6 +457,27 @@ def covered_trials(run: Run) -> set[int]:
             launches[number] = Launch.read(run.jobs_folder / str(number))
         covered.update(launches[number].jobs[job["number"]])
     return covered
+
+
+def asking_jobs(run: Run) -> list[str]:
+    """Jobs that may yet ask the run's search for trials."""
+    asks: dict[int, bool] = {}
+    found = []
+    for name, job in run.jobs.items():
+        if "ended" in job or "array" not in job:
+            continue
+        number = job["launch"]
+        if number not in asks:
+            asks[number] = Launch.read(run.jobs_folder / str(number)).asks
+        if asks[number]:
+            found.append(name)
+    return found
+
+
+def _may_live(run: Run, owner: str) -> bool:
+    """Whether a worker of SLURM that asked for a trial may yet be heard of."""
+    job = run.jobs.get(owner, run.jobs.get(owner.rpartition("-g")[0], {}))
+    return "array" in job and "ended" not in job
 
 
 def _of_the_last_checkup(config: Mapping[str, str], named: Named) -> dict[str, Any]:

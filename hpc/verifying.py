@@ -13,7 +13,7 @@ from hpc import profile as profiles
 from hpc import running
 from jobs.place import find_place
 from results import Run, TrialState
-from sweeps import Sweep, SweepError, parse
+from sweeps import Sweep, SweepError
 
 KINDS = {
     "stop": "stopped in the middle as at a time limit",
@@ -103,10 +103,7 @@ def compare(whole: TrialState, trial: TrialState, what: str) -> Verdict:
 
 
 def _first_trial(sweep: Sweep) -> Sweep:
-    trial, entries = sweep.trials[0], sweep.entries()
-    entries |= {"fixed": trial.params, "space": {}, "search": "grid", "seeds": [trial.seed]}
-    entries |= {"baselines": [], "folds": None, "objective": "loss", "keep": "none"}
-    return parse(entries, sweep.folder)
+    return sweep.alone(sweep.first_trial)
 
 
 def _train(

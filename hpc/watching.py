@@ -34,7 +34,8 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         scheduler: to ask, which remembers from one question to the next; a new one unless given.
 
     Returns:
-        ``run``; ``trials``: a count per state and ``total``; ``lost``: trials that are running by
+        ``run``; ``trials``: a count per state and ``total``; ``over``: why a search handed out
+        no further trial, or empty; ``lost``: trials that are running by
         their records, but whose worker is gone; ``best``: None, or ``trial_id``, ``metric``,
         ``value``, ``params`` and ``seed``; ``failures``: a count per reason; ``failed``: the latest
         failed trials, each with ``trial_id``, ``reason``, the first line of ``error`` and the ``log``;
@@ -82,6 +83,7 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         "run": str(folder),
         "name": run.name,
         "trials": run.counts(),
+        "over": run.over,
         "lost": len(lost),
         "failures": {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)},
         "best": {"trial_id": top[0].trial_id, "metric": run.metric, "value": top[0].attempt.best,

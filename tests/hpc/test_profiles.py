@@ -134,7 +134,7 @@ def test_what_only_slurm_has_is_refused_elsewhere(name: str) -> None:
 
 
 def test_every_option_of_slurm_is_known_to_be_one() -> None:
-    anywhere = {"cluster", "workers", "ranks", "checkpoint_min", "measure"}
+    anywhere = {"cluster", "workers", "ranks", "checkpoint_min", "measure", "storage"}
     assert {*SLURM_ONLY, *anywhere} == set(Profile.model_fields)
 
 

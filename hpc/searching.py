@@ -1,0 +1,130 @@
+"""A search as the command that watches over it sees it: begun, gone on with, and rid of the dead."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from jobs.budget import Budget
+from results import MOST_LOST, Records, Run, RunError
+from sweeps import Sweep
+
+if TYPE_CHECKING:
+    from jobs.study import Study
+
+
+class Search:
+    """The search of one run, whose lock one holds.
+
+    Args:
+        sweep: as stored.
+        run: as read.
+        records: of ``run.jsonl``.
+        storage: a database URL that the profile names; empty for none.
+        note: hears what a person should know.
+
+    Raises:
+        RunError: the search of this run is elsewhere, or its storage can't be used.
+    """
+
+    def __init__(
+        self, sweep: Sweep, run: Run, records: Records, storage: str, note: Callable[[str], None]
+    ) -> None:
+        from jobs.study import open_study
+
+        if not run.study:
+            name = f"{run.name}-{secrets.token_hex(4)}"
+            records.append("study", name=name, storage=storage)
+            run.refresh()
+        elif storage and run.study["storage"] != storage:
+            where = run.study["storage"] or f"{run.folder}/study.journal"
+            raise RunError(f"the search of {run.folder} is in {where}, not in {storage}; it stays there.")
+        self._sweep = sweep
+        self._run = run
+        self._records = records
+        self._note = note
+        self._study: Study
+        try:
+            self._study = open_study(sweep, run, note)
+            self._study.prepare()
+        except RunError:
+            raise
+        except Exception as error:  # of SQLAlchemy, a driver or the file system
+            where = run.study["storage"] or f"{run.folder}/study.journal"
+            raise RunError(
+                f"the storage of the search, {where}, can't be used: {_first_line(error)}"
+            ) from None
+
+    def begin(
+        self, left_alone: Mapping[str, str], is_gone: Callable[[str], bool] = lambda owner: True
+    ) -> int:
+        """Put back what is not finished; how many trials there are to train.
+
+        Args:
+            left_alone: trials that are not to be trained again.
+            is_gone: says of a worker whether it no longer runs.
+        """
+        self._run.refresh()
+        self._study.settle(self._run, is_gone)
+        why = Budget(self._sweep, self._run).ends({})
+        if why:
+            self._note(f"No further trial is begun: {why}.")
+            return 0
+        return self._study.revive(self._run, left_alone)
+
+    def waiting(self) -> int:
+        """How many trials could be handed out right now."""
+        if Budget(self._sweep, self._run).ends({}):
+            return 0
+        return self._study.waiting()
+
+    def idle(self) -> int:
+        """How many more workers would find a trial that nobody at work is about to take."""
+        return 0 if self._run.over else self.waiting() - 1
+
+    def lose(self, job: str, why: str, tail: str) -> list[str]:
+        """A worker has died: record what became of its trials, and put them back.
+
+        Args:
+            job: of the worker.
+            why: in words.
+            tail: the end of its log.
+
+        Returns:
+            The trials that it was training.
+        """
+        lost = []
+        self._run.refresh()
+        for trial in self._run.trials.values():
+            for number, attempt in trial.attempts.items():
+                if attempt.state != "running" or attempt.job_id != job:
+                    continue
+                lost.append(trial.trial_id)
+                who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds,
+                       "epochs": attempt.epochs}  # fmt: skip
+                self._records.append("stopped", **who, why=why, lost=True)
+                self._run.refresh()
+                if trial.losses > MOST_LOST:
+                    self._records.append("failed", **who, reason="error", error=f"{why}\n{tail}")
+        self._run.refresh()
+        self._study.settle(self._run, lambda owner: owner == job)
+        return lost
+
+    def goes_on(self, job: str) -> bool:
+        """Whether a worker is to follow on one that has ended.
+
+        Not if there is nothing left that could be handed out, or if it has had no trial: nor would another.
+        """
+        self._run.refresh()
+        has_worked = any(
+            attempt.job_id == job
+            for trial in self._run.trials.values()
+            for attempt in trial.attempts.values()
+        )
+        return has_worked and not self._run.over and self.waiting() > 0
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else error!r}"

@@ -1,0 +1,110 @@
+"""Searches on a real SLURM: jobs ask for their trials, two ranks train each."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobs.study import open_study
+from results import Run
+from sweeps import load_stored
+from sweeps.document import write
+from tests.slurm.conftest import Site, until
+
+pytestmark = pytest.mark.slurm
+SWEEP = {
+    "name": "search",
+    "model": "mlp",
+    "data": {"name": "digits", "train": 512, "validation": 128},
+    "space": {"learning_rate": {"low": 1e-4, "high": 0.1, "log": True}, "hidden_size": [8, 16, 32]},
+    "fixed": {"epochs": 9, "batch_size": 64},
+    "search": {"method": "tpe", "trials": 10, "sampler": {"n_startup_trials": 4},
+               "pruner": {"name": "asha", "reduction_factor": 3}},
+    "objective": "val_accuracy",
+}  # fmt: skip
+
+
+def ask_for(site: Site, **changes: object) -> Path:
+    path = site.folder / "search.yaml"
+    path.write_text(write({**SWEEP, **changes}))
+    return path
+
+
+def states(run: Run) -> set[str]:
+    """Of all tries in the run's study, to tell that none is left running."""
+    study = open_study(load_stored(run.sweep_file), run)
+    return {one.state.name for which in (study._search, study._confirm) for one in which.trials}
+
+
+def test_two_jobs_of_two_ranks_ask_one_search_and_the_winner_is_confirmed(site: Site) -> None:
+    site.profiles(
+        "pairs: {cluster: slurm, nodes: 2, workers: 2, cpus_per_rank: 1, time_min: 10, backend: gloo}\n"
+    )
+    sweep = ask_for(site, confirm={"best": 2, "seeds": 2})
+    said = site.hpc("submit", sweep, "--on", "pairs", "--dir", "r")
+    assert "submitted in 2 jobs" in said
+    assert "Nothing to submit" in site.hpc("submit", sweep, "--on", "pairs", "--dir", "r")
+    until(lambda: not site.is_busy(), 300, lambda: site.hpc("status", "r", code=None) + site.logs())
+    run = site.run()
+    counts = run.counts()
+    assert counts["total"] == counts["finished"] + counts["pruned"] == 14, site.logs()
+    assert counts["pruned"] > 0
+    assert {trial.attempt.ranks for trial in run.trials.values()} == {2}
+    confirmed = [trial for trial in run.trials.values() if trial.stage]
+    assert sorted(trial.seed for trial in confirmed) == [1, 1, 2, 2]
+    assert len({trial.attempt.job_id for trial in run.trials.values()}) == 2
+    assert "RUNNING" not in states(run)
+    assert "on average over 2 trainings" in site.hpc("resume", "r") + _words(run)
+
+
+def _words(run: Run) -> str:
+    from results import winner
+
+    found = winner(run)
+    return found.words() if found else ""
+
+
+@pytest.mark.slow
+def test_ranks_that_are_killed_cost_no_trial_and_leave_no_zombie(site: Site) -> None:
+    site.profiles(
+        "pairs: {cluster: slurm, nodes: 2, workers: 2, cpus_per_rank: 1, time_min: 15, backend: gloo, "
+        "checkpoint_min: 0.0}\n"
+    )
+    sweep = ask_for(
+        site, data={"name": "digits"}, fixed={"epochs": 40, "batch_size": 8}, space={
+            "learning_rate": {"low": 1e-4, "high": 0.01, "log": True}, "hidden_size": [8, 16, 32]}
+    )  # fmt: skip
+    site.hpc("submit", sweep, "--on", "pairs", "--dir", "r")
+    rng = random.Random(0)
+    for _ in range(4):
+        until(lambda: bool(_training(site)), 200, site.logs)
+        time.sleep(rng.uniform(0, 2))
+        ranks = _training(site)
+        if ranks:
+            os.kill(rng.choice(ranks), signal.SIGKILL)
+        time.sleep(1)
+    until(lambda: not site.is_busy(), 500, lambda: site.hpc("status", "r", code=None) + site.logs())
+    run = site.run()
+    counts = run.counts()
+    assert counts["total"] == counts["finished"] + counts["pruned"] == 10, site.logs()
+    assert "RUNNING" not in states(run)
+    assert any(len(trial.attempts) > 1 for trial in run.trials.values())
+
+
+def _training(site: Site) -> list[int]:
+    """Processes of ranks, while some trial of this run is under way."""
+    run = site.run()
+    if not any(trial.state == "running" and trial.attempt.epochs for trial in run.trials.values()):
+        return []
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "rank" in command and str(site.folder / "r") in " ".join(command) and "srun" not in command[0]:
+            found.append(process.pid)
+    return found
