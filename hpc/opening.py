@@ -68,9 +68,12 @@ def _go_on(folder: Path, sweep: Sweep) -> Sweep:
     differences = sweep.differences(stored)
     if differences:
         more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+        extended = ""
+        if all(one.startswith("search.trials ") for one in differences):
+            extended = f" `hpc resume {folder}` goes on with it; `hpc extend {folder} --trials N` extends it."
         raise RunError(
             f"{folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
-            "Two sweeps never share a folder; choose another with --dir."
+            f"Two sweeps never share a folder; choose another with --dir.{extended}"
         )
     sweep = sweep.model_copy(update={"name": stored.name, "defaults": stored.defaults})
     if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved

@@ -67,7 +67,8 @@ class Winner:
             others = "the other point" if count == 1 else f"each of the other {count} points"
             return f"{first} It is better than {others} at {level}."
         if all(math.isnan(rival.p) for rival in found.rivals):
-            return f"{first} One training per point can't tell it from the others; `seeds: 3` or more could."
+            more = "`confirm: {best: 5, seeds: 3}` could" if self.run.study else "`seeds: 3` or more could"
+            return f"{first} One training per point can't tell it from the others; {more}."
         what = "One other point is" if len(ties) == 1 else f"{len(ties)} other points are"
         closest = ties[0]
         if closest.more is None:

@@ -200,6 +200,10 @@ def test_points_with_too_many_parameters_are_left_out(tmp_path: Path) -> None:
     trials = Run(tmp_path / "tpe").trials.values()
     assert len(trials) == 4
     assert all(trial.attempt.facts["parameters"] <= 1000 for trial in trials)
+    # A search that learns has one seed: it is confirmation that would tell points apart.
+    found = results.winner(Run(tmp_path / "tpe"))
+    assert found is not None
+    assert "`confirm: {best: 5, seeds: 3}` could" in found.words()
     # In a grid it is a trial nevertheless, which was not trained.
     grid = sweep_of(space=space, constraints=limit, search="grid", fixed={"epochs": 1})
     assert running.run(grid, folder=tmp_path / "grid", workers=1).is_good
@@ -296,6 +300,10 @@ def test_a_run_is_extended_only_where_that_makes_sense(tmp_path: Path) -> None:
     assert running.resume(tmp_path / "r", workers=1).is_good
     assert points(tmp_path / "r")[:2] == before
     assert len(points(tmp_path / "r")) == 3
+    with pytest.raises(
+        RunError, match=r"search.trials is 2, .* `hpc resume .*/r` goes on with it; `hpc extend"
+    ):
+        running.run(sweep, folder=tmp_path / "r", workers=1)
     for trials, said in [("3", "has 3 trials already"), ("+x", "neither so many more"), ("+0", "neither")]:
         with pytest.raises(RunError, match=said.replace("+", r"\+")):
             extend(tmp_path / "r", trials)

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from sweeps.document import write
 from tests.slurm.conftest import Site, until
 
 pytestmark = pytest.mark.slurm
-SWEEP = {
+SWEEP: dict[str, Any] = {
     "name": "search",
     "model": "mlp",
     "data": {"name": "digits", "train": 512, "validation": 128},
@@ -61,6 +62,40 @@ def test_two_jobs_of_two_ranks_ask_one_search_and_the_winner_is_confirmed(site: 
     assert len({trial.attempt.job_id for trial in run.trials.values()}) == 2
     assert "RUNNING" not in states(run)
     assert "on average over 2 trainings" in site.hpc("resume", "r") + _words(run)
+
+
+def test_a_search_is_cancelled_resumed_and_extended(site: Site) -> None:
+    site.profiles("two: {cluster: slurm, workers: 2, cpus_per_rank: 1, time_min: 10}\n")
+    sweep = ask_for(site, fixed={"epochs": 27, "batch_size": 8}, search={**SWEEP["search"], "trials": 6})
+    site.hpc("submit", sweep, "--on", "two", "--dir", "r")
+    until(lambda: any(trial.attempt.epochs for trial in site.run().trials.values()), 200, site.logs)
+    site.hpc("cancel", "r")
+    until(lambda: not site.is_busy(), 100, site.logs)
+    before = site.run()
+    assert len(before.trials) < 6 or any(trial.state == "waiting" for trial in before.trials.values())
+    assert "RUNNING" not in {trial.state for trial in before.trials.values()}
+    site.hpc("resume", "r")
+    until(lambda: not site.is_busy(), 200, lambda: site.hpc("status", "r", code=None) + site.logs())
+    run = site.run()
+    counts = run.counts()
+    assert counts["total"] == counts["finished"] + counts["pruned"] == len(run.trials) == 6, site.logs()
+    assert set(before.trials) <= set(run.trials)
+    assert "RUNNING" not in states(run)
+    assert "r has 8 points now." in site.hpc("extend", "r", "--trials", "+2")
+    until(lambda: not site.is_busy(), 200, lambda: site.hpc("status", "r", code=None) + site.logs())
+    counts = site.run().counts()
+    assert counts["total"] == counts["finished"] + counts["pruned"] == 8, site.logs()
+    assert "RUNNING" not in states(site.run())
+
+
+def test_a_search_is_followed_to_its_end(site: Site) -> None:
+    site.profiles("two: {cluster: slurm, workers: 2, cpus_per_rank: 1, time_min: 10}\n")
+    said = site.hpc("run", ask_for(site), "--on", "two", "--dir", "r")
+    assert not site.is_busy()
+    assert site.run().counts()["waiting"] == 0
+    assert len(site.run().trials) == 10
+    assert "10 trials" in said
+    assert "RUNNING" not in states(site.run())
 
 
 def _words(run: Run) -> str:
