@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.run import Run, RunError, replacing
-from results.table import Runs, cell, leaderboard, table
+from results.table import Runs, by_point, cell, leaderboard, table
 from results.winner import Winner, winner
 
 if TYPE_CHECKING:
@@ -325,7 +325,7 @@ def _board(run: Run, best: Winner | None) -> Board:
     searched = [name for name in place[1 : place.index(column)] if name in run.varying]
     first = ["rank", column]  # what a narrow screen has room for
     frame = frame[first + [name for name in frame if name not in first]]
-    points = len(best.points) if best else 0
+    points = len(by_point(run, run.ranked()))
     grid = _grid(frame, most=MOST_ROWS)
     trials = [str(name) for name in frame["trial_id"]]
     tied = {point[0].trial_id for point in best.ties} if best and _is_told(best) else set()

@@ -108,15 +108,21 @@ class Subject:
 
     @cached_property
     def best_first(self) -> pd.DataFrame:
-        """The points, best first, with the ``trials`` of each (a list of ids, that of the best first)."""
+        """The points, best first, with the ``trials`` of each (a list of ids, that of the best first).
+
+        As on the leaderboard: confirmed ones before all others, pruned ones last.
+        """
         frame = self.points.drop(columns="trials")
         ranked = {trial.trial_id: place for place, trial in enumerate(self.run.ranked())}
         ids = [
             sorted((t.trial_id for t in trials if t.trial_id in ranked), key=ranked.__getitem__)
-            for trials in by_point(self.run, self.run.trials.values()) if trials[0].model == self.model
+            for trials in by_point(self.run, self.run.counted()) if trials[0].model == self.model
         ]  # fmt: skip
         frame["trials"] = [some for some in ids if some]
-        return frame.sort_values(self.value, ascending=self.mode == "min", kind="stable", ignore_index=True)
+        values = [-self.sign * value for value in frame[self.value]]
+        tiers = [self.run.trials[some[0]].tier for some in frame["trials"]]
+        order = sorted(range(len(frame)), key=lambda row: (tiers[row], values[row]))
+        return frame.iloc[order].reset_index(drop=True)
 
     def label(self, row: Any) -> str:
         """A point by the hyperparameters that vary."""

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from hpc.extending import extend
 from hpc.profile import with_storage
 from jobs.study import open_study
 from results import Run, RunError
+from results.subject import Subject
 from sweeps import Sweep, SweepError, load_stored
 from sweeps.document import write
 from tests.conftest import Hpc, environment
@@ -89,6 +91,11 @@ def test_a_search_prunes_confirms_goes_on_and_is_extended(hpc: Hpc, tmp_path: Pa
     assert hpc("report", "r").returncode == 0
     page = (folder / "report.html").read_text()
     assert "pruned" in page
+    assert "more are in" not in page  # all points are on it
+    drawn = Subject(Run(folder)).best_first  # charts and leaderboard have the same points in the same order
+    assert [trials[0] for trials in drawn["trials"]] == list(results.leaderboard(Run(folder), 99)["trial_id"])
+    for value, trials in zip(drawn["best_val_accuracy"], drawn["trials"], strict=True):
+        assert value == pytest.approx(statistics.mean(run.trials[one].attempt.best or 0 for one in trials))
 
 
 def test_the_same_sweep_with_one_worker_gives_the_same_trials_again(tmp_path: Path) -> None:
