@@ -86,7 +86,7 @@ def heatmap(
     shades, norm = _shades("viridis", subject.mode), Normalize(low, high)
     side = (_WIDTH - 1.4) / wide
     height = min(max(0.62 * side, 0.27 * len(rows)), 2.6 + 0.1 * len(rows))
-    is_long = max(map(len, columns)) > 11 * side / len(columns) and not subject.is_ranged(across)
+    is_long = max(map(len, columns)) > 11 * side / len(columns) and not subject.is_scale(across)
     figure = blank(_WIDTH, tall * (height + 0.3) + (1.0 if is_long else 0.6), title)
     grid = figure.subplots(tall, wide, sharex=True, sharey=True, squeeze=False)
     best = data[value].max() if subject.mode == "max" else data[value].min()
@@ -122,7 +122,7 @@ def heatmap(
                               linewidth=1.6)
                 )  # fmt: skip
         for axis, name, texts in ((axes.xaxis, across, columns), (axes.yaxis, down, rows)):
-            if subject.is_ranged(name):
+            if subject.is_scale(name):
                 ends = [brief(end) for end in subject.ends(groups[name])]
                 every = 2 if name == across and max(map(len, ends)) > 13 * side / len(columns) else 1
                 axis.set_ticks(range(len(ends))[::every], ends[::every])
@@ -452,7 +452,7 @@ def effects(subject: Subject, data: pd.DataFrame, title: str) -> Figure:
     parts = [data[data["hyperparameter"] == name] for name in names]
     room = (_WIDTH - 0.9) / wide / 0.072  # letters below a panel
     is_long = [
-        sum(len(plain(text, 16)) + 1 for text in part["value"]) > room and not subject.is_ranged(name)
+        sum(len(plain(text, 16)) + 1 for text in part["value"]) > room and not subject.is_scale(name)
         for name, part in zip(names, parts, strict=True)
     ]
     figure = blank(_WIDTH, tall * (2.2 + (0.5 if any(is_long) else 0)), title)
@@ -464,20 +464,20 @@ def effects(subject: Subject, data: pd.DataFrame, title: str) -> Figure:
         name, part = names[place], parts[place]
         axes.axhline(subject.points[subject.value].mean(), color=_MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         across: Any = range(len(part))
-        if subject.is_ranged(name):
+        if subject.is_scale(name):
             values = subject.points[name].astype("float64")
             across = values.groupby(subject.groups[name], observed=True).median().to_numpy()
             if is_log(values):
                 axes.set_xscale("log")
                 axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(lambda value, _: short(value))
-        if is_number(subject.points[name]):
+        if is_number(subject.points[name]) and subject.points[name].notna().all():
             axes.plot(across, part["mean"], color=COLOURS[0], linewidth=1, alpha=0.6)
         axes.errorbar(
             across, part["mean"], yerr=(part["high"] - part["mean"]).fillna(0), fmt="o", color=COLOURS[0],
             markersize=5, elinewidth=1.3, capsize=2.5,
         )  # fmt: skip
-        if not subject.is_ranged(name):
+        if not subject.is_scale(name):
             axes.set_xticks(across, [plain(text, 16) for text in part["value"]])
             axes.set_xlim(-0.5, len(part) - 0.5)
             if is_long[place]:

@@ -73,8 +73,12 @@ class Subject:
         values = self.points[name]
         return is_number(values) and values.nunique() > VALUES
 
+    def is_scale(self, name: str) -> bool:
+        """Whether these ranges lie side by side on an axis; not where "none" is one more."""
+        return self.is_ranged(name) and bool(self.points[name].notna().all())
+
     def ends(self, ranges: pd.Series) -> list[float]:
-        """Of a ranged hyperparameter: where each range begins, and where the last one ends."""
+        """Of a scale: where each range begins, and where the last one ends."""
         values = self.points[ranges.name].astype("float64")
         return [*values.groupby(ranges, observed=True).min(), values.max()]
 

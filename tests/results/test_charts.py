@@ -137,6 +137,21 @@ def test_numbers_of_a_random_search_are_taken_together(tmp_path: Path) -> None:
         chart(run, name).draw()
 
 
+def test_points_without_a_number_are_a_place_of_their_own(tmp_path: Path) -> None:
+    """Of a hyperparameter that depends on another."""
+    draws = np.random.default_rng(0)
+    points: list[Params] = [
+        {"rate": draws.uniform(), "momentum": draws.uniform() if place % 2 else None} for place in range(60)
+    ]
+    run = make(tmp_path / "r", points, lambda p, s, e: p["rate"] + (p["momentum"] or 2))
+    for name in ("heatmap", "effects"):
+        figure = chart(run, name).draw()
+        shown = [text.get_text() for axes in figure.axes for text in axes.get_xticklabels()]
+        shown += [text.get_text() for axes in figure.axes for text in axes.get_yticklabels()]
+        assert "none" in shown
+        assert "nan" not in shown
+
+
 def test_panels_of_two_hyperparameters_stand_in_rows_and_columns(tmp_path: Path) -> None:
     points = grid(a=[1, 2], b=[1, 2], optimizer=["adam", "sgd", "rmsprop"], activation=["relu", "tanh"])
     run = make(tmp_path / "r", points, lambda p, s, e: float(10 * p["a"] + p["b"]) + len(p["optimizer"]))
