@@ -67,7 +67,8 @@ class Search:
         """
         self._run.refresh()
         self._study.settle(self._run, is_gone)
-        why = Budget(self._sweep, self._run).ends({})
+        budget = Budget(self._sweep, self._run)
+        why = budget.ends({}) or (self._run.over if budget.has_ended(self._run.over) else "")
         if why:
             self._note(f"No further trial is begun: {why}.")
             return 0

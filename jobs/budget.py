@@ -59,6 +59,10 @@ class Budget:
                 )
         return ""
 
+    def has_ended(self, over: str) -> bool:
+        """Whether these words say that a search has ended at the very limits of this one."""
+        return any(over.startswith(f"budget: {limit:g} {name}, ") for name, limit in self._limits.items())
+
     def is_spent(self) -> bool:
         """Whether the limit is reached, so that trials under way are pruned; looked at every other second."""
         if self._limits and not self._spent and time.monotonic() - self._looked > 2:
