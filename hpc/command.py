@@ -61,6 +61,10 @@ Workers = Annotated[
 Ranks = Annotated[
     int | None, typer.Option("--ranks", metavar="N", help="Processes that train one trial together.")
 ]
+OnAgain = Annotated[
+    str | None,
+    typer.Option("--on", metavar="PROFILE", help="Where (default: where it was run the last time)."),
+]
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -152,10 +156,7 @@ def submit(
 @app.command(epilog="Example: hpc resume runs/digits")
 def resume(
     folder: Run,
-    on: Annotated[
-        str | None,
-        typer.Option("--on", metavar="PROFILE", help="Where (default: where it was run the last time)."),
-    ] = None,
+    on: OnAgain = None,
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: Profiles = None,
@@ -187,10 +188,7 @@ def extend(
     trials: Annotated[
         str, typer.Option("--trials", metavar="+N", help="So many more; without +, so many in all.")
     ],
-    on: Annotated[
-        str | None,
-        typer.Option("--on", metavar="PROFILE", help="Where (default: where it was run the last time)."),
-    ] = None,
+    on: OnAgain = None,
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: Profiles = None,
@@ -778,35 +776,23 @@ def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:
 
     import results
 
-    count = sweep.size
+    if sweep.is_adaptive:  # its points are not known beforehand
+        for name, dimension in sweep.space.items():
+            print(f"{name}: {dimension.as_written()}")
+    else:
+        trials = [{**t.params, **vars(t)} for t in sweep.trials]
+        model = ["model"] if sweep.baselines else []
+        fold = ["fold"] if sweep.folds else []
+        frame = pd.DataFrame(trials)[["trial_id", *model, *sweep.space, "seed", *fold]]
+        sys.stdout.write(results.render(frame, "table"))
+    fixed = {**sweep.defaults, **sweep.fixed}
+    print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
     if sweep.is_adaptive:
-        _show_space(sweep)
-        _show_target(sweep, resources, folder, count)
-        return
-    trials = [{**t.params, **vars(t)} for t in sweep.trials]
-    model = ["model"] if sweep.baselines else []
-    fold = ["fold"] if sweep.folds else []
-    frame = pd.DataFrame(trials)[["trial_id", *model, *sweep.space, "seed", *fold]]
-    sys.stdout.write(results.render(frame, "table"))
-    fixed = {**sweep.defaults, **sweep.fixed}
-    print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
-    _show_target(sweep, resources, folder, count)
-
-
-def _show_space(sweep: Any) -> None:
-    """What a search that learns may choose from: its points are not known beforehand."""
-    for name, dimension in sweep.space.items():
-        print(f"{name}: {dimension.as_written()}")
-    fixed = {**sweep.defaults, **sweep.fixed}
-    print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
-    print("search: " + " ".join(f"{name}={value}" for name, value in sweep.search.entries().items()))
-
-
-def _show_target(sweep: Any, resources: Any, folder: Path | None, count: int) -> None:
+        print("search: " + " ".join(f"{name}={value}" for name, value in sweep.search.entries().items()))
     target = folder or Path("runs") / sweep.name
     what = f"; {resources.describe()}" if resources is not None else ""
     done = ". Nothing was run (--dry-run)." if resources is not None else ""
-    print(f"{count} trials{what}; into {target}{done}")
+    print(f"{sweep.size} trials{what}; into {target}{done}")
 
 
 def _show_submission(

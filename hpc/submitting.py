@@ -256,34 +256,34 @@ def submit_with(
         sweep, run = open_run(folder, sweep, resources, code)
         records = Records(run.records / "run.jsonl")
         try:
-            submitter = _Submitter(run, records, slurm, note)
             said = {"workers": workers, "ranks": ranks}
-            return submitter.submit(sweep, named, profile, resources, code, config, rehearse, said, only)
+            submitter = _Submitter(
+                run, records, slurm, note, sweep, named, profile, resources, code, config, rehearse, said
+            )
+            return submitter.submit(only)
         finally:
             records.close()
 
 
+@dataclass
 class _Submitter:
     """One command that submits, with the folder to itself."""
 
-    def __init__(self, run: Run, records: Records, slurm: Slurm, note: Callable[[str], None]) -> None:
-        self._run = run
-        self._records = records
-        self._slurm = slurm
-        self._note = note
+    _run: Run
+    _records: Records
+    _slurm: Slurm
+    _note: Callable[[str], None]
+    _sweep: Sweep
+    _named: Named
+    _profile: Profile
+    _resources: Resources
+    _code: str
+    _config: Mapping[str, str]
+    _rehearse: str
+    _said: Mapping[str, int | None]  # of workers and ranks, on the command line
 
-    def submit(
-        self,
-        sweep: Sweep,
-        named: Named,
-        profile: Profile,
-        resources: Resources,
-        code: str,
-        config: Mapping[str, str],
-        rehearse: str,
-        said_then: Mapping[str, int | None],
-        only: Collection[str] | None,
-    ) -> Submission:
+    def submit(self, only: Collection[str] | None) -> Submission:
+        """Submit what is neither finished nor with a job, of certain trials only if some are named."""
         run = self._run
         news = settling.ask(run, self._slurm)
         if news.problem:
@@ -292,86 +292,53 @@ class _Submitter:
         leftovers.clear(run, self._records, "the command that watched its worker was killed")
         covered = covered_trials(run)
         trials = sorted(run.trials.values(), key=lambda trial: trial.index)
-        left = {t.trial_id: why for t in trials if (why := left_alone(t, code))}
+        left = {t.trial_id: why for t in trials if (why := left_alone(t, self._code))}
         alive = sum(state.is_alive for state in news.jobs.values())
-        if sweep.is_asked:
-            return self._submit_search(
-                sweep, named, profile, resources, code, config, rehearse, said_then, left, said, alive
-            )
+        if self._sweep.is_asked:
+            return self._submit_search(left, said, alive)
         open_ = [t for t in trials if t.state not in ("finished", "pruned") and t.trial_id not in left]
         chosen = [t for t in open_ if only is None or t.trial_id in only]
         todo = [t.index for t in chosen if t.index not in covered]
         if not todo:
             return Submission(run, [], 0, 0, len([t for t in open_ if t.index in covered]), left, said)
-        memory = {t.index: _memory(t, profile) for t in trials}
-        free = max(1, resources.workers - alive)
-        profile = profile.model_copy(update={"workers": free})
-        size = batch.max_array_size(config)
-        planned = _planned(named, profile, todo, memory, size, run.name, secrets.token_hex(3))
+        memory = {t.index: _memory(t, self._profile) for t in trials}
+        free = max(1, self._resources.workers - alive)
+        profile = self._profile.model_copy(update={"workers": free})
+        size = batch.max_array_size(self._config)
+        planned = _planned(self._named, profile, todo, memory, size, run.name, secrets.token_hex(3))
         already = len([t for t in open_ if t.index in covered])
-        return self._launch(
-            sweep, named, profile, planned, len(todo), already, resources, code, config, rehearse, said_then,
-            left, said,
-        )  # fmt: skip
+        return self._launch(planned, len(todo), already, left, said)
 
-    def _submit_search(
-        self,
-        sweep: Sweep,
-        named: Named,
-        profile: Profile,
-        resources: Resources,
-        code: str,
-        config: Mapping[str, str],
-        rehearse: str,
-        said_then: Mapping[str, int | None],
-        left: dict[str, str],
-        said: list[str],
-        alive: int,
-    ) -> Submission:
+    def _submit_search(self, left: dict[str, str], said: list[str], alive: int) -> Submission:
         """Jobs that ask for their trials: as many as may run beside those that are there."""
         run = self._run
-        search = Search(sweep, run, self._records, profile.storage or "", self._note)
+        search = Search(self._sweep, run, self._records, self._profile.storage or "", self._note)
         todo = search.begin(left, lambda owner: not _may_live(run, owner))
-        jobs = min(resources.workers - alive, math.ceil(search.waiting() / profile.groups))
+        jobs = min(self._resources.workers - alive, math.ceil(search.waiting() / self._profile.groups))
         if jobs <= 0:
             return Submission(run, [], 0, 0, todo, left, said)
-        size = batch.max_array_size(config)
+        size = batch.max_array_size(self._config)
         name = batch.name_of(run.name, secrets.token_hex(3))
         arrays = batch.arrays(name, {1.0: jobs}, jobs, size)
-        planned = Planned(profile, named.name, [()] * jobs, arrays, size)
-        return self._launch(
-            sweep, named, profile, planned, todo, 0, resources, code, config, rehearse, said_then, left, said
-        )
+        planned = Planned(self._profile, self._named.name, [()] * jobs, arrays, size)
+        return self._launch(planned, todo, 0, left, said)
 
     def _launch(
-        self,
-        sweep: Sweep,
-        named: Named,
-        profile: Profile,
-        planned: Planned,
-        trials: int,
-        already: int,
-        resources: Resources,
-        code: str,
-        config: Mapping[str, str],
-        rehearse: str,
-        said_then: Mapping[str, int | None],
-        left: dict[str, str],
-        said: list[str],
+        self, planned: Planned, trials: int, already: int, left: dict[str, str], said: list[str]
     ) -> Submission:
-        run = self._run
+        run, named, resources = self._run, self._named, self._resources
         number = run.next_launch()
-        facts = _of_the_last_checkup(config, named)
+        facts = _of_the_last_checkup(self._config, named)
         _keep_to(facts, len(planned.jobs), named)
         folder = run.jobs_folder.resolve() / str(number)
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if facts.get("backend") == "gloo" else ""
-        launch = batch.launch(profile, number, planned.jobs, rehearse, backend)
-        replace(launch, asks=sweep.is_asked).write(folder)
+        launch = batch.launch(planned.profile, number, planned.jobs, self._rehearse, backend)
+        replace(launch, asks=self._sweep.is_asked).write(folder)
         self._records.append(
-            "launched", launch=number, cluster="slurm", on=named.name, folder=str(sweep.folder),
-            profile=named.profile.model_dump(mode="json"), said=said_then, workers=resources.workers,
-            ranks=resources.ranks, trials=trials, code=code,
+            "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),
+            profile=named.profile.model_dump(mode="json"), said=self._said, workers=resources.workers,
+            ranks=resources.ranks, trials=trials, code=self._code,
         )  # fmt: skip
         job_ids = self._call_sbatch(planned, folder, number)
         run.refresh()

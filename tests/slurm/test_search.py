@@ -7,7 +7,6 @@ import random
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -16,19 +15,11 @@ from jobs.study import open_study
 from results import MOST_LOST, Run
 from sweeps import load_stored
 from sweeps.document import write
+from tests.hpc import test_searching as searching
 from tests.slurm.conftest import Site, until
 
 pytestmark = pytest.mark.slurm
-SWEEP: dict[str, Any] = {
-    "name": "search",
-    "model": "mlp",
-    "data": {"name": "digits", "train": 512, "validation": 128},
-    "space": {"learning_rate": {"low": 1e-4, "high": 0.1, "log": True}, "hidden_size": [8, 16, 32]},
-    "fixed": {"epochs": 9, "batch_size": 64},
-    "search": {"method": "tpe", "trials": 10, "sampler": {"n_startup_trials": 4},
-               "pruner": {"name": "asha", "reduction_factor": 3}},
-    "objective": "val_accuracy",
-}  # fmt: skip
+SWEEP = {**searching.SWEEP, "name": "search", "data": {"name": "digits", "train": 512, "validation": 128}}
 
 
 def ask_for(site: Site, **changes: object) -> Path:
