@@ -60,6 +60,7 @@ class Strategy(World):
     def __init__(self, rank: int) -> None:
         import tensorflow as tf
 
+        super().__init__(Place(), Path(), "tensorflow")  # a world of one joins nothing
         self.place = Place(rank, 2)
         self._extended = tf.distribute.MultiWorkerMirroredStrategy().extended
 
