@@ -68,7 +68,7 @@ class Search:
         self._run.refresh()
         self._study.settle(self._run, is_gone)
         budget = Budget(self._sweep, self._run)
-        why = budget.ends({}) or (self._run.over if budget.has_ended(self._run.over) else "")
+        why = budget.ends({}) or budget.ended()
         if why:
             self._note(f"No further trial is begun: {why}.")
             return 0

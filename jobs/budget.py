@@ -16,10 +16,13 @@ class Budget:
     Args:
         sweep: with ``budget`` and ``search.timeout_min``.
         run: read anew whenever something is asked.
+
+    Attributes:
+        limits: ``node_hours``, ``core_hours`` and ``gpu_hours``, as far as they are limited.
     """
 
     def __init__(self, sweep: Sweep, run: Run) -> None:
-        self._limits = sweep.budget.entries() if sweep.budget is not None else {}
+        self.limits = sweep.budget.entries() if sweep.budget is not None else {}
         self._timeout_min = sweep.search.timeout_min
         self._run = run
         self._looked = 0.0
@@ -34,13 +37,13 @@ class Budget:
         Args:
             held: ``nodes``, ``cores`` and ``gpus`` of the job that would train it.
         """
-        if not self._limits and self._timeout_min is None:
+        if not self.limits and self._timeout_min is None:
             return ""
         self._run.refresh()
         began = min((launch["time"] for launch in self._run.launches), default=time.time())
         if self._timeout_min is not None and time.time() - began > 60 * self._timeout_min:
             return f"timeout_min: {self._timeout_min:g} minutes are over"
-        if not self._limits:
+        if not self.limits:
             return ""
         attempts = [one for trial in self._run.trials.values() for one in trial.attempts.values()]
         ended = [one.seconds or 0.0 for one in attempts if one.state in ("finished", "pruned")]
@@ -49,7 +52,7 @@ class Budget:
             max(0.0, longest - (now - one.started)) for one in attempts if one.state == "running"
         )
         spent = allocated(self._run, now)
-        for name, limit in self._limits.items():
+        for name, limit in self.limits.items():
             of = name.removesuffix("_hours") + "s"
             needed = spent[name] + rest / 3600 * held.get(of, 1.0)
             if needed > limit:
@@ -59,15 +62,16 @@ class Budget:
                 )
         return ""
 
-    def has_ended(self, over: str) -> bool:
-        """Whether these words say that a search has ended at the very limits of this one."""
-        return any(over.startswith(f"budget: {limit:g} {name}, ") for name, limit in self._limits.items())
+    def ended(self) -> str:
+        """Why the search has ended before, if that was at these very limits; else empty."""
+        self._run.refresh()
+        return self._run.over if self.limits and self._run.ending.get("limits") == self.limits else ""
 
     def is_spent(self) -> bool:
         """Whether the limit is reached, so that trials under way are pruned; looked at every other second."""
-        if self._limits and not self._spent and time.monotonic() - self._looked > 2:
+        if self.limits and not self._spent and time.monotonic() - self._looked > 2:
             self._looked = time.monotonic()
             self._run.refresh()
             spent = allocated(self._run, time.time())
-            self._spent = any(spent[name] >= limit for name, limit in self._limits.items())
+            self._spent = any(spent[name] >= limit for name, limit in self.limits.items())
         return self._spent

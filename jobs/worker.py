@@ -233,13 +233,14 @@ class _Work:
         assert self.study is not None
         assert self.budget is not None
         before = self.study.seconds
-        why = self.budget.ends(held)
-        asked = None if why else self.study.ask(self.owner)
+        spent = self.budget.ends(held)
+        asked = None if spent else self.study.ask(self.owner)
         self.searching = self.study.seconds - before
-        why = why or self.study.over
         if asked is None:
-            if why:
-                self._record("over", why=why)
+            if spent:
+                self._record("over", why=spent, limits=self.budget.limits)
+            elif self.study.over:
+                self._record("over", why=self.study.over)
             return None
         return {"trial": asdict(asked.trial), "attempt": asked.attempt}
 

@@ -52,7 +52,7 @@ _ENTRIES: dict[str, dict[str, Any]] = {
 _FURTHER: dict[str, Any] = {
     "model": str, "code": str, "weights": str, "why": str, "log": (str, type(None)), "confusion": dict,
     "fold": (int, type(None)), "after": (dict, type(None)), "ranks": int, "lanes": int, "groups": int,
-    "workers": int, "trials": int, "stage": str,
+    "workers": int, "trials": int, "stage": str, "limits": dict,
     "searching_seconds": _NUMBER, "samples": int, "batch_size": int, "parameters": int,
     "gradient_bytes": int, "nodes": _NUMBER, "cores": _NUMBER, "gpus": _NUMBER, "seconds": _SOME,
     "training_seconds": _NUMBER, "drawing_seconds": _NUMBER, "energy_joules": _SOME,
@@ -61,6 +61,8 @@ _FURTHER: dict[str, Any] = {
 """Of what kind entries are that some records have."""
 _UNREAD = {"checkpoint", "pack"}
 """Kinds that say nothing of a trial's state."""
+KINDS = {*_ENTRIES, *_UNREAD}
+"""What a record can be."""
 _SNAPSHOT_VERSION = 2
 _LARGEST = 2**63 - 1
 """Above which a whole number has no place in a table."""
@@ -349,7 +351,7 @@ class Run:
         if not record:
             why = "lines that are no records"
         elif kind not in _ENTRIES:
-            why = "" if kind in _UNREAD else f"records of a kind that this version does not know: {kind}"
+            why = "" if kind in KINDS else f"records of a kind that this version does not know: {kind}"
         elif wrong := _wrong(record, _ENTRIES[kind]):
             why = f"records of the kind {kind} without {wrong} as this version knows it"
         else:
@@ -547,7 +549,7 @@ class Run:
 
     def _on_over(self, record: Mapping[str, Any]) -> None:
         if record["time"] >= self.ending.get("time", 0.0):
-            self.ending = {"why": record["why"], "time": record["time"]}
+            self.ending = {name: record.get(name) for name in ("why", "time", "limits")}
 
     def _on_extended(self, record: Mapping[str, Any]) -> None:
         self.planned = max(self.planned, record["trials"])

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 import results
 import sweeps
+from results.run import KINDS
 from tests.conftest import ROOT, Hpc, environment
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -38,6 +39,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         if section:
             titles = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
             assert section in map(anchor, titles), target
+
+
+def test_every_kind_of_record_is_explained() -> None:
+    page = (ROOT / "docs" / "runs.md").read_text()
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
+    explained = {kind for row in rows for kind in re.findall(r"\w+", row)}
+    assert explained >= KINDS, KINDS - explained
 
 
 def test_the_sweep_of_the_readme_is_the_ready_made_one() -> None:

@@ -456,6 +456,18 @@ def test_a_timeout_counts_from_the_first_launch(tmp_path: Path) -> None:
     assert budget_of(folder, search=search).ends({}) == "timeout_min: 10 minutes are over"
 
 
+def test_a_search_that_its_budget_has_ended_stays_so_until_the_budget_is_another(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    begin(folder, sweep_of())
+    records = Records(folder / "records" / "w.jsonl")
+    records.append("over", why="budget: spent", limits={"node_hours": 2.0})
+    records.close()
+    assert budget_of(folder, budget={"node_hours": 2}).ended() == "budget: spent"
+    assert budget_of(folder, budget={"node_hours": 3}).ended() == ""
+    assert budget_of(folder, budget={"node_hours": 2, "gpu_hours": 1}).ended() == ""
+    assert budget_of(folder).ended() == ""
+
+
 def test_a_search_is_over_until_it_is_launched_again(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     begin(folder, sweep_of())
