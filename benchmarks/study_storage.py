@@ -24,7 +24,7 @@ from pathlib import Path
 import sweeps
 from hpc.searching import Search
 from results import Plan, Records, Run, create
-from tests.jobs import postgresql
+from tests import postgresql
 
 SPACE = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}
 

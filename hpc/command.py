@@ -683,17 +683,18 @@ def doctor(
     wait_min: Annotated[
         float, typer.Option("--wait", metavar="MIN", min=0, help="How long that job may take to start.")
     ] = 10,
+    storage: Storage = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """Check this machine or a cluster for what a profile asks of it, and say what to change."""
     with _errors():
         from hpc.doctor import examine
         from hpc.findings import lines
-        from hpc.profile import find
+        from hpc.profile import find, with_storage
 
         findings = examine(
-            find(on, given=profiles), folder, canary=canary, wait_min=wait_min, note=_complain,
-            tell=lambda finding: None if as_json else print(lines(finding), flush=True),
+            with_storage(find(on, given=profiles), storage), folder, canary=canary, wait_min=wait_min,
+            note=_complain, tell=lambda finding: None if as_json else print(lines(finding), flush=True),
         )  # fmt: skip
         if as_json:
             print(json.dumps([vars(finding) for finding in findings], indent=2))

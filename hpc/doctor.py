@@ -59,7 +59,7 @@ def examine(
     if named.profile.cluster == "slurm":
         steps = _of_slurm(named, folder, slurm or Slurm(), canary, wait_min, note)
     else:
-        steps = _of_this_machine(folder, canary)
+        steps = _of_this_machine(named.profile, folder, canary)
     found: list[Finding] = []
     with interruptible(), closing(steps):
         for finding in steps:
@@ -122,6 +122,7 @@ def _of_slurm(
         yield findings.preemption(profile, config, mine[0])
     yield findings.requeueing(profile, config)
     yield _plugins_here(profile)
+    yield from _storage_here(profile)
     yield from _in_folder(named, folder, slurm, canary, wait_min, note, facts)
     try:
         remember(cluster, named, facts)
@@ -156,6 +157,13 @@ def _plugins_here(profile: Profile) -> Finding:
     from jobs.supervisor import mpi_vendor, offered
 
     return findings.plugins(profile, offered(), None if profile.python else mpi_vendor())
+
+
+def _storage_here(profile: Profile) -> Iterator[Finding]:
+    from jobs.canary import reach
+
+    if profile.storage:
+        yield findings.storage(profile.storage, reach(profile.storage))
 
 
 def _in_folder(
@@ -264,6 +272,10 @@ class _Canary:
     def _submit(self) -> None:
         launch = batch.launch(self._profile, 1, [(0,)])
         launch.write(self._folder)
+        if self._profile.storage:
+            from jobs.canary import STORAGE
+
+            write_text(self._folder / STORAGE, self._profile.storage)
         self._tick()
         array = batch.Array(self._name, 0, 1, 1)
         script = self._folder / "canary.sh"
@@ -376,6 +388,8 @@ class _Canary:
         yield findings.clock(self._skews)
         yield findings.space(f"{parent}, as {node} sees it", report)
         yield from findings.packages(node, report["python"], report["packages"], ranks=ranks)
+        if profile.storage and "storage" in report:
+            yield _there(findings.storage(profile.storage, report["storage"]), node)
         if "mpi_offered" in report:
             yield _there(findings.plugins(profile, report["mpi_offered"], report["mpi_vendor"]), node)
         yield from findings.meetings(profile, report["tries"], ranks)
@@ -396,13 +410,14 @@ def _there(finding: Finding, node: str) -> Finding:
 # --- this machine
 
 
-def _of_this_machine(folder: Path, canary: bool) -> Generator[Finding, None, None]:
+def _of_this_machine(profile: Profile, folder: Path, canary: bool) -> Generator[Finding, None, None]:
     from jobs import canary as look
 
     facts = look.look(Path("/"), os.environ)
     cpus, devices = facts["cpus"], ", ".join(facts["devices"])
     yield from findings.packages("this machine", facts["python"], facts["packages"], ranks=None)
     yield findings.ok("processors", f"{count(cpus, 'CPU')}; {devices or 'no NVIDIA device'} in /dev")
+    yield from _storage_here(profile)
     try:
         with _scratch(folder) as scratch:
             yield findings.space(str(folder), look.space(scratch))

@@ -569,6 +569,27 @@ def space(where: str, facts: Mapping[str, Any]) -> Finding:
     return ok("space", said)
 
 
+def storage(url: str, error: str) -> Finding:
+    """Whether the database in which searches are kept answers.
+
+    Args:
+        url: of it, without a password.
+        error: as :func:`jobs.canary.reach` tells it.
+    """
+    if not error:
+        return ok("storage", f"{url} answers")
+    if error.startswith(("ModuleNotFoundError", "NoSuchModuleError")):
+        remedy = (
+            "Install its driver there: `uv sync --extra postgresql`, or what SQLAlchemy names for others."
+        )
+    else:
+        remedy = (
+            "Mend what the message names (a password goes into ~/.pgpass, there too); or leave storage: out, "
+            "the journal in the folder of a run needs no server."
+        )
+    return problem("storage", f"{url} can't be used: {error}", remedy)
+
+
 def packages(
     where: str, python: str, versions: Mapping[str, str | None], *, ranks: int | None
 ) -> list[Finding]:

@@ -72,11 +72,16 @@ def storage_url(value: str) -> str:
     """A database URL that may stand in files which others can read.
 
     Raises:
-        ValueError: it is none, or has a password.
+        ValueError: it is none, has a password, or is one that several workers can't use at once.
     """
     parts = urlsplit(value)
     if not parts.scheme or "://" not in value:
         raise ValueError(f"{value!r} is no URL of a database; write postgresql+psycopg://me@host/optuna")
+    if parts.scheme.startswith("sqlite"):
+        raise ValueError(
+            f"{value} is no database for several workers, least of all on a shared file system; "
+            "leave it out: the journal in the folder of the run is made for that"
+        )
     if parts.password:
         shown = value.replace(f":{parts.password}@", "@")
         raise ValueError(

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -25,8 +26,12 @@ from results import write_text
 
 CLOCK = "clock"
 """The file in which the login node writes its time again and again."""
+STORAGE = "storage"
+"""The file with the URL of the database that searches are kept in, if there is one."""
 REPORT = "report.json"
 PACKAGES = ("hpc-sweeps", "tensorflow", "keras", "numpy", "horovod", "mpi4py")
+CONNECT_SECONDS = 20.0
+"""How long a database may take to answer; a firewall may never."""
 JOB_MIN = 5
 """The time limit of the job, in minutes."""
 MEET_SECONDS = 260.0
@@ -61,6 +66,9 @@ def job(folder: Path) -> int:
         return LOST
     report = {**look(folder, os.environ), "tries": [], "done": False}
     _write(folder, report)
+    if (folder / STORAGE).exists():
+        report["storage"] = reach((folder / STORAGE).read_text())
+        _write(folder, report)
     vendor, plugins = mpi_vendor(), offered()
     report |= {"mpi_vendor": vendor, "mpi_offered": plugins}
     ways = ways_to_meet(launch, plugins, vendor)
@@ -115,6 +123,32 @@ def space(folder: Path) -> dict[str, int | None]:
         "free_bytes": facts.f_bavail * facts.f_frsize,
         "free_inodes": facts.f_favail if facts.f_files else None,
     }
+
+
+def reach(storage: str, limit_seconds: float = CONNECT_SECONDS) -> str:
+    """What keeps this machine from a database, in words; empty if nothing does.
+
+    Args:
+        storage: its URL.
+        limit_seconds: after which it is taken not to answer.
+    """
+    said = [f"no answer within {limit_seconds:g} seconds"]
+
+    def connect() -> None:
+        from sqlalchemy import create_engine
+
+        try:
+            engine = create_engine(storage)
+            engine.connect().close()
+            engine.dispose()
+            said.append("")
+        except Exception as error:  # of SQLAlchemy or the driver
+            said.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+
+    asking = threading.Thread(target=connect, daemon=True)  # drivers name their own limits each in its way
+    asking.start()
+    asking.join(limit_seconds)
+    return said[-1]
 
 
 def ways_to_meet(launch: Launch, plugins: list[str], vendor: str) -> list[tuple[str, str]]:

@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import postgresql
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -69,6 +71,15 @@ def mpirun() -> list[str]:
     if command is None:
         missing("mpi", "mpirun is missing")
     return [str(command), "-np", "2", "--oversubscribe"]
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[str]:
+    """The URL of an empty database of a PostgreSQL."""
+    if postgresql.programs() is None:
+        missing("postgresql", "PostgreSQL is missing: neither on the PATH nor in /usr/lib/postgresql")
+    with postgresql.server() as url:
+        yield url
 
 
 Hpc = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from hpc.findings import ALSO, NEEDED, Finding, Limits
 from hpc.known import known, remember
 from hpc.profile import Named, Profile
 from hpc.scheduler import Answers, JobState, SchedulerError, Slurm, UnreachableError
-from jobs.canary import CLOCK, LOST, PACKAGES, REPORT, space, ways_to_meet
+from jobs.canary import CLOCK, LOST, PACKAGES, REPORT, reach, space, ways_to_meet
 from jobs.launch import Launch
 from tests.conftest import Hpc
 
@@ -584,6 +585,37 @@ def test_a_cluster_that_is_well(examined: Examined) -> None:
     assert slurm.cancelled == []
     facts = known("counted", "a100")
     assert (facts["backend"], facts["max_array"], facts["slurm"]) == ("none", 1001, "22.05.8")
+
+
+def test_a_storage_is_asked_from_here_and_from_the_node(examined: Examined, database: str) -> None:
+    found = examined(Pretender(reports(storage="OperationalError: no route to host")), storage=database)
+    assert found["storage"] == Finding("storage", "ok", f"{database} answers", "")
+    assert found["storage there"].level == "problem"
+    assert found["storage there"].found == (
+        f"on n1 {database} can't be used: OperationalError: no route to host"
+    )
+    assert "storage" not in examined(Pretender(reports()))
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "remedy"),
+    [
+        ("postgresql+psycopg://me@127.0.0.1:1/none", "OperationalError: ", "Mend what the message names"),
+        ("mysql+nodriver://me@127.0.0.1/none", "NoSuchModuleError: ", "Install its driver there"),
+    ],
+)
+def test_a_storage_that_can_not_be_used(url: str, error: str, remedy: str) -> None:
+    finding = findings.storage(url, reach(url))
+    assert finding.level == "problem"
+    assert finding.found.startswith(f"{url} can't be used: {error}")
+    assert "\n" not in finding.found
+    assert finding.remedy.startswith(remedy)
+
+
+def test_a_storage_that_never_answers_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://me@127.0.0.1:{silent.getsockname()[1]}/none"
+        assert reach(url, limit_seconds=0.2) == "no answer within 0.2 seconds"
 
 
 def test_without_a_canary_nothing_is_submitted(examined: Examined) -> None:

@@ -278,6 +278,7 @@ def test_patience_and_best_weights_go_on_to_the_bit(hpc: Hpc, tmp_path: Path) ->
     ("url", "said"),
     [
         ("optuna.db", "'optuna.db' is no URL of a database"),
+        ("sqlite:///study.db", "leave it out: the journal in the folder of the run is made for that"),
         ("postgresql://me:secret@host/db", "comes with a password, which everybody could read"),
     ],
 )

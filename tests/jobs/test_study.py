@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ from results import Plan, Records, Run, create
 from sweeps import Sweep
 from sweeps.searches.pruners import PRUNERS, pruner
 from sweeps.sweep import SAMPLER_OPTIONS
-from tests.conftest import ROOT, missing
-from tests.jobs import postgresql
+from tests.conftest import ROOT
 
 SPACE: dict[str, Any] = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}
 
@@ -90,14 +89,6 @@ def all_of(study: Study, owner: str = "w") -> list[Asked]:
 
 def running(study: Study) -> int:
     return sum(len(study._trials(which, TrialState.RUNNING)) for which in (study._search, study._confirm))
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[str]:
-    if postgresql.programs() is None:
-        missing("postgresql", "PostgreSQL is missing: neither on the PATH nor in /usr/lib/postgresql")
-    with postgresql.server() as url:
-        yield url
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,9 @@ too-special: {cluster: slurm, constraint: a100}
 """
 
 
+NO_DATABASE = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+
+
 class Findings(dict[str, dict[str, str]]):
     """What a check-up has found, by check; and the exit code."""
 
@@ -109,8 +112,10 @@ def test_an_mpi_that_is_not_ours_is_told_and_gloo_advised(
 
 
 def test_gpus_that_tensorflow_does_not_see_are_a_problem(plain_site: Site) -> None:
-    found = doctor(plain_site, "--on", "gpu")
+    found = doctor(plain_site, "--on", "gpu", "--storage", NO_DATABASE)
     assert found.code == 1
+    assert found["storage"]["level"] == found["storage there"]["level"] == "problem"
+    assert f" {NO_DATABASE} can't be used: OperationalError: " in found["storage there"]["found"]
     assert found["GPUs"]["level"] == "ok"
     assert found["GPUs seen"]["level"] == "problem"
     assert "TensorFlow sees none on n" in found["GPUs seen"]["found"]
