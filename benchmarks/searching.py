@@ -56,8 +56,10 @@ def carry_out(
         }
     )
     start = time.perf_counter()
-    running.run(sweep, folder=folder, workers=args.workers)
+    outcome = running.run(sweep, folder=folder, workers=args.workers)
     seconds = time.perf_counter() - start
+    if outcome.error:
+        raise SystemExit(outcome.error)
     attempts = [trial.attempt for trial in Run(folder).trials.values()]
     best = max(attempt.best for attempt in attempts if attempt.best is not None)
     return sum(attempt.epochs for attempt in attempts), best, seconds
