@@ -34,8 +34,8 @@ CONNECT_SECONDS = 20.0
 """How long a database may take to answer; a firewall may never."""
 JOB_MIN = 5
 """The time limit of the job, in minutes."""
-MEET_SECONDS = 260.0
-"""How long all tries of the ranks to meet may take together, so that the job can tell of them."""
+ALL_SECONDS = 260.0
+"""How long all of it may take, the tries of the ranks to meet above all, so that the job can tell of them."""
 LOST = 66
 """The exit code of a job that does not see its folder: it can't say more."""
 
@@ -64,6 +64,7 @@ def job(folder: Path) -> int:
     except OSError as error:
         print(f"{error}: this node does not see the folder that the job was submitted in.", file=sys.stderr)
         return LOST
+    end = time.monotonic() + ALL_SECONDS
     report = {**look(folder, os.environ), "tries": [], "done": False}
     _write(folder, report)
     if (folder / STORAGE).exists():
@@ -73,7 +74,6 @@ def job(folder: Path) -> int:
     report |= {"mpi_vendor": vendor, "mpi_offered": plugins}
     ways = ways_to_meet(launch, plugins, vendor)
     _write(folder, report)
-    end = time.monotonic() + MEET_SECONDS
     for number, (backend, mpi) in enumerate(ways):
         limit = (end - time.monotonic()) / (len(ways) - number)
         report["tries"].append(_try(folder, launch, backend, mpi, limit))
