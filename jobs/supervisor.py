@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from jobs.launch import Launch
 from jobs.step import Step
-from results import Records, Run, TrialState
+from results import MOST_LOST, Records, Run, TrialState
 from results.records import parse
 
 RESTARTED = "the job was started anew by SLURM"
@@ -97,17 +97,21 @@ class _Supervisor:
         self._backend = ""
         self._sizes: dict[Path, int] = {}
         self._given_up: set[int] = set()
+        self._failed_starts = 0
 
     def carry_out(self) -> int:
         run = Run(self._run_folder, job=self._job.job_id)
         if self._is_given_up(run):
             print(f"The trials of job {self._job.job_id} are with another: sbatch was heard late, or twice.")
             return 0
+        is_anew = "began" in run.jobs.get(self._job.job_id, {})
         self._record(
             "began", job=self._job.job_id, launch=self._launch.number, number=self._number,
             name=os.environ.get("SLURM_JOB_NAME", ""), restart=self._job.restart, node=self._job.node,
         )  # fmt: skip
         self._tell_of_lost(run, RESTARTED, stopped=True)
+        if is_anew:
+            self._put_back()
         if self._job.restart > self._launch.requeues:
             return self._give_up(run, "node-failure")
         self._leave_what_kills(run)
@@ -124,6 +128,7 @@ class _Supervisor:
             # A signal that comes before Python listens ends a rank; that is a stop, too.
             if "stopped" in hows or "User defined signal 2" in said:
                 self._tell_of_lost(run, "another group of ranks was stopped", stopped=True)
+                self._put_back()
                 if self._launch.rehearse:
                     continue
                 self._requeue(run)
@@ -134,13 +139,22 @@ class _Supervisor:
                 continue
             time.sleep(1)  # slurmstepd may have a word yet
             if code and self._is_ending():
+                self._put_back()
                 return 0  # by cancel, time limit, preemption, a node: what it means, SLURM knows better
             reason, guilty = _reason(said + self._new_in_logs()), self._guilty(said, tasks)
             self._tell_of_lost(run, self._why(code, said), reason=reason, guilty=guilty)
-            if self._attempts(run) == before and not self._try_another_backend(said):
+            self._put_back()
+            if self._attempts(run) > before:
+                self._failed_starts = 0
+            elif not self._try_another_backend(said) and not self._may_start_again(run):
                 self._record("unfit", job=self._job.job_id, error=self._why(code, said))
                 return 1
         return 1
+
+    def _may_start_again(self, run: Run) -> bool:
+        """Whether ranks that ended before they began a trial are started once more: others could work."""
+        self._failed_starts += 1
+        return "ready" in run.jobs.get(self._job.job_id, {}) and self._failed_starts <= MOST_LOST
 
     def _is_given_up(self, run: Run) -> bool:
         """Whether the command that submitted this job took it for not submitted, and did so again."""
@@ -332,6 +346,21 @@ class _Supervisor:
                 else:
                     self._record("failed", **who, reason=reason, error=why)
         run.refresh()
+
+    def _put_back(self) -> None:
+        """Let a search hand out again what this job's ranks had of it, to whoever asks first."""
+        if not self._launch.asks:
+            return
+        from jobs.study import open_study
+        from sweeps import load_stored
+
+        run = Run(self._run_folder)
+        mine = (self._job.job_id, f"{self._job.job_id}-g")
+        try:
+            study = open_study(load_stored(run.sweep_file), run)
+            study.settle(run, lambda owner: owner == mine[0] or owner.startswith(mine[1]))
+        except Exception as error:  # a database that does not answer is no reason to end here
+            self._record("note", text=f"what job {mine[0]} had of the search waits for `hpc resume`: {error}")
 
     def _why(self, code: int, said: str) -> str:
         """A sentence on why srun ended, then the ends of the logs."""

@@ -188,7 +188,7 @@ class _Work:
         self._can_tell_energy = all(can for _, can in ranks)
 
     def begin_search(self, owner: str) -> None:
-        """Open the study on rank 0, and deal with what an earlier start of this job has left in it.
+        """Open the study on rank 0.
 
         Args:
             owner: the name of this worker in the study.
@@ -202,7 +202,6 @@ class _Work:
                 folder = Path(self.worker.folder)
                 run = Run(folder)
                 self.study = open_study(self.sweep, run, lambda text: self._record("note", text=text))
-                self.study.settle(run, lambda other: other == owner)
                 self.budget = Budget(self.sweep, run)
             except Exception as problem:  # told to all ranks, which would wait for ever
                 error = words_of(problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -277,6 +277,47 @@ def test_ranks_that_end_well_without_a_trial_make_the_job_unfit(slurm: FakeSlurm
     assert supervised(slurm, *["end(0)"] * 4) == 1
     assert len(records(slurm, "unfit")) == 1
     assert len(sruns(slurm)) == 1
+
+
+@pytest.mark.parametrize(("failures", "code"), [(2, 0), (3, 1)])
+def test_ranks_that_end_at_their_start_are_started_again_where_earlier_ones_could_work(
+    slurm: FakeSlurm, failures: int, code: int
+) -> None:
+    worked = "record('ready', job='101_0'); finish(0); end(1)"
+    assert supervised(slurm, worked, *["end(1)"] * failures) == code
+    assert len(records(slurm, "unfit")) == code
+    assert len(sruns(slurm)) == 4
+
+
+def test_what_dead_ranks_had_of_a_search_is_put_back_at_once(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only when the job's next ranks begin, which they may not."""
+    put_back = []
+
+    def settle(run: Run, is_gone: Callable[[str], bool]) -> None:
+        put_back.append([owner for owner in ("101_0", "101_0-g1", "101_1", "101_01") if is_gone(owner)])
+
+    monkeypatch.setattr("sweeps.load_stored", lambda path: None)
+    monkeypatch.setattr("jobs.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
+    assert supervised(slurm, "end(1)", jobs=((), ()), asks=True) == 1
+    assert put_back == [["101_0", "101_0-g1"]]
+    assert supervised(slurm, "left('done')", jobs=((), ()), asks=True) == 0
+    assert put_back == [["101_0", "101_0-g1"]] * 2  # started anew by SLURM
+
+
+def test_a_storage_that_does_not_answer_does_not_end_the_job(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("sweeps.load_stored", lambda path: None)
+    monkeypatch.setattr("jobs.study.open_study", refuse)
+    worked = "record('ready', job='101_0'); start(); end(1)"
+    assert supervised(slurm, worked, "left('done')", jobs=((), ()), asks=True) == 0
+    (note,) = records(slurm, "note")
+    assert note["text"] == "what job 101_0 had of the search waits for `hpc resume`: no route to host"
 
 
 def test_where_mpi_does_not_work_the_ranks_meet_by_gloo(slurm: FakeSlurm) -> None:

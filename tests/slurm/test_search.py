@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from jobs.study import open_study
-from results import MOST_LOST, Run
+from results import MOST_LOST, Run, TrialState
 from sweeps import load_stored
 from sweeps.document import write
 from tests.hpc import test_searching as searching
@@ -57,7 +57,8 @@ def test_two_jobs_of_two_ranks_ask_one_search_and_the_winner_is_confirmed(site: 
 
 def test_a_search_is_cancelled_resumed_and_extended(site: Site) -> None:
     site.profiles("two: {cluster: slurm, workers: 2, cpus_per_rank: 1, time_min: 10}\n")
-    sweep = ask_for(site, fixed={"epochs": 27, "batch_size": 8}, search={**SWEEP["search"], "trials": 6})
+    # Without a pruner, so that no machine is through before it is cancelled.
+    sweep = ask_for(site, fixed={"epochs": 200, "batch_size": 8}, search={"method": "tpe", "trials": 6})
     site.hpc("submit", sweep, "--on", "two", "--dir", "r")
     until(lambda: any(trial.attempt.epochs for trial in site.run().trials.values()), 200, site.logs)
     site.hpc("cancel", "r")
@@ -125,14 +126,50 @@ def test_ranks_that_are_killed_cost_no_trial_and_leave_no_zombie(site: Site) -> 
     assert any(len(trial.attempts) > 1 for trial in run.trials.values())
 
 
-def _training(site: Site) -> list[int]:
-    """Processes of ranks, while some trial of this run is under way."""
+@pytest.mark.slow
+def test_a_job_that_can_not_go_on_leaves_its_trial_to_others(site: Site) -> None:
+    site.profiles(
+        "pairs: {cluster: slurm, nodes: 2, workers: 2, cpus_per_rank: 1, time_min: 15, backend: gloo, "
+        "checkpoint_min: 0.0}\n"
+    )
+    sweep = ask_for(
+        site, data={"name": "digits"}, fixed={"epochs": 80, "batch_size": 8},
+        search={"method": "tpe", "trials": 3},
+    )  # fmt: skip
+    site.hpc("submit", sweep, "--on", "pairs", "--dir", "r")
+
+    def its_trial() -> list[TrialState]:
+        trials = site.run().trials.values()
+        return [one for one in trials if one.attempts[1].job_id.endswith("_1") and one.attempts[1].epochs]
+
+    until(lambda: bool(its_trial()), 200, site.logs)
+    (trial,) = its_trial()
+    job = trial.attempts[1].job_id
+    deadline = time.monotonic() + 120
+    while "error" not in site.run().jobs[job] and time.monotonic() < deadline:
+        for rank in _ranks(site, job)[:1]:
+            os.kill(rank, signal.SIGKILL)
+        time.sleep(0.5)
+    until(lambda: not site.is_busy(), 500, lambda: site.hpc("status", "r", code=None) + site.logs())
     run = site.run()
-    if not any(trial.state == "running" and trial.attempt.epochs for trial in run.trials.values()):
-        return []
+    assert run.counts()["finished"] == run.counts()["total"] == 3, site.logs()
+    last = run.trials[trial.trial_id].attempt
+    assert (last.job_id != job, last.after is not None) == (True, True)
+    assert states(run) <= {"COMPLETE", "FAIL"}
+
+
+def _ranks(site: Site, job: str = "") -> list[int]:
+    """Processes of ranks, of this run or of one job of it."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "rank" in command and str(site.folder / "r") in " ".join(command) and "srun" not in command[0]:
+        is_rank = "rank" in command and "srun" not in command[0]
+        if is_rank and str(site.folder / "r") in command[-1] and f"{job}." in command[-1]:
             found.append(process.pid)
     return found
+
+
+def _training(site: Site) -> list[int]:
+    """Processes of ranks, while some trial of this run is under way."""
+    trials = site.run().trials.values()
+    return _ranks(site) if any(one.state == "running" and one.attempt.epochs for one in trials) else []
