@@ -10,7 +10,7 @@ from typing import Any
 
 from hpc.scheduler import REASONS, Account, Answers, JobState, Slurm
 from jobs.supervisor import OUT_OF_MEMORY
-from results import Attempt, Records, Run
+from results import MOST_LOST, Attempt, Records, Run
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -22,6 +22,9 @@ IN_LOGS = (
 """What SLURM writes into a job's log, for sites that keep no accounts."""
 START = re.compile(r"^srun (?:--unbuffered )?--kill-on-bad-exit=1 .*$", re.MULTILINE)
 """What the supervisor prints when it starts the ranks; what is before the last one is past."""
+
+LOST = ("error", "node-failure")
+"""What says of a trial that runs by its records only that its job is gone, and nothing of the trial."""
 
 DAY = 86400.0
 
@@ -183,6 +186,7 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
     for trial in run.trials.values():
         for number_, attempt in trial.attempts.items():
             attempts.setdefault(attempt.job_id, []).append((trial.trial_id, number_, attempt))
+    gone = []
     for job, state in news.ended.items():
         facts = run.jobs.get(job, {})
         if "ended" in facts:
@@ -198,10 +202,16 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         for name, number_, attempt in attempts.get(job, []):
             if attempt.state in states:
                 end = account.end if account and account.end else attempt.ended
-                records.append(
-                    "failed", trial=name, attempt=number_, reason=reason, error=words,
-                    seconds=attempt.seconds, epochs=attempt.epochs, ended=max(attempt.ended, end),
-                )  # fmt: skip
+                who = {"trial": name, "attempt": number_, "seconds": attempt.seconds,
+                       "epochs": attempt.epochs, "ended": max(attempt.ended, end)}  # fmt: skip
+                if run.study and reason in LOST:  # the search hands it out again, but not for ever
+                    records.append("stopped", **who, why=words, lost=True)
+                    run.refresh()
+                    if run.trials[name].losses <= MOST_LOST:
+                        continue
+                records.append("failed", **who, reason=reason, error=words)
+        if "began" in facts and not done:
+            gone.append(job)
         cost = account.facts() if account else {}
         records.append("ended", job=job, how=how, why="" if how == "COMPLETED" else words, **cost)
     run.refresh()
@@ -209,8 +219,24 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
     late = {job: cost and cost.facts() for job, cost in news.accounts.items() if job in owed}
     if late:
         records.append("accounts", jobs=late)
+    # Where no other job is left to take its trial, `hpc resume` sees to it.
+    if gone and run.study and any(job.is_alive for job in news.jobs.values()):
+        said += _put_back(run, gone, records)
     run.refresh()
     return said
+
+
+def _put_back(run: Run, jobs: list[str], records: Records) -> list[str]:
+    """Let a search hand out again what jobs had of it that are gone without having seen to that."""
+    from jobs.study import put_back
+
+    try:
+        put_back(run.folder, jobs)
+    except Exception as error:  # of the storage: whoever asks for the status is not to be kept from it
+        text = f"what jobs {', '.join(jobs)} had of the search waits for `hpc resume`: {error}"
+        records.append("note", text=text)
+        return [text]
+    return []
 
 
 def verdict(state: JobState, log: str, error: str = "") -> tuple[str, str, str]:

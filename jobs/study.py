@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from jobs.journal import Journal
 from jobs.turn import Turn
 from results import MOST_LOST, Run
-from sweeps import SEARCHES, Sweep, Trial
+from sweeps import SEARCHES, Sweep, Trial, load_stored
 from sweeps.searches.pruners import pruner
 from sweeps.searches.samplers import decoded, distribution, encoded, sampler
 from sweeps.space import Dimension, point
@@ -522,6 +522,18 @@ def open_study(sweep: Sweep, run: Run, note: Callable[[str], None] = lambda text
         note: as of ``Study``.
     """
     return Study(sweep, run.folder, run.study.get("storage", ""), run.study.get("name", ""), note)
+
+
+def put_back(folder: Path, jobs: Collection[str]) -> None:
+    """Let a search hand out again what jobs of SLURM had of it, to whoever asks first.
+
+    Args:
+        folder: of the run.
+        jobs: by their ids, in none of which any rank still trains.
+    """
+    run = Run(folder)
+    study = open_study(load_stored(run.sweep_file), run)
+    study.settle(run, lambda owner: owner.partition("-g")[0] in jobs)
 
 
 def _may_go_on(reason: str) -> bool:

@@ -351,16 +351,13 @@ class _Supervisor:
         """Let a search hand out again what this job's ranks had of it, to whoever asks first."""
         if not self._launch.asks:
             return
-        from jobs.study import open_study
-        from sweeps import load_stored
+        from jobs.study import put_back
 
-        run = Run(self._run_folder)
-        mine = (self._job.job_id, f"{self._job.job_id}-g")
+        job = self._job.job_id
         try:
-            study = open_study(load_stored(run.sweep_file), run)
-            study.settle(run, lambda owner: owner == mine[0] or owner.startswith(mine[1]))
+            put_back(self._run_folder, [job])
         except Exception as error:  # a database that does not answer is no reason to end here
-            self._record("note", text=f"what job {mine[0]} had of the search waits for `hpc resume`: {error}")
+            self._record("note", text=f"what job {job} had of the search waits for `hpc resume`: {error}")
 
     def _why(self, code: int, said: str) -> str:
         """A sentence on why srun ended, then the ends of the logs."""

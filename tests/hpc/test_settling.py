@@ -12,8 +12,10 @@ from hpc import leftovers, settling
 from hpc.scheduler import JobState, Slurm
 from hpc.settling import News
 from hpc.watching import Scheduler
+from jobs.study import Asked, Study
 from results import Plan, Records, Run, create
 from tests.hpc.fake_slurm import FakeSlurm
+from tests.jobs import test_study as studies
 
 TIME = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***"
 MEMORY = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0. Some of the step tasks have been OOM"
@@ -247,6 +249,106 @@ def test_the_words_of_the_supervisor_are_kept(slurm: FakeSlurm, tmp_path: Path) 
     slurm.set("101_0", "FAILED", nodes="n1")
     settled(run)
     assert run.jobs["101_0"]["why"].startswith("ranks can't meet\nand a log (SLURM job 101_0: FAILED on n1)")
+
+
+# --- searches
+
+
+def searching(slurm: FakeSlurm, folder: Path) -> tuple[Run, Study, Asked]:
+    """A run whose two jobs ask a search for their trials; the first has one and has begun it."""
+    study = studies.begin(folder, studies.sweep_of())
+    (folder / "jobs" / "1").mkdir()
+    run = Run(folder)
+    submitting(run)
+    write(run, "run", ("array", {"name": "hpc-small-a.0", "job": queue(slurm, folder)}))
+    write(run, "101_0", ("began", {"name": "hpc-small-a.0", "job": "101_0", "restart": 0}))
+    asked = study.ask("101_0-g0")
+    assert asked is not None
+    studies.started(folder, asked, "101_0")
+    run.refresh()
+    return run, study, asked
+
+
+@pytest.mark.parametrize("state", ["FAILED", "NODE_FAIL", "UNKNOWN"])
+def test_what_a_job_of_a_search_had_that_is_gone_without_a_word_goes_to_another(
+    slurm: FakeSlurm, tmp_path: Path, state: str
+) -> None:
+    run, study, asked = searching(slurm, tmp_path / "run")
+    slurm.set("101_1", "RUNNING")
+    if state == "UNKNOWN":
+        slurm.set("101_0", "RUNNING", squeue=False, sacct=None)
+    else:
+        slurm.set("101_0", state, nodes="n1")
+    settled(run)
+    (trial,) = run.trials.values()
+    assert (trial.state, trial.losses, run.jobs["101_0"]["ended"]) == ("waiting", 1, state)
+    assert study.ask("101_1-g0") == Asked(asked.trial, 2)
+    assert studies.running(study) == 1
+
+
+def test_a_trial_of_a_search_that_was_handed_out_and_never_begun_goes_to_another(
+    slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    run, study, first = searching(slurm, tmp_path / "run")
+    studies.finish(study, first, run.folder, "101_0")
+    second = study.ask("101_0-g0")
+    assert second is not None
+    slurm.set("101_0", "NODE_FAIL")
+    settled(run)
+    assert study.ask("101_1-g0") == second
+
+
+def test_a_trial_of_a_search_that_needs_too_much_memory_is_not_tried_again(
+    slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    run, study, asked = searching(slurm, tmp_path / "run")
+    slurm.set("101_0", "OUT_OF_MEMORY")
+    settled(run)
+    (trial,) = run.trials.values()
+    assert (trial.state, trial.attempt.reason) == ("failed", "out-of-memory")
+    again = study.ask("101_1-g0")
+    assert again is not None
+    assert again.trial != asked.trial
+    assert studies.running(study) == 1
+
+
+def test_a_trial_of_a_search_that_has_cost_three_jobs_has_failed(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run, _, asked = searching(slurm, tmp_path / "run")
+    for attempt in (1, 2):
+        who = {"trial": asked.trial.trial_id, "attempt": attempt, "why": "a node failed", "seconds": 1.0}
+        write(run, "101_0", ("stopped", {**who, "lost": True}))
+        write(run, "101_0", ("started", {**asked.trial.facts(), "attempt": attempt + 1, "ranks": 1,
+                                         "job": "101_0", "node": "n1"}))  # fmt: skip
+    slurm.set("101_0", "NODE_FAIL")
+    settled(run)
+    (trial,) = run.trials.values()
+    assert (trial.state, trial.attempt.reason) == ("failed", "node-failure")
+
+
+def test_where_no_other_job_is_left_the_search_is_not_opened(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, study, _ = searching(slurm, tmp_path / "run")
+    monkeypatch.setattr("jobs.study.put_back", lambda folder, jobs: pytest.fail("opened"))
+    slurm.set("101", "NODE_FAIL")
+    settled(run)
+    assert studies.running(study) == 1  # until somebody resumes
+
+
+def test_a_storage_that_does_not_answer_keeps_nobody_from_the_status(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, *_ = searching(slurm, tmp_path / "run")
+
+    def refuse(folder: Path, jobs: list[str]) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("jobs.study.put_back", refuse)
+    slurm.set("101_0", "NODE_FAIL")
+    _, said = settled(run)
+    assert said == ["what jobs 101_0 had of the search waits for `hpc resume`: no route to host"]
+    assert run.jobs["101_0"]["ended"] == "NODE_FAIL"
+    assert "no route to host" in (run.records / "run.jsonl").read_text()
 
 
 # --- what SLURM knows no longer

@@ -298,7 +298,7 @@ def test_what_dead_ranks_had_of_a_search_is_put_back_at_once(
     def settle(run: Run, is_gone: Callable[[str], bool]) -> None:
         put_back.append([owner for owner in ("101_0", "101_0-g1", "101_1", "101_01") if is_gone(owner)])
 
-    monkeypatch.setattr("sweeps.load_stored", lambda path: None)
+    monkeypatch.setattr("jobs.study.load_stored", lambda path: None)
     monkeypatch.setattr("jobs.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
     assert supervised(slurm, "end(1)", jobs=((), ()), asks=True) == 1
     assert put_back == [["101_0", "101_0-g1"]]
@@ -312,7 +312,7 @@ def test_a_storage_that_does_not_answer_does_not_end_the_job(
     def refuse(*args: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("sweeps.load_stored", lambda path: None)
+    monkeypatch.setattr("jobs.study.load_stored", lambda path: None)
     monkeypatch.setattr("jobs.study.open_study", refuse)
     worked = "record('ready', job='101_0'); start(); end(1)"
     assert supervised(slurm, worked, "left('done')", jobs=((), ()), asks=True) == 0

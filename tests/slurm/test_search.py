@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -127,7 +128,9 @@ def test_ranks_that_are_killed_cost_no_trial_and_leave_no_zombie(site: Site) -> 
 
 
 @pytest.mark.slow
-def test_a_job_that_can_not_go_on_leaves_its_trial_to_others(site: Site) -> None:
+@pytest.mark.parametrize("killed", ["ranks", "job"])
+def test_a_job_that_can_not_go_on_leaves_its_trial_to_others(site: Site, killed: str) -> None:
+    """It sees to that itself; where it is gone without a word, whoever asks how things stand does."""
     site.profiles(
         "pairs: {cluster: slurm, nodes: 2, workers: 2, cpus_per_rank: 1, time_min: 15, backend: gloo, "
         "checkpoint_min: 0.0}\n"
@@ -145,11 +148,18 @@ def test_a_job_that_can_not_go_on_leaves_its_trial_to_others(site: Site) -> None
     until(lambda: bool(its_trial()), 200, site.logs)
     (trial,) = its_trial()
     job = trial.attempts[1].job_id
+    end = {"ranks": "error", "job": "ended"}[killed]
     deadline = time.monotonic() + 120
-    while "error" not in site.run().jobs[job] and time.monotonic() < deadline:
-        for rank in _ranks(site, job)[:1]:
-            os.kill(rank, signal.SIGKILL)
+    while end not in site.run().jobs[job] and time.monotonic() < deadline:
+        ranks = _ranks(site, job)
+        # Ranks that outlive their job's script stop in order, and see to it themselves.
+        for process in ranks[:1] if killed == "ranks" else [*_supervisors(job), *ranks]:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if killed == "job":
+            site.hpc("status", "r")
         time.sleep(0.5)
+    assert end in site.run().jobs[job], site.logs()
     until(lambda: not site.is_busy(), 500, lambda: site.hpc("status", "r", code=None) + site.logs())
     run = site.run()
     assert run.counts()["finished"] == run.counts()["total"] == 3, site.logs()
@@ -166,6 +176,19 @@ def _ranks(site: Site, job: str = "") -> list[int]:
         is_rank = "rank" in command and "srun" not in command[0]
         if is_rank and str(site.folder / "r") in command[-1] and f"{job}." in command[-1]:
             found.append(process.pid)
+    return found
+
+
+def _supervisors(job: str) -> list[int]:
+    """The process that sees to the ranks of one job."""
+    array, _, task = job.partition("_")
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if ["-m", "jobs", "job"] in (command[n : n + 3] for n in range(len(command))):
+            env = process.environ()
+            if (env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")) == (array, task):
+                found.append(process.pid)
     return found
 
 
