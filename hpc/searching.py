@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from jobs.budget import Budget
-from results import MOST_LOST, Records, Run, RunError
+from results import Records, Run, RunError, record_loss
 from sweeps import Sweep
 
 if TYPE_CHECKING:
@@ -104,10 +104,7 @@ class Search:
                 lost.append(trial.trial_id)
                 who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds,
                        "epochs": attempt.epochs}  # fmt: skip
-                self._records.append("stopped", **who, why=why, lost=True)
-                self._run.refresh()
-                if trial.losses > MOST_LOST:
-                    self._records.append("failed", **who, reason="error", error=f"{why}\n{tail}")
+                record_loss(self._run, self._records.append, who, why, error=f"{why}\n{tail}")
         self._run.refresh()
         self._study.settle(self._run, lambda owner: owner == job)
         return lost

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpc.scheduler import REASONS, Account, Answers, JobState, Slurm
 from jobs.supervisor import OUT_OF_MEMORY
-from results import MOST_LOST, Attempt, Records, Run
+from results import Attempt, Records, Run, record_loss
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -204,12 +204,10 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
                 end = account.end if account and account.end else attempt.ended
                 who = {"trial": name, "attempt": number_, "seconds": attempt.seconds,
                        "epochs": attempt.epochs, "ended": max(attempt.ended, end)}  # fmt: skip
-                if run.study and reason in LOST:  # the search hands it out again, but not for ever
-                    records.append("stopped", **who, why=words, lost=True)
-                    run.refresh()
-                    if run.trials[name].losses <= MOST_LOST:
-                        continue
-                records.append("failed", **who, reason=reason, error=words)
+                if run.study and reason in LOST:
+                    record_loss(run, records.append, who, words, reason=reason)
+                else:
+                    records.append("failed", **who, reason=reason, error=words)
         if "began" in facts and not done:
             gone.append(job)
         cost = account.facts() if account else {}

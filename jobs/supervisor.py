@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from jobs.launch import Launch
 from jobs.step import Step
-from results import MOST_LOST, Records, Run, TrialState
+from results import MOST_LOST, Records, Run, TrialState, record_loss
 from results.records import parse
 
 RESTARTED = "the job was started anew by SLURM"
@@ -334,11 +334,9 @@ class _Supervisor:
                     again = attempt.lanes > 1 and any(one.lost for one in trial.attempts.values())
                     alone = {"alone": True} if lost and again else {}
                     self._record("stopped", **who, why=why, lost=lost, **alone)
-                elif self._launch.asks:  # the search hands it out again, but not for ever
-                    self._record("stopped", **who, why=why, lost=True)
-                    run.refresh()
-                    if trial.losses > self._launch.retry.get("node-failure", 2):
-                        self._record("failed", **who, reason=reason, error=why)
+                elif self._launch.asks:
+                    most = self._launch.retry.get("node-failure", 2)
+                    record_loss(run, self._record, who, why, reason=reason, most=most)
                 elif guilty is not None and trial.index not in guilty:
                     self._record("stopped", **who, why="a rank of another group was killed")
                 elif attempt.lanes > 1:  # which one of them it was shows when each is trained by itself

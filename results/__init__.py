@@ -16,6 +16,7 @@ from results.run import (
     TrialState,
     claim,
     create,
+    record_loss,
     replacing,
     write_text,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "front",
     "leaderboard",
     "points",
+    "record_loss",
     "render",
     "replacing",
     "report",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -807,6 +807,33 @@ def claim(folder: Path) -> None:
             f"{folder} is neither empty nor the folder of a run: it holds {foreign[0]!r}. "
             "Choose another folder with --dir."
         )
+
+
+def record_loss(
+    run: Run,
+    record: Callable[..., None],
+    who: Mapping[str, Any],
+    why: str,
+    *,
+    reason: str = "error",
+    error: str = "",
+    most: int = MOST_LOST,
+) -> None:
+    """Record that a worker was lost in a trial of a search, which hands it out again, but not for ever.
+
+    Args:
+        run: as read; read on after the record.
+        record: appends one, as :meth:`results.Records.append` does.
+        who: entries of the attempt: ``trial``, ``attempt`` and more.
+        why: in words.
+        reason: of the failure, if it has cost too many workers at the same epoch.
+        error: of that failure; ``why`` if empty.
+        most: how many workers it may cost there.
+    """
+    record("stopped", **who, why=why, lost=True)
+    run.refresh()
+    if run.trials[who["trial"]].losses > most:
+        record("failed", **who, reason=reason, error=error or why)
 
 
 def create(folder: Path, plan: Plan) -> None:
