@@ -97,7 +97,7 @@ class Search:
         """
         lost = []
         self._run.refresh()
-        for trial in self._run.trials.values():
+        for trial in list(self._run.trials.values()):  # others may begin trials meanwhile
             for number, attempt in trial.attempts.items():
                 if attempt.state != "running" or attempt.job_id != job:
                     continue

@@ -100,7 +100,8 @@ class _Supervisor:
         self._failed_starts = 0
 
     def carry_out(self) -> int:
-        run = Run(self._run_folder, job=self._job.job_id)
+        # A search may hand out a trial to several jobs in turn, and their losses count together.
+        run = Run(self._run_folder, job=None if self._launch.asks else self._job.job_id)
         if self._is_given_up(run):
             print(f"The trials of job {self._job.job_id} are with another: sbatch was heard late, or twice.")
             return 0
@@ -320,7 +321,7 @@ class _Supervisor:
         guilty: set[int] | None = None,
     ) -> None:
         """Record of this job's trials that are running, but no longer, what became of them."""
-        for trial in run.trials.values():
+        for trial in list(run.trials.values()):  # others may begin trials meanwhile
             for number, attempt in trial.attempts.items():
                 if attempt.state != "running" or attempt.job_id != self._job.job_id:
                     continue

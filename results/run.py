@@ -337,7 +337,7 @@ class Run:
         return found
 
     def _matters(self, file: str) -> bool:
-        """Whether to read a file of records: no trial is with two jobs of one launch."""
+        """Whether to read a file of records: jobs that were dealt their trials have none in common."""
         if self._job is None:
             return True
         name = file.removesuffix(".jsonl").partition("-g")[0]

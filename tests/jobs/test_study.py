@@ -19,6 +19,7 @@ import pytest
 from optuna.trial import TrialState
 
 import sweeps
+from hpc.searching import Search
 from jobs.budget import Budget
 from jobs.journal import Journal
 from jobs.study import Asked, Study, open_study
@@ -209,6 +210,28 @@ def test_a_trial_of_a_worker_that_is_gone_is_handed_out_again(tmp_path: Path) ->
     finish(study, kept)
     assert len(all_of(other)) == 1
     assert (other.left(), running(other)) == (0, 0)
+
+
+def test_a_worker_may_be_lost_while_others_begin_trials(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    study = begin(folder, sweep_of())
+    mine, its = study.ask("w1"), study.ask("w2")
+    assert mine is not None
+    assert its is not None
+    started(folder, mine, "w1")
+    records = Records(folder / "records" / "run.jsonl")
+    search = Search(sweep_of(), Run(folder), records, "", lambda text: None)
+    append = records.append
+
+    def slowly(record: str, **entries: Any) -> None:
+        if record == "stopped":
+            started(folder, its, "w2")
+        append(record, **entries)
+
+    records.append = slowly  # type: ignore[method-assign]
+    assert search.lose("w1", "killed", "") == [mine.trial.trial_id]
+    assert study.ask("w3") == Asked(mine.trial, 2)
+    records.close()
 
 
 def test_what_had_ended_when_its_worker_was_killed_is_told_and_not_trained_again(tmp_path: Path) -> None:

@@ -306,6 +306,24 @@ def test_what_dead_ranks_had_of_a_search_is_put_back_at_once(
     assert put_back == [["101_0", "101_0-g1"]] * 2  # started anew by SLURM
 
 
+def test_a_trial_of_a_search_that_has_cost_three_jobs_has_failed(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever they were: what one puts back another takes up."""
+    monkeypatch.setattr("jobs.study.put_back", lambda folder, jobs: None)
+    for attempt in (1, 2):
+        start(run_of(slurm), "101_1", 0, attempt)
+        lost = {"trial": "t0", "attempt": attempt, "why": "killed", "seconds": 1.0, "lost": True}
+        write(run_of(slurm), "101_1", ("stopped", lost))
+    third = (
+        "record('started', trial='t0', index=0, params={}, seed=0, attempt=3, ranks=1, job='101_0', node='n')"
+    )
+    assert supervised(slurm, f"{third}; end(1)", "left('done')", jobs=((), ()), asks=True) == 0
+    (failed,) = records(slurm, "failed")
+    assert (failed["trial"], failed["attempt"]) == ("t0", 3)
+    assert states(slurm) == ["error", "waiting", "waiting", "waiting"]
+
+
 def test_a_storage_that_does_not_answer_does_not_end_the_job(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
