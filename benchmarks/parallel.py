@@ -32,7 +32,6 @@ import numpy as np
 
 from jobs import device
 from jobs.graphs import Graphs
-from jobs.optimizer import distribute
 from jobs.options import compile_model, options
 from jobs.place import Place, find_place
 from jobs.single import Single
@@ -104,7 +103,6 @@ class Trainer:
         data = Dataset(Split(x, draw.integers(0, 10, SAMPLES).astype(np.int32)), None, 10)
         model = MODELS[name]((28, 28), 10, 10, **PARAMS[name])
         compile_model(model, options({"batch_size": 128}), num_classes=10, samples=SAMPLES)
-        model.optimizer = distribute(model.optimizer, self._world)
         model.optimizer.build(model.trainable_variables)
         return Graphs().of(model, data, self._world), tf.constant(data.train.x), tf.constant(data.train.y)
 

@@ -1,14 +1,14 @@
 """The TensorFlow graphs in which models are trained and measured, kept from trial to trial.
 
 Drawing the graphs of a small network takes longer than to train it for some epochs. Models that are
-alike but for numbers share them: learning rates, dropout rates, penalties on weights, and what the
-seed decides are inputs of a graph, not constants in it.
+proved to be alike but for numbers share them: learning rates, dropout rates, penalties on weights, and
+what the seed decides are inputs of a graph, not constants in it. A model with code of the user's never
+shares one: what such code computes can't be told from outside.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.loop import Loop, is_of_keras, specs
+from jobs.fingerprint import UnprovedError, fingerprint
+from jobs.loop import Loop, specs
+from jobs.options import OWN_FUNCTIONS
 from jobs.pack import Pack, Plan, Shape
-from jobs.single import Number, Single, in_place, numbers_of, penalized
-from jobs.world import World
+from jobs.single import Number, Single, numbers_of
+from jobs.world import Compression, World
 from models import Array, Dataset
 
 if TYPE_CHECKING:
@@ -78,7 +80,14 @@ class Graphs:
         random.seed(seed)
         np.random.seed(seed)
 
-    def of(self, model: keras.Model, data: Dataset, world: World, parts: int = 1) -> Single:
+    def of(
+        self,
+        model: keras.Model,
+        data: Dataset,
+        world: World,
+        parts: int = 1,
+        compression: Compression = "none",
+    ) -> Single:
         """The loop that trains a model.
 
         Args:
@@ -86,6 +95,7 @@ class Graphs:
             data: whose classes, and shapes and types of samples count.
             world: the ranks that train together.
             parts: in which each batch is taken, one after the other.
+            compression: of gradients on their way between ranks.
 
         Returns:
             A loop with this model, or one of an earlier model that was alike but for numbers. That
@@ -93,12 +103,14 @@ class Graphs:
             this one, and is trained in its place.
         """
         numbers = numbers_of(model)
-        key = _outline(model, numbers, data, parts)
+        key = _key(model, numbers, data, parts, compression)
+        if key is None:
+            numbers = []  # the user's code may look at them, and would find tensors
         loop = self._kept.get(key) if key is not None else None
         if isinstance(loop, Single):
             loop.take(model, numbers)
         else:
-            loop = Single(model, world, data, numbers, parts, note=self._say)
+            loop = Single(model, world, data, numbers, parts, compression, note=self._say)
         self._keep(key, loop)
         return loop
 
@@ -165,34 +177,20 @@ class Graphs:
         self._litter_bytes = math.inf
 
 
-def _outline(model: keras.Model, numbers: Sequence[Number], data: Dataset, parts: int) -> str | None:
-    """All that a model's graphs depend on, but its numbers; None where Keras can't tell it.
-
-    Keras writes down its own classes in full, and of others only what their authors thought of.
-    """
-    import keras
-
-    penalties = list(penalized(model))
-    try:
-        with in_place(numbers, [-1] * len(numbers)):
-            whole = keras.saving.serialize_keras_object(model)
-            optimizer = keras.saving.serialize_keras_object(model.optimizer)
-    except Exception:  # a class that does not say how it is made
-        return None
-    del whole["compile_config"]["optimizer"], optimizer["config"]["name"]
-    if isinstance(optimizer["config"]["learning_rate"], float):
-        del optimizer["config"]["learning_rate"]  # a variable of the optimizer
-    outline = {
-        "model": whole,
-        "optimizer": optimizer,
-        "penalties": [
-            penalties.index(id(v.regularizer)) if v.regularizer else None for v in model.trainable_variables
-        ],
-        "data": _facts(data),
-        "parts": parts,
-        "compression": getattr(model.optimizer, "compression", None),  # of jobs/optimizer.py
+def _key(
+    model: keras.Model, numbers: Sequence[Number], data: Dataset, parts: int, compression: Compression
+) -> str | None:
+    """All that a model's graphs depend on, but its numbers; None where that can't be proved."""
+    masks = {
+        (id(number.owner), number.name): f"number {place} {number.dtype}"
+        for place, number in enumerate(numbers)
     }
-    return json.dumps(outline, sort_keys=True) if is_of_keras(outline) else None
+    try:
+        variables = [*model.variables, *model.optimizer.variables]
+        found = fingerprint([model], variables, masks, OWN_FUNCTIONS)
+    except UnprovedError:
+        return None
+    return f"{found} {_facts(data)} {parts} {compression}"
 
 
 def _facts(data: Dataset) -> list[Any]:

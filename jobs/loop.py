@@ -9,12 +9,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jobs.checkpoint import Position, State
-from jobs.options import PACKAGE
 from jobs.world import World
 from models import Array, Dataset
 
@@ -29,6 +29,35 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
 """Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
 MOST_CLASSES = 100
 """Above that, a matrix of confusions is no longer counted."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a rank takes of a batch of all ranks, in a graph.
+
+    Attributes:
+        first: place of its first sample in the batch.
+        count: of its samples; with 0, it computes with one that counts for nothing.
+        batch: samples of the batch.
+    """
+
+    first: tf.Tensor
+    count: tf.Tensor
+    batch: tf.Tensor
+
+    @property
+    def samples(self) -> tf.Tensor:
+        """How many, as a weight."""
+        import tensorflow as tf
+
+        return tf.cast(self.count, tf.float32)
+
+    @property
+    def share(self) -> tf.Tensor:
+        """Of the batch, from 0 to 1."""
+        import tensorflow as tf
+
+        return tf.cast(self.count, tf.float64) / tf.cast(self.batch, tf.float64)
 
 
 class _Orders:
@@ -133,6 +162,10 @@ class Loop(ABC):
         """What was counted in the last evaluation, over all ranks; empty if nothing was. For each lane."""
 
     @abstractmethod
+    def finalize(self) -> None:
+        """Do what an optimizer does with the weights when all steps are taken."""
+
+    @abstractmethod
     def finish(self) -> list[Callable[[], keras.Model]]:
         """For each lane what gives a model with its weights, until another is asked for."""
 
@@ -141,7 +174,7 @@ class Loop(ABC):
         """For each lane SHA-256 of its weights and its optimizer's variables, to the last bit."""
 
     @abstractmethod
-    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
+    def _gradients(self, x: Any, y: Any, mine: Slice) -> list[Any]:
         """Of a part of a batch, which is also measured; None for variables without."""
 
     @abstractmethod
@@ -149,7 +182,7 @@ class Loop(ABC):
         """Take a step."""
 
     @abstractmethod
-    def _evaluate_batch(self, x: Any, y: Any) -> None:
+    def _evaluate_batch(self, x: Any, y: Any, mine: Slice) -> None:
         """Measure a batch."""
 
     @abstractmethod
@@ -289,7 +322,7 @@ class Loop(ABC):
             self.stride //= 2
 
     def evaluate(self, x: Any, y: Any, batch_size: int) -> list[Metrics]:
-        """The metrics of each lane on a part of the data, of which this rank has its own part."""
+        """The metrics of each lane on a part of the data, of so many samples at once over all ranks."""
         return self._results(self._call(self._evaluate_all, x, y, np.int32(batch_size)))
 
     def _train_steps(
@@ -318,10 +351,8 @@ class Loop(ABC):
                     # The last batch may have fewer samples than there are parts. Those left without take
                     # one that counts for nothing: their layers still see a batch, and they still reduce.
                     mine = tf.cond(high > low, lambda: rows[low:high], lambda: rows[start : start + 1])
-                share = tf.cast(high - low, tf.float64) / tf.cast(batch, tf.float64)
-                count = tf.cast(high - low, tf.float32)
                 inputs, wanted = self._batch(x, y, mine)
-                return self._gradients(inputs, wanted, share, count)
+                return self._gradients(inputs, wanted, Slice(low - start, high - low, batch))
 
             def add(part: tf.Tensor, *totals: tf.Tensor) -> tuple[tf.Tensor, ...]:
                 more = [tf.convert_to_tensor(grad) for grad in gradients(part) if grad is not None]
@@ -359,12 +390,16 @@ class Loop(ABC):
 
         self.reset()
         self._confusion.assign(tf.zeros_like(self._confusion))
-        count = length(x)
+        size, rank, count = self._world.size, self._world.rank, length(x)
 
         def step(start: tf.Tensor) -> tuple[tf.Tensor]:
-            rows = tf.range(start, tf.minimum(start + batch_size, count))
-            self._evaluate_batch(_take(x, rows), _take(y, rows))
-            return (start + batch_size,)
+            batch = tf.minimum(batch_size, count - start)
+            low, high = batch * rank // size, batch * (rank + 1) // size
+            rows = tf.range(start + low, start + high)
+            if size > 1:  # a rank for which there is none measures one that counts for nothing
+                rows = tf.cond(high > low, lambda: rows, lambda: tf.range(start, start + 1))
+            self._evaluate_batch(_take(x, rows), _take(y, rows), Slice(low, high - low, batch))
+            return (start + batch,)
 
         with self._drawing():
             tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
@@ -407,22 +442,12 @@ def confused(y: Any, y_pred: Any, classes: int) -> tf.Tensor | None:
     return tf.cast(tf.reshape(y, (-1,)), tf.int32) * classes + taken
 
 
-def is_of_keras(value: Any) -> bool:
-    """Whether all classes and functions in what Keras has written down are its own, or this project's."""
-    if isinstance(value, dict):
-        if str(value.get("config")).startswith(f"{PACKAGE}>"):
-            return True
-        if "class_name" in value and not str(value.get("module", "keras")).startswith("keras"):
-            return False
-        return value.get("class_name") != "__lambda__" and all(map(is_of_keras, value.values()))
-    return all(map(is_of_keras, value)) if isinstance(value, list) else True
-
-
 def is_adam(optimizer: Any) -> bool:
-    """Whether its steps are those of Keras' Adam, as AdamW's are."""
+    """Whether its steps are those of Keras' Adam, as AdamW's are; not for a subclass of the user's."""
     import keras
 
-    return type(optimizer).update_step is keras.optimizers.Adam.update_step and not optimizer.amsgrad
+    known = keras.optimizers.Adam, keras.optimizers.AdamW
+    return type(optimizer) in known and "update_step" not in vars(optimizer) and not optimizer.amsgrad
 
 
 def adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers that reduce gradients over all ranks."""
+"""Gradients summed over all ranks, before an optimizer applies them."""
 
 from __future__ import annotations
 
@@ -6,56 +6,40 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import keras
-
     from jobs.world import Compression, World
 
 
-def distribute(
-    optimizer: keras.optimizers.Optimizer, world: World, compression: Compression = "none"
-) -> keras.optimizers.Optimizer:
-    """The same optimizer, which sums gradients over all ranks before it applies them.
+def reduced(gradients: Sequence[Any], world: World, compression: Compression = "none") -> list[Any]:
+    """The sums of gradients over all ranks, for the user's own optimizer to apply.
 
     ``hvd.DistributedOptimizer`` does nothing under Keras 3, without a word: it hooks
-    ``compute_gradients``, and Keras 3 calls ``apply``. This hooks ``apply``.
+    ``compute_gradients``, and Keras 3 calls ``apply``. Another optimizer made from the config of the
+    user's would lose what its config does not say, as weights that are exempt from decay. So gradients
+    are reduced before the optimizer sees them, and it stays what it is.
 
     It is a sum, not an average: each rank's loss is its share of the loss of the global batch,
     so that unequal shares, of a last and smaller batch, count for what they are.
 
     Args:
-        optimizer: of Keras, not yet used.
-        world: of more than one rank; with one, the optimizer is returned as it is.
+        gradients: of this rank, one for each variable; None for variables without, the same on all
+            ranks. Sparse ones (``IndexedSlices``) become dense.
+        world: the ranks that train together; with one, gradients are returned as they are.
         compression: of gradients on their way.
-
-    Returns:
-        An optimizer of a subclass that bears the name of the class, so that a saved model loads
-        where there is no Horovod.
     """
     if world.size == 1:
-        return optimizer
-    kind = type(optimizer)
+        return list(gradients)
+    import tensorflow as tf
 
-    def total(gradients: list[Any]) -> list[Any]:
-        if world.clock is None:
-            return world.sum(gradients, "gradients", compression)
-        summed: list[Any] = world.clock.timed(
-            "collective", lambda *these: world.sum(list(these), "gradients", compression), *gradients
-        )
-        return summed
+    def total(these: list[Any]) -> list[Any]:
+        return world.sum(these, "gradients", compression)
 
-    class Distributed(kind):  # type: ignore[misc, valid-type]
-        def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
-            import tensorflow as tf
-
-            places = [index for index, grad in enumerate(grads) if grad is not None]
-            dense = [tf.convert_to_tensor(grads[index]) for index in places]  # no IndexedSlices
-            reduced = list(grads)
-            for index, grad in zip(places, total(dense), strict=True):
-                reduced[index] = grad
-            return super().apply(reduced, trainable_variables)
-
-    Distributed.compression = compression
-    Distributed.__name__ = kind.__name__
-    Distributed.__qualname__ = kind.__qualname__
-    Distributed.__module__ = kind.__module__
-    return Distributed.from_config(optimizer.get_config())
+    places = [place for place, gradient in enumerate(gradients) if gradient is not None]
+    dense = [tf.convert_to_tensor(gradients[place]) for place in places]
+    if world.clock is None:
+        sums = total(dense)
+    else:
+        sums = world.clock.timed("collective", lambda *these: total(list(these)), *dense)
+    found = list(gradients)
+    for place, one in zip(places, sums, strict=True):
+        found[place] = one
+    return found

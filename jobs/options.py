@@ -205,7 +205,7 @@ def _metric(name: str) -> Any:
     import keras
 
     if name == "label_ranking_average_precision":
-        # By its registered name graphs tell it from a function of the user's.
+        # By its registered name a saved model is loaded again.
         known = keras.saving.register_keras_serializable(PACKAGE)(label_ranking_average_precision)
         return keras.metrics.MeanMetricWrapper(known, name=name)
     return getattr(keras.metrics, METRICS[name])(name=name) if name in METRICS else name
@@ -234,6 +234,10 @@ def label_ranking_average_precision(y: Any, scores: Any) -> Any:
     share = ops.sum(above * y[:, None, :], axis=-1) / ops.sum(above, axis=-1)
     labels = ops.sum(y, axis=-1)
     return ops.where(labels > 0, ops.sum(share * y, axis=-1) / ops.maximum(labels, 1), 1)
+
+
+OWN_FUNCTIONS = (label_ranking_average_precision,)
+"""Of this project, that models may have: they compute the same always."""
 
 
 def _metrics(options: Options, classes: bool) -> list[str]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.checkpoint import Position, State
-from jobs.loop import Loop, adam_step, confused, counted_classes, digest, is_adam, is_of_keras, make_metrics
-from jobs.options import Options
+from jobs.fingerprint import UnprovedError, fingerprint
+from jobs.loop import Loop, Slice, adam_step, confused, counted_classes, digest, is_adam, make_metrics
+from jobs.options import OWN_FUNCTIONS, Options
 from jobs.world import World
 from models import Array, Dataset
 
@@ -149,16 +150,42 @@ def plan(model: keras.Model) -> Plan:
     }
     penalties = [layer.kernel_regularizer for layer in found.dense]
     found.penalties = [(float(getattr(p, "l1", 0)), float(getattr(p, "l2", 0))) for p in penalties]
-    compiled = model.get_compile_config()
-    compiled.pop("optimizer")
-    if not is_of_keras(compiled):
-        raise PackError("its loss or metrics are not of Keras")
-    if compiled.get("loss_weights") is not None:
+    if model._compile_loss is not None and model._compile_loss._user_loss_weights is not None:
         raise PackError("its loss has a weight")
     optimizer = _optimizer(found, model.optimizer)
-    whole = {"input": model.input_shape, "layers": shapes, "optimizer": optimizer, "compiled": compiled}
+    whole = {
+        "input": model.input_shape, "layers": shapes, "optimizer": optimizer, "rest": _rest(model, found),
+    }  # fmt: skip
     found.shapes = json.dumps(whole, sort_keys=True)
     return found
+
+
+def _rest(model: keras.Model, found: Plan) -> str:
+    """All else that a model does, but for the numbers that a plan has.
+
+    Raises:
+        PackError: it can't be known, since there is code of the user's.
+    """
+    import keras
+
+    masked: list[tuple[Any, str]] = [(model, "_layers"), (model, "_functional")]
+    parts: list[Any] = [model]  # and its layers in order; those without dropout have no such layer
+    for layer in model.layers:
+        if type(layer) is not keras.layers.Dropout:
+            parts.append(layer)
+        elif "call" in vars(layer):
+            raise PackError("a dropout layer has a call of its own")
+    for layer in found.dense:
+        masked += [(layer, "kernel_regularizer"), (layer.kernel, "regularizer")]
+    optimizer = model.optimizer
+    masked += [
+        (optimizer, name) for name in ("weight_decay", "global_clipnorm", "momentum", "_learning_rate")
+    ]
+    masks = {(id(owner), name): "a number" for owner, name in masked}
+    try:
+        return fingerprint(parts, [*model.trainable_variables, *optimizer.variables], masks, OWN_FUNCTIONS)
+    except UnprovedError as error:
+        raise PackError(str(error)) from None
 
 
 def _dense(layer: Any) -> list[Any]:
@@ -178,8 +205,8 @@ def _dense(layer: Any) -> list[Any]:
 def _name(activation: Any) -> str:
     import keras
 
-    name = keras.activations.serialize(activation)
-    if not isinstance(name, str):
+    name: str = getattr(activation, "__name__", "")
+    if activation is not getattr(keras.activations, name, None):
         raise PackError("an activation is not of Keras")
     return name
 
@@ -213,7 +240,7 @@ def _optimizer(found: Plan, optimizer: Any) -> dict[str, Any]:
         for name in ("initial_learning_rate", "warmup_target"):
             parts[name] = parts[name] and parts[name] / found.rate
     elif isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        if not is_of_keras(config["learning_rate"]):
+        if type(schedule).__module__.partition(".")[0] != "keras":
             raise PackError("its learning rate's schedule is not of Keras")
     else:
         found.rate = float(config.pop("learning_rate"))
@@ -410,6 +437,9 @@ class Pack(Loop):
         """What was counted in the last evaluation; empty if nothing was. For each lane."""
         return [counts.tolist() if counts.any() else [] for counts in self._confusion.numpy()]
 
+    def finalize(self) -> None:
+        """Do nothing: no optimizer of a pack averages weights."""
+
     def average_statistics(self) -> None:
         """Do nothing: one rank has seen all samples."""
 
@@ -519,7 +549,7 @@ class Pack(Loop):
 
         return tf.gather(values, rows if self.orders == 1 else tf.transpose(rows))
 
-    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
+    def _gradients(self, x: Any, y: Any, mine: Slice) -> list[Any]:
         import tensorflow as tf
 
         weights = [variable.value * self._rates for variable in self._scaled]
@@ -528,7 +558,7 @@ class Pack(Loop):
             y, y_pred = self._spread(y, self.orders > 1), self._predict(x, weights, training=True)
             losses = self._lane_losses(y, y_pred, weights)
             total = tf.reduce_sum(losses)
-        self._measure(y, y_pred, losses, samples)
+        self._measure(y, y_pred, losses, mine.samples)
         return list(tape.gradient(total, weights))
 
     def _apply(self, gradients: Sequence[Any]) -> None:
@@ -542,13 +572,12 @@ class Pack(Loop):
                 variable.assign(variable - variable * now)
         self._optimizer.apply(gradients, self._scaled)
 
-    def _evaluate_batch(self, x: Any, y: Any) -> None:
+    def _evaluate_batch(self, x: Any, y: Any, mine: Slice) -> None:
         import tensorflow as tf
 
         weights = [variable.value * self._rates for variable in self._scaled]
         y, y_pred = self._spread(y, False), self._predict(x, weights, training=False)
-        samples = tf.cast(tf.shape(x)[0], tf.float32)
-        self._measure(y, y_pred, self._lane_losses(y, y_pred, weights), samples)
+        self._measure(y, y_pred, self._lane_losses(y, y_pred, weights), mine.samples)
         classes = self._confusion.shape[1]
         cells = confused(y, y_pred, classes)
         if cells is not None:

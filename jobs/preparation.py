@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobs.check import data_of, division_of, function_options
+from jobs.settings import KerasSettings
 from models import Array, Dataset, ModelError, Split, dataset
 from sweeps import Folds, Sweep, Trial
 
@@ -62,9 +63,11 @@ class Preparation:
         self._name = f"the dataset {sweep.data['name']}"
         drawn = sweep.space["dtype"].ends() if "dtype" in sweep.space else ()
         types = [*drawn, *(trial.params.get("dtype") for trial in sweep.trials), sweep.fixed.get("dtype")]
-        self.dtype = "float64" if "float64" in types else "float32"
+        function = data_of(sweep).resolve()
+        # The user's files, which are imported now, may have set it, too.
+        self.dtype = "float64" if "float64" in (*types, KerasSettings.now().floatx) else "float32"
         self._whole = dataset(
-            data_of(sweep).resolve()(**function_options(sweep)),
+            function(**function_options(sweep)),
             division_of(sweep),
             name=self._name,
             dtype=self.dtype,

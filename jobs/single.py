@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,16 +16,18 @@ from jobs.checkpoint import Position, State, from_bytes, to_bytes
 from jobs.loop import (
     Loop,
     Metrics,
+    Slice,
     adam_step,
     confused,
     counted_classes,
     digest,
     is_adam,
-    length,
     make_metrics,
 )
-from jobs.world import World
-from models import Dataset
+from jobs.optimizer import reduced
+from jobs.parts import check_loss, check_parts, names_of, whole_batch_metrics
+from jobs.world import Compression, World
+from models import Dataset, Split
 
 if TYPE_CHECKING:
     import keras
@@ -56,13 +59,15 @@ def numbers_of(model: keras.Model) -> list[Number]:
     found = [
         Number(layer, "rate", layer.compute_dtype)
         for layer in model._flatten_layers(include_self=False)
-        if type(layer) is keras.layers.Dropout and layer.rate > 0
+        if type(layer) is keras.layers.Dropout and layer.rate > 0 and "call" not in vars(layer)
     ]
     names = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
     for variable in penalized(model).values():
         if type(variable.regularizer) in names:
             found.append(Number(variable.regularizer, names[type(variable.regularizer)], variable.dtype))
     optimizer, floatx = model.optimizer, keras.config.floatx()
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
     schedule = optimizer._learning_rate  # a variable unless it is a schedule
     if type(schedule) is keras.optimizers.schedules.CosineDecay:
         found.append(Number(schedule, "initial_learning_rate", floatx))
@@ -108,6 +113,7 @@ class Single(Loop):
         data: Dataset,
         numbers: Sequence[Number],
         parts: int = 1,
+        compression: Compression = "none",
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         import keras
@@ -117,8 +123,11 @@ class Single(Loop):
         if model.run_eagerly:
             self.take_steps_singly(f"{model.name} is compiled with run_eagerly")
         self.model = model
+        self._compression = compression
         self._numbers = numbers
         self._inputs = [tf.Variable(number.value, False, dtype=number.dtype) for number in numbers]
+        self._takes_training = _takes(model.compute_loss, "training")
+        self._gathers = False  # unless check_parts finds that it must
         self._confusion = tf.Variable(tf.zeros([counted_classes(data)] * 2, tf.int32), trainable=False)
         self._loss = keras.metrics.Mean(name="loss")
         self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
@@ -145,6 +154,10 @@ class Single(Loop):
         counts = self._world.add([int(count) for count in np.ravel(self._confusion)]) if size else []
         rows = [counts[size * row : size * (row + 1)] for row in range(size)]
         return [rows if any(counts) else []]
+
+    def finalize(self) -> None:
+        """Give the weights their averages, where the optimizer keeps some (``use_ema``), as ``fit`` does."""
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def finish(self) -> list[Callable[[], keras.Model]]:
         """What gives the model."""
@@ -182,7 +195,11 @@ class Single(Loop):
         # Other ranks than then: what they have measured counts once, and all draw anew.
         for position, variable in enumerate(_moving(self.model)):
             variable.assign(sum(values[position] for values in state.own) / len(state.own))
+        summed = len(self._loss.variables) if whole_batch_metrics(self.model) else len(measured)
         for position, variable in enumerate(measured, start=len(own) - len(measured)):
+            if position - (len(own) - len(measured)) >= summed:  # has seen whole batches
+                variable.assign(state.own[0][position])
+                continue
             total = sum(values[position] for values in state.own)
             variable.assign(total if self._world.rank == 0 else np.zeros_like(total))
 
@@ -201,36 +218,72 @@ class Single(Loop):
         for variable, total in zip(moving, totals, strict=True):
             variable.assign(total / self._world.size)
 
-    def _gradients(self, x: Any, y: Any, share: tf.Tensor, samples: tf.Tensor) -> list[Any]:
+    def _gradients(self, x: Any, y: Any, mine: Slice) -> list[Any]:
         import tensorflow as tf
 
         model = self.model
         with tf.GradientTape() as tape:
             y_pred = model(x, training=True)
-            loss = model.compute_loss(x=x, y=y, y_pred=y_pred, training=True)
-            part = loss
-            parts = self._world.size * self._parts
-            if parts > 1:
-                # Penalties on weights are the same in every part: 1/N of them belongs to each.
-                share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
-                penalties = [v.regularizer(v) for v in model.trainable_variables if v.regularizer]
-                part = loss * share
-                if penalties:
-                    part += tf.add_n(penalties) * (1 / parts - share)
-            part = model.optimizer.scale_loss(part)
-        self._measure(x, y, y_pred, loss, samples)
+            loss = self._loss_of(x, y, y_pred, training=True)
+            part = model.optimizer.scale_loss(self._part_of(loss, mine.share, mine.samples))
+        self._measure(x, y, y_pred, loss, mine)
         return list(tape.gradient(part, model.trainable_variables))
 
-    def _apply(self, gradients: Sequence[Any]) -> None:
-        self.model.optimizer.apply(gradients, self.model.trainable_variables)
+    def _loss_of(self, x: Any, y: Any, y_pred: Any, *, training: bool) -> Any:
+        """The loss of a batch. Until Keras 3.5 compute_loss took no ``training``; a user's may still not."""
+        given = {"training": training} if self._takes_training else {}
+        return self.model.compute_loss(x=x, y=y, y_pred=y_pred, **given)
 
-    def _evaluate_batch(self, x: Any, y: Any) -> None:
+    def _part_of(self, loss: Any, share: Any, samples: Any) -> Any:
+        """What the loss of a part of a batch adds to that of the whole."""
+        import tensorflow as tf
+
+        parts = self._world.size * self._parts
+        if parts == 1:
+            return loss
+        # Penalties on weights are the same in every part: 1/N of them belongs to each.
+        share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
+        penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer]
+        part = loss * share
+        if penalties:
+            part += tf.cast(tf.add_n(penalties), loss.dtype) * (1 / parts - share)
+        return part
+
+    def check_parts(self, split: Split, batch_size: int) -> None:
+        """Make sure that the parts of a batch add up to what the whole of it is.
+
+        Args:
+            split: of the training samples.
+            batch_size: samples per step.
+
+        Raises:
+            ValueError: they don't, for the loss or a metric.
+        """
+        parts = self._world.size * self._parts
+        if parts == 1:
+            return
+        self._gathers = bool(check_parts(self.model, parts, self._world.size))
+
+        def whole(x: Any, y: Any) -> Any:
+            return self._loss_of(x, y, self.model(x, training=False), training=False)
+
+        check_loss(
+            self.model, split, batch_size, parts, whole,
+            lambda x, y, share: self._part_of(whole(x, y), share, share),
+        )  # fmt: skip
+
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        sums = reduced(gradients, self._world, self._compression)
+        self.model.optimizer.apply(sums, self.model.trainable_variables)
+
+    def _evaluate_batch(self, x: Any, y: Any, mine: Slice) -> None:
         import tensorflow as tf
 
         y_pred = self.model(x, training=False)
-        loss = self.model.compute_loss(x=x, y=y, y_pred=y_pred, training=False)
-        self._measure(x, y, y_pred, loss, tf.cast(length(x), tf.float32))
-        self._confuse(y, y_pred)
+        loss = self._loss_of(x, y, y_pred, training=False)
+        self._measure(x, y, y_pred, loss, mine)
+        some = slice(None, mine.count)  # without the one that counts for nothing
+        self._confuse(*(tf.nest.map_structure(lambda value: value[some], given) for given in (y, y_pred)))
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -254,18 +307,35 @@ class Single(Loop):
                 for owner, name, _ in instead:
                     object.__delattr__(owner, name)
 
-    def _measure(self, x: Any, y: Any, y_pred: Any, loss: Any, samples: tf.Tensor) -> None:
+    def _measure(self, x: Any, y: Any, y_pred: Any, loss: Any, mine: Slice) -> None:
         import tensorflow as tf
 
         def update() -> tf.Tensor:
-            self._loss.update_state(loss, sample_weight=samples)
-            self.model.compute_metrics(x, y, y_pred)
+            self._loss.update_state(loss, sample_weight=mine.samples)
+            if not self._gathers:
+                self.model.compute_metrics(x, y, y_pred)
             return tf.constant(0)
 
+        if self._gathers:
+            self.model.compute_metrics(x, *self._gathered([y, y_pred], mine))
         if self._world.size * self._parts == 1:
             update()
         else:
-            tf.cond(samples > 0, update, lambda: tf.constant(0))
+            tf.cond(mine.count > 0, update, lambda: tf.constant(0))
+
+    def _gathered(self, values: Any, mine: Slice) -> Any:
+        """The rows of all ranks, in the order of the batch; for metrics that have to see all of it."""
+        import tensorflow as tf
+
+        def placed(value: tf.Tensor) -> tf.Tensor:
+            rest = [mine.first, mine.batch - mine.first - mine.count]
+            padded = tf.pad(value[: mine.count], [rest, *([[0, 0]] * (len(value.shape) - 1))])
+            return tf.ensure_shape(padded, (None, *value.shape[1:]))
+
+        tensors = [tf.convert_to_tensor(value) for value in tf.nest.flatten(values)]
+        # All others have zeros at the places of a rank, so that their sum is what it has.
+        totals = self._world.sum([placed(tensor) for tensor in tensors], "predictions")
+        return tf.nest.pack_sequence_as(values, totals)
 
     def _confuse(self, y: Any, y_pred: Any) -> None:
         """Count which classes were taken for which, where a model has one output for each class."""
@@ -294,21 +364,27 @@ class Single(Loop):
     def _values(self) -> tf.Tensor:
         import tensorflow as tf
 
-        measured = self._measured()
-        self._names = list(measured)
-        return tf.stack([[tf.cast(value, tf.float64)] for value in measured.values()])
+        measured = {name: tf.cast(value, tf.float64) for name, value in self._measured().items()}
+        self._names = [one for name, value in measured.items() for one in names_of(name, value.shape)]
+        return tf.concat([tf.reshape(value, (-1, 1)) for value in measured.values()], axis=0)
 
     def _results(self, values: Any) -> list[Metrics]:
-        """The metrics over all ranks: Keras' metrics are made of sums, which add up."""
+        """The metrics over all ranks: what adds up is added up, what has seen whole batches is whole."""
         import tensorflow as tf
 
         if self._world.size == 1:
             return super()._results(values)
-        variables = self._measures()
+        variables = self._loss.variables if self._gathers else self._measures()
         totals = self._world.sum([tf.convert_to_tensor(v.value) for v in variables], "metrics")
         for variable, total in zip(variables, totals, strict=True):
             variable.assign(total)
-        return [{name: float(value) for name, value in self._measured().items()}]
+        return super()._results(self._values().numpy())
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes an argument of that name."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)
 
 
 def _weights(model: keras.Model) -> list[Any]:

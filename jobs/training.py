@@ -19,8 +19,9 @@ import numpy as np
 from jobs.checkpoint import Best, Position, State
 from jobs.graphs import Graphs
 from jobs.loop import Loop, Metrics, Rows, digest
-from jobs.optimizer import distribute
 from jobs.pack import Plan, plan
+from jobs.parts import refuse_own_steps
+from jobs.single import Single
 from jobs.world import Compression, World
 from models import Dataset, Split
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 LEAST_EVALUATED = 1024
-"""Samples that are measured at once, at least."""
+"""Samples that are measured at once, at least, where it is known that this makes no difference. Else they
+are measured in batches of ``batch_size``, as ``fit`` does: a loss may depend on which samples come
+together, and memory may not suffice for more."""
 
 
 class DivergedError(ArithmeticError):
@@ -123,7 +126,6 @@ class Lane:
 
     Attributes:
         model: compiled; the same on all ranks up to its weights, which become those of rank 0.
-            Its optimizer is replaced by one that reduces over the world.
         seed: of the order of samples and of dropout.
         on_epoch: called on every rank after each epoch that is measured; what it answers, the same
             on all of them, is for trainings that are not in a pack.
@@ -132,6 +134,8 @@ class Lane:
         save: called on rank 0 with a state to keep.
         failure: why it has ended early, if it has.
         plan: of the model, if it has been made.
+        by_sample: whether it is known of the model, its loss and its metrics that what comes of a sample
+            does not depend on which others it is measured with.
     """
 
     model: keras.Model
@@ -141,6 +145,7 @@ class Lane:
     save: Callable[[State], None] = lambda state: None
     failure: DivergedError | None = None
     plan: Plan | None = None
+    by_sample: bool = False
 
 
 def train(
@@ -215,7 +220,7 @@ def train_lanes(
     Raises:
         Stopped: some rank has wished so, on all ranks at the same step.
         PackError: these can't be trained together.
-        ValueError: the model has a ``train_step`` of its own.
+        ValueError: the model has a ``train_step`` of its own, or its batches can't be taken in parts.
         UnequalWeightsError: the ranks end with different weights, on all ranks.
     """
     return _Training(
@@ -250,12 +255,12 @@ class _Training:
 
     def carry_out(self) -> list[Trained | None]:
         self._begin()
-        x, y = self.graphs.tensor(self.data.train.x), self.graphs.tensor(self.data.train.y)
-        validation = _part(self.data.validation, self.world, self.graphs) if self.data.validation else None
+        x, y = _tensors(self.data.train, self.graphs)
+        validation = _tensors(self.data.validation, self.graphs) if self.data.validation else None
         self.begun = time.perf_counter()
         metrics: list[Metrics] = []
         if self.epochs == 0:
-            metrics = self._evaluate(_part(self.data.train, self.world, self.graphs))
+            metrics = self._evaluate((x, y))
             self._measured(0, metrics, validation)
         first = self.lanes[0].begin
         at = first.position if first is not None else Position()
@@ -273,28 +278,25 @@ class _Training:
         return self._end(metrics, validation is not None)
 
     def _begin(self) -> None:
-        import keras
-
         for lane in self.lanes:
-            if type(lane.model).train_step is not keras.Model.train_step:
-                raise ValueError(
-                    f"{type(lane.model).__name__} has a train_step of its own, which hpc-sweeps would not "
-                    "call; give it an ordinary call(), a loss and metrics instead"
-                )
+            refuse_own_steps(lane.model)
         self.running = list(self.lanes)
         if len(self.lanes) == 1:
             (lane,) = self.lanes
-            lane.model.optimizer = distribute(lane.model.optimizer, self.world, self.compression)
             draw_apart(lane.model, self.world.rank)
             _start_equal(lane.model, self.world)
         self._take_up([lane.begin for lane in self.lanes])
+        if isinstance(self.loop, Single) and not self.lanes[0].by_sample:
+            self.loop.check_parts(self.data.train, self.batch_size)
 
     def _take_up(self, states: Sequence[State | None]) -> None:
         """Have a loop for all lanes that are not over, which goes on from their states."""
         self.packed = list(self.running)
         if len(self.lanes) == 1:
             parts = self.accumulate_steps
-            self.loop: Loop = self.graphs.of(self.lanes[0].model, self.data, self.world, parts)
+            self.loop: Loop = self.graphs.of(
+                self.lanes[0].model, self.data, self.world, parts, self.compression
+            )
         else:
             seeds = [lane.seed for lane in self.packed] if self.shuffle else []
             plans = [lane.plan or plan(lane.model) for lane in self.packed]
@@ -337,7 +339,9 @@ class _Training:
             raise Stopped
 
     def _evaluate(self, part: tuple[tf.Tensor, tf.Tensor]) -> list[Metrics]:
-        return self.loop.evaluate(*part, max(self.batch_size, LEAST_EVALUATED))
+        # A pack takes only losses and metrics that are means over samples, of layers that are small.
+        at_once = len(self.lanes) > 1 or self.lanes[0].by_sample
+        return self.loop.evaluate(*part, max(self.batch_size, LEAST_EVALUATED if at_once else 0))
 
     def _measured(
         self, number: int, metrics: list[Metrics], validation: tuple[tf.Tensor, tf.Tensor] | None
@@ -364,16 +368,18 @@ class _Training:
     def _end(self, metrics: list[Metrics], validated: bool) -> list[Trained | None]:
         if not self.running:
             return [None for _ in self.lanes]
+        if self.epochs:
+            self.loop.finalize()
         if self.best is not None:
             self.loop.set_weights(self.best.weights)
             metrics = [dict(self.best.metrics)]
             if self.data.validation:  # for its confusion, which the last epoch has counted
-                self._evaluate(_part(self.data.validation, self.world, self.graphs))
+                self._evaluate(_tensors(self.data.validation, self.graphs))
         digests = self.loop.digests()
         _end_equal(digests[0], self.world)
         confusions = {"validation": self.loop.confusion()} if validated else {}
         if self.data.test:
-            test = self._evaluate(_part(self.data.test, self.world, self.graphs))
+            test = self._evaluate(_tensors(self.data.test, self.graphs))
             metrics = [
                 {**mine, **{f"test_{name}": value for name, value in its.items()}}
                 for mine, its in zip(metrics, test, strict=True)
@@ -400,11 +406,9 @@ def order(samples: int, seed: int, epoch: int, shuffle: bool = True) -> Rows:
     return np.random.default_rng([seed, epoch]).permutation(samples).astype(np.int32)
 
 
-def _part(split: Split, world: World, graphs: Graphs) -> tuple[tf.Tensor, tf.Tensor]:
-    """This rank's part of a split; the parts of all ranks are the whole."""
-    low = len(split) * world.rank // world.size
-    high = len(split) * (world.rank + 1) // world.size
-    return graphs.tensor(split.x[low:high]), graphs.tensor(split.y[low:high])
+def _tensors(split: Split, graphs: Graphs) -> tuple[tf.Tensor, tf.Tensor]:
+    """A split, whole on every rank: each takes its part of every batch."""
+    return graphs.tensor(split.x), graphs.tensor(split.y)
 
 
 def _start_equal(model: keras.Model, world: World) -> None:

@@ -30,9 +30,11 @@ from jobs.loop import words_of
 from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
 from jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
+from jobs.parts import refuse_own_steps
 from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
 from jobs.processes import is_running
+from jobs.settings import KerasSettings
 from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
@@ -126,20 +128,23 @@ class Worker:
             held = world.held(threads, gpu)
             if self.measure:
                 world.clock = Clock()
-            builds = {name: model.resolve() for name, model in models.items()}
-            preparation = Preparation(sweep)
-            if world.rank == 0:
-                group = f"-g{place.group}" if place.groups > 1 else ""
-                records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
-                records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu, **held)
-                if world.remark:
-                    records.append("note", text=world.remark)
-            kept = Kept(folder, sweep.keep, sweep.objective.mode)
-            request = request or StopRequest()
-            meter = energy.meter(threads, gpu, os.cpu_count() or 1)
-            work = _Work(self, sweep, builds, preparation, kept, world, records, code, request, meter)
             finished = 0
             with _process_as_it_was():
+                builds = {name: model.resolve() for name, model in models.items()}
+                preparation = Preparation(sweep)
+                if world.rank == 0:
+                    group = f"-g{place.group}" if place.groups > 1 else ""
+                    records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
+                    records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu, **held)
+                    if world.remark:
+                        records.append("note", text=world.remark)
+                kept = Kept(folder, sweep.keep, sweep.objective.mode)
+                request = request or StopRequest()
+                meter = energy.meter(threads, gpu, os.cpu_count() or 1)
+                work = _Work(
+                    self, sweep, builds, preparation, kept, world, records, code, request, meter,
+                    KerasSettings.now(),
+                )  # fmt: skip
                 if sweep.is_asked:
                     work.begin_search(f"{self.job_id}-g{place.group}" if place.groups > 1 else self.job_id)
                     while (attempt := work.ask(held)) is not None:
@@ -160,7 +165,11 @@ class Worker:
 
 @dataclass
 class _Work:
-    """A worker at work: what it has loaded and whom it has met."""
+    """A worker at work: what it has loaded and whom it has met.
+
+    Attributes:
+        settings: Keras', as the user's files leave them when they are imported. Each trial begins with them.
+    """
 
     worker: Worker
     sweep: Sweep
@@ -172,6 +181,7 @@ class _Work:
     code: str
     request: StopRequest
     meter: energy.Meter
+    settings: KerasSettings
     has_noted: bool = False
     owner: str = ""
     study: Study | None = None
@@ -550,12 +560,9 @@ class _Work:
 
     def _build(self, trial: Trial) -> _Built:
         """What a trial is trained with: a compiled model, the data as it takes them, how to train it."""
-        import keras
-
         self.graphs.begin(trial.seed, only_keras=not model_of(self.sweep, trial.model).is_users_code)
         chosen = options({**self.sweep.defaults, **trial.params})
-        keras.config.set_floatx(chosen.dtype)
-        keras.config.set_dtype_policy(chosen.dtype)
+        self.settings.put(chosen.dtype if "dtype" in trial.params else None)
         prepared = self.preparation.of(trial, chosen.scale)
         data = prepared.data
         model = self._model(trial, chosen, data)
@@ -607,6 +614,7 @@ class _Work:
                     f"{trial.model} returned a compiled model, so the sweep's {', '.join(unused)} "
                     "would be of no effect; return the model uncompiled, or take them as arguments"
                 )
+        refuse_own_steps(model)
         if not model.built:
             model(data.train.x[:1])  # a subclassed model has its weights after a first call
         return model
@@ -769,7 +777,8 @@ class _Attempt:
         """What trains it."""
         assert self.built is not None
         self._lane = Lane(
-            self.built.model, self.trial.seed, self._on_epoch, self._state, self._save, plan=self.plan
+            self.built.model, self.trial.seed, self._on_epoch, self._state, self._save, plan=self.plan,
+            by_sample=not model_of(self._work.sweep, self.trial.model).is_users_code,
         )  # fmt: skip
         return self._lane
 
@@ -988,9 +997,7 @@ class _Rehearsal:
 @contextmanager
 def _process_as_it_was() -> Iterator[None]:
     """Leave Python and Keras as they were: a worker may be in the process of a notebook."""
-    import keras
-
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
+    before = KerasSettings.now()
     gc.collect()
     gc.freeze()  # what TensorFlow has loaded: to look through it takes a sixth of a second each time
     atexit.register(gc.freeze)  # and half a second at the end of the process
@@ -998,8 +1005,7 @@ def _process_as_it_was() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
+        before.put()
 
 
 def _versions() -> list[str]:
