@@ -114,9 +114,7 @@ def digest(sweep: Sweep) -> str:
 
 def code_digest(sweep: Sweep) -> str:
     """SHA-256 of the user's model and dataset files; empty where all are ours."""
-    models = dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)])
-    digests = [reference.digest() for reference in (*(model_of(sweep, m) for m in models), data_of(sweep))]
-    return hashlib.sha256("".join(digests).encode()).hexdigest() if any(digests) else ""
+    return Sources.of(sweep).digest
 
 
 def numbered(name: str, signature: Signature) -> str:

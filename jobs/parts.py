@@ -19,8 +19,11 @@ from models import Split
 if TYPE_CHECKING:
     import keras
 
-OWN_STEPS = ("train_step", "test_step", "fit", "evaluate", "make_train_function", "make_test_function")
-"""Methods that Keras' ``fit`` goes through and this project's loops don't."""
+OWN_STEPS = (
+    "train_step", "test_step", "fit", "evaluate", "make_train_function", "make_test_function",
+    "compute_metrics",
+)  # fmt: skip
+"""Methods that Keras' ``fit`` goes through, or whose result it records, and this project's loops don't."""
 MEANS = (
     "Mean", "MeanMetricWrapper", "Accuracy", "BinaryAccuracy", "CategoricalAccuracy",
     "SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy",
@@ -57,7 +60,7 @@ def refuse_own_steps(model: keras.Model) -> None:
     ]
     if own:
         raise ValueError(
-            f"{type(model).__name__} has a {own[0]} of its own, which hpc-sweeps would not call; give it an "
+            f"{type(model).__name__} has a {own[0]} of its own, which hpc-sweeps would not go by; give it an "
             "ordinary call(), a loss and metrics instead"
         )
 
@@ -110,18 +113,11 @@ def check_parts(model: keras.Model, parts: int, ranks: int) -> list[str]:
     Raises:
         ValueError: a metric can't be had so.
     """
-    import keras
-
     whole = whole_batch_metrics(model)
     if parts > ranks and whole:
         raise ValueError(
             f"the metric {whole[0]} is not of Keras, and may depend on which samples come together; "
             "accumulate_steps takes batches in parts: leave out one of them"
-        )
-    if type(model).compute_metrics is not keras.Model.compute_metrics:
-        raise ValueError(
-            f"{type(model).__name__} has a compute_metrics of its own, and it can't be known how "
-            f"metrics of {parts} parts of a batch make up that of the whole; {ALONE}"
         )
     compiled = model._compile_metrics
     known = {id(metric) for metric in (compiled.metrics if compiled else [])}

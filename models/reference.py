@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import ast
 import difflib
-import hashlib
 import importlib
 import importlib.machinery
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +21,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from models.importing import Importer, closure, is_installed, roots_of
 
 
 class ModelError(ValueError):
@@ -214,8 +214,11 @@ class Reference:
             raise ModelError(f"there is no file {path}{near(path.name, _files(path))}")
         return path
 
-    def resolve(self) -> Callable[..., Any]:
+    def resolve(self, importer: Importer | None = None) -> Callable[..., Any]:
         """The function itself, importing the user's module if it is theirs.
+
+        Args:
+            importer: that has imported others of the user's, which may be the same modules.
 
         Raises:
             ModelError: there is no such function, or importing its module fails.
@@ -225,28 +228,25 @@ class Reference:
         if self.reader:
             return partial(self.reader.read, str(self.source()))
         path, (place, _, name) = self.source(), self.text.rpartition(":")
-        if place.endswith(".py"):
-            module_name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-            spec = importlib.util.spec_from_file_location(module_name, path)
-            if spec is None or spec.loader is None:
-                raise ModelError(f"{path} is not a Python file")
-            if str(path.parent) not in sys.path:
-                sys.path.append(str(path.parent))  # so that it may import its neighbours
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[module_name] = module
-            spec.loader.exec_module(module)
-        else:
-            if str(self.folder) not in sys.path:
-                sys.path.append(str(self.folder))
+        if is_installed(path):
             module = importlib.import_module(place)
+        else:
+            module = (importer or Importer()).load(path, roots_of(path, self.folder))
         function = getattr(module, name, None)
         if not callable(function):
             raise ModelError(f"{self.text}: {name} is {function!r}, not a function")
         return function  # type: ignore[no-any-return]
 
-    def digest(self) -> str:
-        """SHA-256 of the user's file, so that a change of code is noticed; empty for ours."""
-        return "" if self.is_builtin else hashlib.sha256(self.source().read_bytes()).hexdigest()
+    def files(self) -> list[Path]:
+        """The user's files on which it depends, that of the function or of the data first; none for ours.
+
+        Raises:
+            ModelError: there is no such file or module.
+        """
+        if self.is_builtin:
+            return []
+        path = self.source()
+        return [path] if self.reader or is_installed(path) else closure(path, roots_of(path, self.folder))
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
@@ -297,7 +297,7 @@ def _names(statement: ast.stmt) -> list[str]:
 
 def _module_file(module: str, folder: Path) -> Path:
     """The file of a module, found without importing its packages."""
-    search: list[str] | None = [*sys.path, str(folder)]
+    search: list[str] | None = [*map(str, roots_of(folder / "x.py", folder)), *sys.path]
     spec = None
     for part in module.split("."):
         spec = importlib.machinery.PathFinder.find_spec(part, search) if search else None

@@ -22,6 +22,7 @@ from jobs.worker import Task, Worker
 from jobs.world import World
 from models import Dataset, Split
 from sweeps import load_stored
+from tests.jobs.users import FIT, ONE_RANK
 
 SETTINGS = ("epochs", "batch_size", "validation_freq", "accumulate_steps", "compression")
 
@@ -63,6 +64,8 @@ def prepare(case: dict[str, Any], seed: int = 7) -> tuple[Any, Dataset]:
     keras.config.set_dtype_policy(dtype)
     keras.utils.set_random_seed(seed)
     data = made_up(case["samples"], case["validation"], case.get("test", 0), dtype)
+    if "user" in case:
+        return {**FIT, **ONE_RANK}[case["user"]](), data
     model = build(case)
     compile_model(model, options(case), num_classes=data.num_classes, samples=len(data.train))
     return model, data
@@ -115,7 +118,7 @@ def main(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
             model, data = prepare(case)
         try:
             trained = train(model, data, world, **settings(case), on_epoch=on_epoch, begin=begin)
-        except UnequalWeightsError as error:
+        except (UnequalWeightsError, ValueError) as error:
             (folder / f"{name}-{world.rank}.txt").write_text(str(error))
             continue
         arrays = {f"w{index}": np.array(weight) for index, weight in enumerate(model.weights)}
@@ -125,7 +128,8 @@ def main(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
             **arrays,
             told=json.dumps({"metrics": trained.metrics, "confusion": trained.confusion, **facts}),
         )
-        model.save(folder / f"{name}-{world.rank}.keras")
+        if "user" not in case:
+            model.save(folder / f"{name}-{world.rank}.keras")
     world.leave()
 
 

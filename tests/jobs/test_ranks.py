@@ -21,6 +21,7 @@ from results import Run
 from sweeps import load_stored
 from tests.conftest import ROOT, environment
 from tests.jobs.rank import prepare, settings
+from tests.jobs.users import FIT, ONE_RANK
 from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data
 
 CASES: dict[str, dict[str, Any]] = {
@@ -54,7 +55,7 @@ CASES: dict[str, dict[str, Any]] = {
     "in parts": {"samples": 290, "validation": 101, "batch_size": 32, "accumulate_steps": 3},
     "measured only": {"samples": 1, "validation": 2, "test": 1, "batch_size": 1, "epochs": 0},
 }
-PRECISION = {"in double precision": 1e-13}
+PRECISION = {"in double precision": 1e-13, "half_precision": 2e-3}
 """How near two ranks have to come to one; 1e-5 unless said otherwise."""
 RANDOM: dict[str, dict[str, Any]] = {
     "random": {"samples": 96, "validation": 32, "batch_size": 32, "dropout": 0.5, "normalise": True},
@@ -68,6 +69,12 @@ RANDOM: dict[str, dict[str, Any]] = {
     },
     "spoiled": {"samples": 32, "validation": 32, "batch_size": 32, "spoil": True},
 }
+
+UNEVEN = {"samples": 70, "validation": 37, "test": 9, "batch_size": 16}
+# a batch of 16, the last of 6, and what a metric sees of whole batches; models as people write them
+CASES |= {name: {**UNEVEN, "user": name} for name in FIT}
+RANDOM["most_sure, resumed"] = {**CASES["most_sure"], "stop": [1, 32]}
+REFUSED = {name: {**UNEVEN, "user": name} for name in ONE_RANK}
 
 
 def load(folder: Path, case: str, rank: int) -> tuple[list[NDArray[Any]], dict[str, Any]]:
@@ -100,7 +107,7 @@ def by_gloo(size: int, *arguments: str) -> None:
 def alone() -> dict[str, tuple[list[NDArray[Any]], dict[str, Any]]]:
     """What one rank comes to, in this process."""
     found = {}
-    for name, case in CASES.items():
+    for name, case in (CASES | REFUSED).items():
         model, data = prepare(case)
         epochs: list[tuple[int, dict[str, float]]] = []
         trained = train(
@@ -116,7 +123,7 @@ def alone() -> dict[str, tuple[list[NDArray[Any]], dict[str, Any]]]:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two ranks come to that meet through Gloo."""
     folder = tmp_path_factory.mktemp("two ranks")
-    by_gloo(2, str(folder), json.dumps({**CASES, **RANDOM}))
+    by_gloo(2, str(folder), json.dumps({**CASES, **RANDOM, **REFUSED}))
     return folder
 
 
@@ -145,6 +152,19 @@ def test_two_ranks_take_the_steps_of_one(two: Path, alone: Any, case: str) -> No
     assert not list(two.glob("*meeting*"))  # the rendezvous leaves nothing behind
 
 
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("contrast", "it depends on which samples come together"),
+        ("kept_metric", "Kept keeps the metric mine by itself"),
+    ],
+)
+def test_what_does_not_add_up_over_ranks_is_refused_by_all_of_them(two: Path, case: str, said: str) -> None:
+    for rank in (0, 1):
+        assert said in (two / f"{case}-{rank}.txt").read_text()
+        assert not (two / f"{case}-{rank}.npz").exists()
+
+
 def test_what_two_ranks_have_confused_is_counted_once(two: Path) -> None:
     _, told = load(two, "measured rarely, and tested", 1)
     assert {part: int(np.sum(counts)) for part, counts in told["confusion"].items()} == {
@@ -162,9 +182,12 @@ def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     assert np.isfinite(told["metrics"]["loss"])
 
 
-def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(two: Path) -> None:
+@pytest.mark.parametrize(("case", "stopped"), [("random", "resumed"), ("most_sure", "most_sure, resumed")])
+def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(
+    two: Path, case: str, stopped: str
+) -> None:
     for rank in (0, 1):
-        (whole, told), (resumed, again) = load(two, "random", rank), load(two, "resumed", rank)
+        (whole, told), (resumed, again) = load(two, case, rank), load(two, stopped, rank)
         for mine, other in zip(whole, resumed, strict=True):
             np.testing.assert_array_equal(mine, other)
         assert (told["metrics"], told["confusion"]) == (again["metrics"], again["confusion"])

@@ -1,0 +1,131 @@
+"""The user's files on which a sweep depends: their code with all that it imports, and their files of data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models import Reference, dataset_reference, model_reference
+from sweeps import Sweep
+
+REMEMBERED_BYTES = 2**26
+"""Larger files of data are known by size and time once their digest was taken; smaller ones are read."""
+
+Stamps = Mapping[str, Sequence[Any]]
+"""For each file, by its name, its size in bytes, its time in nanoseconds since 1970, and its SHA-256."""
+
+
+class SourcesChangedError(RuntimeError):
+    """The user's files are not what they were when a job was launched."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the user's files hold.
+
+    Attributes:
+        stamps: of each file, by its path as seen from the sweep file.
+        paths: of each file.
+        digest: of all of them; empty where all code and data are ours.
+        entries_digest: of those alone that the sweep names, as earlier versions told code apart.
+    """
+
+    stamps: dict[str, list[Any]]
+    paths: dict[str, Path]
+    digest: str
+    entries_digest: str
+
+    @staticmethod
+    def of(sweep: Sweep, known: Stamps | None = None) -> Sources:
+        """Those of a sweep.
+
+        Args:
+            sweep: whose model, baselines and data count.
+            known: digests that were taken before, of large files.
+
+        Raises:
+            ModelError: one that the sweep names is not there.
+        """
+        names = dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)])
+        references = [model_reference(name, sweep.folder) for name in names]
+        references.append(dataset_reference(sweep.data["name"], sweep.folder))
+        stamps: dict[str, list[Any]] = {}
+        paths: dict[str, Path] = {}
+        named: list[str] = []
+        for reference in references:
+            for place, path in enumerate(reference.files()):
+                name = Path(os.path.relpath(path, sweep.folder)).as_posix()
+                stamps.setdefault(name, _stamp(path, reference, (known or {}).get(name)))
+                paths[name] = path
+                if not place:
+                    named.append(name)
+        entries = "".join(str(stamps[name][2]) for name in named)
+        others = "".join(f"{name} {stamps[name][2]} " for name in sorted(stamps) if name not in named)
+        return Sources(stamps, paths, _digest(entries + others), _digest(entries))
+
+    def changes(self, before: Stamps) -> list[str]:
+        """What differs from before, a sentence each.
+
+        Args:
+            before: ``stamps`` of then.
+        """
+        found = [f"{name} has changed" for name in before if _differs(self.stamps.get(name), before[name])]
+        found += [f"{name} is no longer imported" for name in before if name not in self.stamps]
+        return found + [f"{name} is new" for name in self.stamps if name not in before]
+
+    def require(self, launched: Stamps) -> None:
+        """Make sure that the files are still what they were.
+
+        Args:
+            launched: ``stamps`` of when the job was launched; empty if that is not known.
+
+        Raises:
+            SourcesChangedError: they are not.
+        """
+        changes = self.changes(launched) if launched else []
+        if changes:
+            raise SourcesChangedError(
+                f"{'; '.join(changes)} since this job was launched, so that its trials would be of other code "
+                "or data than the rest of the run: put it back and resume, or resume with --mixed-code"
+            )
+
+    def require_executed(self, executed: Mapping[Path, str]) -> list[str]:
+        """Make sure that what was imported is what the digest is of.
+
+        Args:
+            executed: SHA-256 of the source of each file that was imported.
+
+        Returns:
+            Names of files that were imported in a way that no source shows.
+
+        Raises:
+            SourcesChangedError: one has changed in between.
+        """
+        names = {path: name for name, path in self.paths.items()}
+        for path, digest in executed.items():
+            name = names.get(path)
+            if name is not None and self.stamps[name][2] != digest:
+                raise SourcesChangedError(f"{name} has changed while this job began: resume the run")
+        return [str(path) for path in executed if path not in names]
+
+
+def _differs(now: Sequence[Any] | None, before: Sequence[Any]) -> bool:
+    return now is not None and now[2] != before[2]
+
+
+def _stamp(path: Path, reference: Reference, known: Sequence[Any] | None) -> list[Any]:
+    facts = path.stat()
+    size, time_ns = facts.st_size, facts.st_mtime_ns
+    is_data = reference.reader is not None
+    if is_data and size > REMEMBERED_BYTES and known is not None and list(known[:2]) == [size, time_ns]:
+        return [size, time_ns, str(known[2])]
+    with path.open("rb") as file:
+        return [size, time_ns, hashlib.file_digest(file, "sha256").hexdigest()]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""

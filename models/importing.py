@@ -1,0 +1,283 @@
+"""Importing the user's own modules, and finding the files that they consist of.
+
+A file of the user's may import its neighbours, absolutely or relatively, modules of the package that it
+is in, and those at the root of its project, as Python does for a script or for ``python -m``. Theirs
+may bear the names of anything that is installed, or of a standard library's module: their code gets
+theirs, all other code gets what it always got. Modules are executed from their source as it is now, and
+anew for each importer: Python's bytecode is told stale by seconds and size only.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+PROJECT_FILES = (".git", "pyproject.toml", "setup.py", "setup.cfg")
+"""Of which one lies at the root of a project."""
+HOUSE = Path(__file__).resolve().parent.parent
+HOUSE_ROOMS = ("hpc", "jobs", "models", "results", "sweeps")
+
+
+def roots_of(file: Path, folder: Path) -> list[Path]:
+    """The folders in which the imports of a file are looked for, before those of Python.
+
+    Args:
+        file: of the user's.
+        folder: of the sweep file.
+
+    Returns:
+        Its own folder, that of its outermost package, the sweep's, and the root of its project.
+    """
+    project = next((p for p in file.parents if any((p / one).exists() for one in PROJECT_FILES)), None)
+    found = [file.parent, base_of(file), folder, *([project] if project else [])]
+    return list(dict.fromkeys(found))
+
+
+def base_of(file: Path) -> Path:
+    """The folder from which a file's dotted name counts: the first above it that is no package."""
+    return next(parent for parent in file.parents if not (parent / "__init__.py").is_file())
+
+
+def find(name: str, roots: Sequence[Path]) -> Path | None:
+    """The file of a module or package of the user's by its top-level name, None if it is not theirs."""
+    for root in roots:
+        for path in (root / name / "__init__.py", root / f"{name}.py"):
+            if path.is_file():
+                return None if is_installed(path) else path
+    return None
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a module is of Python, of an installed package or of this project, and not the user's."""
+    folders = [*site.getsitepackages(), site.getusersitepackages(), *_standard()]
+    rooms = [HOUSE / room for room in HOUSE_ROOMS]
+    return any(path.is_relative_to(folder) for folder in folders) or any(
+        path.parent == room and path.name == "__init__.py" for room in rooms
+    )
+
+
+def _standard() -> list[str]:
+    return [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+
+
+def closure(file: Path, roots: Sequence[Path]) -> list[Path]:
+    """A file of the user's and all of theirs that it imports, and these import, as far as sources tell.
+
+    Nothing is imported. Imports inside functions count; names that are only computed can't be seen.
+    """
+    found: dict[Path, None] = {}
+    waiting = [file]
+    while waiting:
+        path = waiting.pop(0)
+        if path in found or not path.is_file():
+            continue
+        found[path] = None
+        waiting += _packages(path)
+        try:
+            tree = ast.parse(path.read_bytes(), str(path))
+        except (SyntaxError, ValueError, OSError):  # what is wrong with it shows when it is imported
+            continue
+        for module in _imported(tree):
+            waiting += _files(module, path, roots)
+    return list(found)
+
+
+def _packages(path: Path) -> list[Path]:
+    """What Python executes before a module of a package."""
+    base = base_of(path)
+    return [p / "__init__.py" for p in path.parents if p.is_relative_to(base) and p != base]
+
+
+def _imported(tree: ast.AST) -> Iterator[tuple[int, list[str], list[str]]]:
+    """For each import its level, the parts of the module's name, and the names that are taken from it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name.split("."), []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module.split(".") if node.module else []
+            yield node.level, module, [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+                yield 0, node.args[0].value.split("."), []
+
+
+def _files(module: tuple[int, list[str], list[str]], importer: Path, roots: Sequence[Path]) -> list[Path]:
+    level, parts, names = module
+    if level:
+        folder = importer.parents[level - 1] if level <= len(importer.parents) else importer.parent
+    else:
+        top = find(parts[0], roots)
+        if top is None:
+            folders = [root for root in roots if (root / parts[0]).is_dir()]
+            if not folders or _is_known(parts[0]):
+                return []
+            folder = folders[0]
+        else:
+            folder = top.parent.parent if top.name == "__init__.py" else top.parent
+    found: list[Path] = []
+    for end in range(1, len(parts) + 1):
+        found += _at(folder.joinpath(*parts[:end]))
+    for name in names:
+        found += _at(folder.joinpath(*parts, name))
+    return found
+
+
+def _at(path: Path) -> list[Path]:
+    """The file of a module, by its path without suffix."""
+    return [p for p in (path / "__init__.py", path.with_name(f"{path.name}.py")) if p.is_file()][:1]
+
+
+def _is_known(name: str) -> bool:
+    """Whether Python finds a module of that name without the user's folders."""
+    if name in sys.modules or name in sys.stdlib_module_names:
+        return True
+    try:
+        return importlib.machinery.PathFinder.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+class Importer:
+    """Imports files of the user's; each of them once.
+
+    Attributes:
+        executed: for each file that was, SHA-256 of the source that it was executed from.
+    """
+
+    _count = 0
+
+    def __init__(self) -> None:
+        Importer._count += 1
+        self._number = Importer._count
+        self._roots: list[Path] = []
+        self._bases: dict[Path, str] = {}
+        self.executed: dict[Path, str] = {}
+
+    def load(self, file: Path, roots: Sequence[Path]) -> ModuleType:
+        """A file as a module.
+
+        Args:
+            file: of the user's.
+            roots: in which its imports are looked for, and those of what it imports.
+
+        Raises:
+            Exception: whatever its code raises.
+        """
+        self._roots += [root for root in roots if root not in self._roots]
+        for root in roots:  # for what is imported by a name that is computed
+            if str(root) not in sys.path:
+                sys.path.append(str(root))
+        return importlib.import_module(self._name(file))
+
+    def _name(self, file: Path) -> str:
+        """The name under which a file is imported, which no other file has."""
+        base = base_of(file)
+        if base not in self._bases:
+            digest = hashlib.sha256(str(base).encode()).hexdigest()[:8]
+            label = re.sub(r"\W", "_", base.name) or "root"
+            name = f"{label}_{digest}" + (f"_{self._number}" if self._number > 1 else "")
+            module = ModuleType(name)
+            module.__path__ = [str(base)]
+            module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            sys.modules[name] = module
+            sys.meta_path.insert(0, _Finder(name, self))
+            self._bases[base] = name
+        parts = list(file.relative_to(base).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        return ".".join([self._bases[base], *(part.replace(".", "_") for part in parts)])
+
+    def find(self, name: str, path: Sequence[str]) -> Path | None:
+        """The file of a module of that dotted name, its package being at those places."""
+        last = name.rpartition(".")[2]
+        for place in path:
+            found = _at(Path(place) / last) or [
+                one for one in Path(place).glob("*.py") if one.stem.replace(".", "_") == last
+            ]
+            if found:
+                return found[0]
+        return None
+
+    def import_(
+        self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
+        """What ``import`` does in the user's code: theirs first."""
+        top, _, rest = name.partition(".")
+        path = find(top, self._roots) if level == 0 else None
+        if path is None:
+            try:
+                return builtins.__import__(name, globals, locals, fromlist, level)
+            except ModuleNotFoundError as error:
+                folders = [root / top for root in self._roots if (root / top).is_dir()]
+                if level or error.name != top or not folders:
+                    raise
+                alias = f"{self._name(folders[0].parent / 'x.py').removesuffix('.x')}.{top}"
+        else:
+            alias = self._name(path)
+        whole = f"{alias}.{rest}" if rest else alias
+        module = importlib.import_module(whole)
+        if not fromlist:
+            return sys.modules[alias]
+        # The names that are modules of a package are imported, too.
+        return (
+            builtins.__import__(whole, globals, locals, fromlist, 0)
+            if hasattr(module, "__path__")
+            else module
+        )
+
+
+class _Finder:
+    """Finds the modules of one folder of the user's for ``importlib``."""
+
+    def __init__(self, name: str, importer: Importer) -> None:
+        self._prefix = f"{name}."
+        self._importer = importer
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if not name.startswith(self._prefix) or path is None:
+            return None
+        file = self._importer.find(name, path)
+        if file is not None:
+            loader = _Loader(name, str(file), self._importer)
+            return importlib.util.spec_from_file_location(name, file, loader=loader)
+        folders = [str(Path(p) / name.rpartition(".")[2]) for p in path]
+        folders = [folder for folder in folders if Path(folder).is_dir()]
+        if not folders:
+            return None
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = folders
+        return spec
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Executes a file of the user's as it is now, its imports being theirs."""
+
+    def __init__(self, name: str, path: str, importer: Importer) -> None:
+        super().__init__(name, path)
+        self._importer = importer
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        source = self.get_data(path)
+        self._importer.executed[Path(path)] = hashlib.sha256(source).hexdigest()
+        code: CodeType = self.source_to_code(source, path)
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": self._importer.import_}
+        super().exec_module(module)
