@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 from hpc.profile import Profile
 from jobs.launch import Launch
+from jobs.place import for_jobs
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""
@@ -173,6 +175,7 @@ def launch(
         requeues=profile.requeues,
         retry={str(reason): times for reason, times in profile.retry.items()},
         rehearse=rehearse,
+        environment=for_jobs(os.environ),
     )
 
 

@@ -433,7 +433,10 @@ def _meet_here(
 ) -> Iterator[Finding]:
     """Let ranks meet by Gloo, as those of ``hpc run --ranks 2`` do."""
     step = folder / "step.json"
-    write_text(step, json.dumps({"folder": str(folder), "label": "gloo", "threads": 1}))
+    write_text(
+        step,
+        json.dumps({"folder": str(folder), "label": "gloo", "threads": 1, "ranks": size, "environment": {}}),
+    )
     common = plain_environment(os.environ) | {"PYTHONSAFEPATH": "1", "SUBMITIT_EXECUTOR": "local"}
     command = [sys.executable, "-m", "jobs", "canary", "rank", str(step)]
     processes = []

@@ -352,6 +352,7 @@ class _Runner:
         return Worker(
             str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent,
             self._resources.checkpoint_min, rehearse=self._rehearse, measure=self._resources.measure,
+            ranks=self._resources.ranks,
         )  # fmt: skip
 
     def _submit(self, worker: Worker, launch: int) -> LocalJob:

@@ -20,7 +20,8 @@ from typing import Any
 from jobs import device
 from jobs.launch import Launch
 from jobs.meeting import Meeting, join_seconds, presence
-from jobs.place import find_place
+from jobs.place import find_place, for_ranks
+from jobs.step import complete
 from jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
 from results import write_text
 
@@ -64,6 +65,7 @@ def job(folder: Path) -> int:
     except OSError as error:
         print(f"{error}: this node does not see the folder that the job was submitted in.", file=sys.stderr)
         return LOST
+    complete(os.environ, launch.environment)
     end = time.monotonic() + ALL_SECONDS
     report = {**look(folder, os.environ), "tries": [], "done": False}
     _write(folder, report)
@@ -175,16 +177,14 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
     """Start the ranks as the supervisor does, and collect what they tell."""
     here = Job.of(os.environ)
     step = folder / f"step-{backend}.json"
-    write_text(step, json.dumps({"folder": str(folder), "label": backend, "threads": launch.threads}))
+    variables = for_ranks(os.environ, backend, launch.groups)
+    facts = {"folder": str(folder), "label": backend, "threads": launch.threads, "ranks": launch.ranks}
+    write_text(step, json.dumps({**facts, "environment": variables}))
     name = f"{here.job_id}_{backend}"
     command = srun(launch, name, mpi, step)
     command[-2:] = ["canary", "rank", str(step)]  # instead of a worker's rank
     print(f"{' '.join(command)}  # {backend}", flush=True)
-    env = {
-        **os.environ,
-        "HPC_BACKEND": backend,
-        "HPC_GROUPS": str(launch.groups),
-    }
+    env = {**os.environ, **variables}
     start = time.monotonic()
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
     said, in_time = _said_until(process, limit_seconds)
@@ -243,11 +243,13 @@ def rank(path: Path) -> int:
     """Meet the others, add up ones, and write what came of it.
 
     Args:
-        path: of the step's file: ``folder``, ``label`` and ``threads``.
+        path: of the step's file: ``folder``, ``label``, ``threads``, and as :class:`jobs.step.Step` has them
+            ``ranks`` and ``environment``.
     """
+    step = json.loads(path.read_text())
+    complete(os.environ, step["environment"])
     from jobs.world import World
 
-    step = json.loads(path.read_text())
     folder, label = Path(step["folder"]), str(step["label"])
     place = find_place(os.environ)
     me = presence(place.rank, os.environ)
@@ -258,6 +260,7 @@ def rank(path: Path) -> int:
     threads = step["threads"] or device.granted_cpus(os.environ, place.local_size)
     device.prepare(os.environ, threads)
     try:
+        place.require(step["ranks"])
         if place.size > 1:
             # In the order of World, which can't be asked how long each part has taken.
             Meeting(folder / f".before-{label}-{place.group}", me, place.size).gather(

@@ -36,6 +36,7 @@ class Launch:
         rehearse: as ``Worker.rehearse``.
         measure: as ``Worker.measure``.
         asks: whether workers ask the run's search for their trials.
+        environment: variables for a job that does not have them; see :func:`jobs.place.for_jobs`.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Launch:
     rehearse: str = ""
     measure: bool = False
     asks: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the launch."""

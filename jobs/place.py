@@ -5,6 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from jobs.meeting import WorldError
+
+FOR_RANKS = ("HPC_BACKEND", "HPC_GROUPS")
+"""What the launcher of a job tells its ranks, of this start only."""
+READ_BY_RANKS = ("HPC_", "HOROVOD_", "KERAS_", "OMP_", "TF_")
+"""How variables begin that ranks, and what they load, read."""
+OF_SRUN = (
+    "SLURM_PROCID",
+    "SLURM_STEP_NUM_TASKS",
+    "SLURM_LOCALID",
+    "SLURM_NODEID",
+    "SLURM_STEP_TASKS_PER_NODE",
+)
+"""By what srun numbers a rank."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -34,6 +49,24 @@ class Place:
     group: int = 0
     groups: int = 1
 
+    def require(self, ranks: int) -> None:
+        """Make sure that the job has the ranks that it was started for.
+
+        Args:
+            ranks: of the whole job; 0 if that is not known.
+
+        Raises:
+            WorldError: it has others, as where one of several takes itself for alone.
+        """
+        found = self.size * self.groups
+        if ranks and found != ranks:
+            raise WorldError(
+                f"the job was started for {ranks} ranks, but this one finds itself among {found}, so it does "
+                "not train: each would do all trials by itself, or wait for others in vain. Look for what "
+                "changes the number of tasks, or empties the environment, between srun and Python: `srun:`, "
+                "`setup:` and `python:` of the profile."
+            )
+
     def split(self, groups: int) -> Place:
         """The place within one of so many groups of neighbouring ranks."""
         if groups == 1:
@@ -42,11 +75,33 @@ class Place:
         return replace(self, rank=self.rank % size, size=size, group=self.rank // size, groups=groups)
 
 
+def for_ranks(env: Mapping[str, str], backend: str, groups: int) -> dict[str, str]:
+    """What ranks are to find in their environment, whatever srun leaves of their job's.
+
+    Under ``--export=NONE``, which sbatch's manual recommends, that is SLURM's own variables only.
+
+    Args:
+        env: of the job.
+        backend: ``none``, ``gloo`` or ``mpi``.
+        groups: into which the ranks are split.
+    """
+    given = {name: value for name, value in env.items() if name.startswith(READ_BY_RANKS)}
+    return {**given, "HPC_BACKEND": backend, "HPC_GROUPS": str(groups)}
+
+
+def for_jobs(env: Mapping[str, str]) -> dict[str, str]:
+    """Our own options that jobs are to find in their environment, whatever sbatch leaves of the user's."""
+    return {name: value for name, value in env.items() if name.startswith("HPC_") and name not in FOR_RANKS}
+
+
 def find_place(env: Mapping[str, str]) -> Place:
     """Read the place of a process from its environment; one that is alone has no launcher.
 
     Args:
         env: ``os.environ``.
+
+    Raises:
+        WorldError: it is a rank of a job, and SLURM's variables that number it are missing.
     """
     place = _launched(env)
     if place.size == 1:
@@ -59,6 +114,8 @@ def _launched(env: Mapping[str, str]) -> Place:
         rank, size = int(env["SUBMITIT_LOCAL_GLOBALID"]), int(env["SUBMITIT_LOCAL_NTASKS"])
         local_rank = int(env["SUBMITIT_LOCAL_LOCALID"])
         return Place(rank, size, local_rank, size, 0, "submitit", mpi=False)
+    if "HPC_BACKEND" in env:  # a rank of a job of ours: jobs/supervisor.py has called srun
+        return _of_srun(env, "srun", mpi=env["HPC_BACKEND"] == "mpi")
     if "SUBMITIT_EXECUTOR" not in env and "OMPI_COMM_WORLD_SIZE" in env:
         return Place(
             int(env["OMPI_COMM_WORLD_RANK"]),
@@ -75,8 +132,6 @@ def _launched(env: Mapping[str, str]) -> Place:
         return Place(
             int(env["PMI_RANK"]), int(env["PMI_SIZE"]), local_rank, local_size, 0, "mpirun", mpi=True
         )
-    if "HPC_BACKEND" in env:  # a rank of a job of ours: jobs/supervisor.py has called srun
-        return _of_srun(env, "srun", mpi=env["HPC_BACKEND"] == "mpi")
     if "SUBMITIT_EXECUTOR" not in env and "PMIX_RANK" in env and "SLURM_STEP_NUM_TASKS" in env:
         return _of_srun(env, "mpirun", mpi=True)
     return Place()
@@ -84,6 +139,13 @@ def _launched(env: Mapping[str, str]) -> Place:
 
 def _of_srun(env: Mapping[str, str], launcher: str, *, mpi: bool) -> Place:
     # Local ranks come from SLURM: under PMIx on virtual nodes, Horovod's are 0 on every rank.
+    missing = [name for name in OF_SRUN if name not in env]
+    if missing:
+        raise WorldError(
+            f"this rank was started by srun, but does not find {', '.join(missing)}, so it can't know which "
+            "one it is. Look for what empties the environment between srun and Python: `srun:`, `setup:` "
+            "and `python:` of the profile."
+        )
     node = int(env["SLURM_NODEID"])
     return Place(
         int(env["SLURM_PROCID"]),

@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class Step:
         tasks: for each group the index and the attempt of its trials, and whether one goes alone.
         cwd: to work in, where the user typed the command.
         threads: as in ``Launch``, like those that follow.
+        ranks: of the job; one that finds itself among fewer or more does not train.
+        environment: variables for a rank that does not have them; see :func:`jobs.place.for_ranks`.
     """
 
     folder: str
@@ -38,6 +41,8 @@ class Step:
     checkpoint_min: float = 5.0
     rehearse: str = ""
     measure: bool = False
+    ranks: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write it where all ranks can read it."""
@@ -61,9 +66,10 @@ def rank(path: Path) -> int:
     """
     request = StopRequest()
     request.listen(signal.SIGUSR2, signal.SIGTERM)
+    step = Step.read(path)
+    complete(os.environ, step.environment)
     from jobs.worker import Task, Worker
 
-    step = Step.read(path)
     if os.path.isdir(step.cwd):
         os.chdir(step.cwd)
     group = _group(len(step.tasks))
@@ -78,6 +84,7 @@ def rank(path: Path) -> int:
         rehearse=step.rehearse,
         measure=step.measure,
         gpus=step.gpus,
+        ranks=step.ranks,
     )
     try:
         worker(request)
@@ -86,6 +93,12 @@ def rank(path: Path) -> int:
         sys.stderr.flush()
         os._exit(1)  # MPI and Horovod would wait for the other ranks
     return 0
+
+
+def complete(env: MutableMapping[str, str], variables: Mapping[str, str]) -> None:
+    """Add the variables that are not there; what is there counts more."""
+    for name, value in variables.items():
+        env.setdefault(name, value)
 
 
 def _group(groups: int) -> int:

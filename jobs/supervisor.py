@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from jobs.launch import Launch
-from jobs.step import Step
+from jobs.place import for_ranks
+from jobs.step import Step, complete
 from results import MOST_LOST, Records, Run, TrialState, record_loss
 from results.records import parse
 
@@ -81,7 +82,9 @@ def supervise(folder: Path, first: int) -> int:
             f"{run_folder} is no longer the folder of a run; was it moved? Resume it there.", file=sys.stderr
         )
         return 1
-    return _Supervisor(folder, run_folder, Launch.read(folder), job, first + job.index).carry_out()
+    launch = Launch.read(folder)
+    complete(os.environ, launch.environment)
+    return _Supervisor(folder, run_folder, launch, job, first + job.index).carry_out()
 
 
 class _Supervisor:
@@ -253,23 +256,21 @@ class _Supervisor:
     def _step(self, tasks: list[tuple[int, int, bool]], label: str) -> tuple[int, str]:
         """Run the ranks once; srun's exit code, and what it said."""
         launch, groups = self._launch, self._launch.groups
+        backend, mpi = self._choose()
+        self._backend = backend
+        variables = for_ranks(os.environ, backend, groups)
         step = Step(
             str(self._run_folder), self._job.job_id, label, [tasks[g::groups] for g in range(groups)],
             launch.cwd, launch.threads, launch.gpus, launch.checkpoint_min, launch.rehearse, launch.measure,
+            launch.ranks, variables,
         )  # fmt: skip
         path = self._folder / f".{label}.json"
         step.write(path)
-        backend, mpi = self._choose()
-        self._backend = backend
         command = srun(launch, self._job.job_id, mpi, path)
-        env = {
-            **os.environ,
-            "HPC_BACKEND": backend,
-            "HPC_GROUPS": str(groups),
-        }
         print(f"{' '.join(command)}  # {backend}", flush=True)
         self._sizes = {path: path.stat().st_size for path in self._logs()}
         try:
+            env = {**os.environ, **variables}
             process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
             said: list[str] = []
             assert process.stderr is not None
@@ -428,7 +429,9 @@ def srun(launch: Launch, job_id: str, mpi: str, step: Path | str) -> list[str]:
         mpi: the value of ``--mpi``.
         step: the file of the step.
     """
-    command = ["srun", "--kill-on-bad-exit=1", f"--mpi={mpi}", "--open-mode=append"]
+    # Jobs of `sbatch --export=NONE` have SLURM_EXPORT_ENV=NONE, by which ranks would lack all that the
+    # profile's setup exports. https://slurm.schedmd.com/sbatch.html#OPT_export
+    command = ["srun", "--kill-on-bad-exit=1", f"--mpi={mpi}", "--export=ALL", "--open-mode=append"]
     # One log for all ranks, each line with its rank: a thousand ranks don't make a thousand files.
     command += [f"--output={log_of_ranks(job_id)}", f"--ntasks={launch.ranks}"]
     command += ["--label"] if launch.ranks > 1 else []

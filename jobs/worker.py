@@ -83,6 +83,7 @@ class Worker:
         gpus: whether each rank must see a GPU.
         rehearse: ``stop`` or ``kill`` to be interrupted in the middle of every first attempt.
         measure: whether to take the time of what steps wait for; trials are then trained one by one.
+        ranks: that the job must have, all groups together; 0 if that is not known.
     """
 
     folder: str
@@ -96,6 +97,7 @@ class Worker:
     gpus: bool = False
     rehearse: str = ""
     measure: bool = False
+    ranks: int = 0
 
     def __call__(self, request: StopRequest | None = None) -> int:
         """Train the trials.
@@ -108,6 +110,7 @@ class Worker:
         """
         faulthandler.enable()
         place = find_place(os.environ)
+        place.require(self.ranks)
         threads = self.threads or device.granted_cpus(os.environ, place.local_size)
         if self.parent is not None:  # a command on this machine has dealt out all of its CPUs
             device.bind(threads, place.local_rank, place.local_size, self.number, os.environ)

@@ -418,6 +418,7 @@ class Ranks:
             self._step = json.load(file)
         self._options, _ = parsed(arguments)
         self.backend = os.environ["HPC_BACKEND"]
+        self.ranks, self.environment = self._step["ranks"], self._step["environment"]
         self.tasks = [task[:2] for group in self._step["tasks"] for task in group]
 
     def record(self, record: str, **entries: Any) -> None:

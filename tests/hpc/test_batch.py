@@ -166,6 +166,11 @@ def test_options_of_the_profile_reach_the_jobs(
     assert Launch.read(tmp_path) == written
 
 
+def test_our_own_variables_reach_the_jobs_whatever_sbatch_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPC_DATA", "/data")
+    assert launch(slurm(sbatch={"export": "NONE"}), 1, [(0,)]).environment["HPC_DATA"] == "/data"
+
+
 # --- what bash makes of it
 
 

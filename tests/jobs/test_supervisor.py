@@ -104,12 +104,30 @@ def test_the_command_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
     launch = Launch(1, ((0,),), 8, "apptainer exec image.sif python", "/", srun=("--exclusive", "--overlap"))
     assert srun(launch, "101_0", "pmix", "a b.json") == [
-        "srun", "--kill-on-bad-exit=1", "--mpi=pmix", "--open-mode=append",
+        "srun", "--kill-on-bad-exit=1", "--mpi=pmix", "--export=ALL", "--open-mode=append",
         "--output=101_0_ranks_log.out", "--ntasks=8", "--label", "--exclusive", "--overlap",
         "apptainer", "exec", "image.sif", "python", "-u", "-m", "jobs", "rank", "a b.json",
     ]  # fmt: skip
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
     assert "--cpus-per-task=4" in srun(launch, "101_0", "pmix", "step")
+
+
+def test_what_ranks_need_of_the_environment_stands_in_the_file_of_their_step(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPC_DATA", "")
+    monkeypatch.delenv("HPC_DATA")  # and is so again, after the job has set it
+    monkeypatch.setenv("HOROVOD_CYCLE_TIME", "7")
+    monkeypatch.setenv("HPC_SHARED_MEMORY", "1")
+    step = "[record('note', text=f'{name}={value}') for name, value in environment.items()]; finish()"
+    code = supervised(
+        slurm, f"record('note', text=f'ranks={{ranks}}'); {step}", ranks=4, groups=2, backend="gloo",
+        environment={"HPC_DATA": "/data", "HPC_SHARED_MEMORY": "0"},
+    )  # fmt: skip
+    assert code == 0
+    told = {record["text"] for record in records(slurm, "note")}
+    assert {"ranks=4", "HPC_BACKEND=gloo", "HPC_GROUPS=2", "HOROVOD_CYCLE_TIME=7"} <= told
+    assert {"HPC_DATA=/data", "HPC_SHARED_MEMORY=1"} <= told  # what the job has itself counts more
 
 
 def test_a_python_with_a_blank_in_its_path_is_one_word() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import subprocess
+import sys
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +19,9 @@ from jobs import horovod
 from jobs.device import choose_gpu, local_gpus
 from jobs.horovod import RanksUnavailableError
 from jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
-from jobs.place import Place, find_place
+from jobs.place import Place, find_place, for_jobs, for_ranks
 from jobs.rendezvous import _is_mine, rendezvous
+from jobs.step import Step, complete
 from jobs.world import World
 
 SUBMITIT = {
@@ -75,6 +78,71 @@ MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRA
 )
 def test_a_place_is_read_from_the_launchers_environment(env: dict[str, str], place: Place) -> None:
     assert find_place(env) == place
+
+
+ONE_OF_TWO = {
+    "SLURM_PROCID": "1",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "0",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_STEP_TASKS_PER_NODE": "2",
+}
+
+
+def test_a_rank_that_has_lost_its_environment_gets_it_back_from_the_step() -> None:
+    job = {"HOROVOD_CYCLE_TIME": "7", "HPC_JOIN_SECONDS": "5", "HOME": "/home/me", "SLURM_JOB_ID": "1"}
+    given = for_ranks(job, "mpi", 2)
+    assert given == {
+        "HOROVOD_CYCLE_TIME": "7", "HPC_JOIN_SECONDS": "5", "HPC_BACKEND": "mpi", "HPC_GROUPS": "2",
+    }  # fmt: skip
+    mine = {**ONE_OF_TWO, "HPC_JOIN_SECONDS": "9", "PMI_RANK": "1", "PMI_SIZE": "2"}
+    complete(mine, given)
+    assert mine["HPC_JOIN_SECONDS"] == "9"
+    assert find_place(mine) == Place(0, 1, 1, 2, 0, "srun", mpi=True, group=1, groups=2)
+
+
+def test_jobs_get_our_own_options_and_no_others() -> None:
+    mine = {"HPC_DATA": "/data", "HPC_BACKEND": "mpi", "HPC_GROUPS": "2", "OMP_NUM_THREADS": "1"}
+    assert for_jobs(mine) == {"HPC_DATA": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("place", "ranks"),
+    [(Place(), 0), (Place(), 1), (Place(1, 2), 0), (Place(1, 2), 2), (Place(1, 2, groups=3), 6)],
+)
+def test_a_job_has_the_ranks_that_it_was_started_for(place: Place, ranks: int) -> None:
+    place.require(ranks)
+
+
+@pytest.mark.parametrize(("place", "ranks"), [(Place(), 2), (Place(1, 2), 1), (Place(1, 2, groups=3), 2)])
+def test_a_rank_among_fewer_or_more_than_the_job_was_started_for_does_not_train(
+    place: Place, ranks: int
+) -> None:
+    found = place.size * place.groups
+    said = f"the job was started for {ranks} ranks, but this one finds itself among {found}, so it does not"
+    with pytest.raises(WorldError, match=said):
+        place.require(ranks)
+
+
+def test_a_rank_of_several_never_takes_itself_for_alone(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    step = Step(str(tmp_path), "101_0", "101_0.0.1", [[(0, 1, False)]], "/", ranks=2)
+    step.write(tmp_path / "step.json")
+    kept = {name: value for name, value in os.environ.items() if name not in (*ONE_OF_TWO, "HPC_BACKEND")}
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", "rank", str(tmp_path / "step.json")],
+        env=kept, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "WorldError: the job was started for 2 ranks, but this one finds itself among 1" in done.stderr
+    assert not list((tmp_path / "records").iterdir())
+
+
+def test_a_rank_that_srun_has_not_numbered_says_so() -> None:
+    env = {**ONE_OF_TWO, "HPC_BACKEND": "gloo"}
+    del env["SLURM_PROCID"], env["SLURM_NODEID"]
+    with pytest.raises(WorldError, match="does not find SLURM_PROCID, SLURM_NODEID, so it can't know which"):
+        find_place(env)
 
 
 class Told(World):
