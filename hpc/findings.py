@@ -228,6 +228,8 @@ def gpus_offered(profile: Profile, nodes: str) -> Finding:
     """
     wanted, able, ready, most = profile.gpus_per_node, 0, 0, 0
     for line in nodes.splitlines():
+        if not re.match(r"\d+\|[^|]*\|", line):
+            continue  # what a site's wrapper has to say
         number, state, gres = line.split("|", 2)
         here = sum(int(n) for n in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
         most = max(most, here)
@@ -253,7 +255,8 @@ def gpus_offered(profile: Profile, nodes: str) -> Finding:
 
 def rows(text: str, columns: Sequence[str]) -> list[dict[str, str]]:
     """The lines of a command called with ``--parsable2 --noheader``."""
-    return [dict(zip(columns, line.split("|"), strict=False)) for line in text.splitlines() if "|" in line]
+    found = [line.split("|") for line in text.splitlines()]
+    return [dict(zip(columns, values, strict=True)) for values in found if len(values) == len(columns)]
 
 
 def account(

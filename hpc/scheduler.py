@@ -154,10 +154,11 @@ class Slurm:
         written = [option for line in lines for option in shlex.split(line[len("#SBATCH ") :])]
         command = ["sbatch", "--parsable", *written, *options, script.name]
         answer = self._run(command, cwd=script.parent)
-        found = re.match(r"(\d+)", answer)
+        # A site's wrapper may have words of its own around the answer, which is ``job`` or ``job;cluster``.
+        found = re.findall(r"^\s*(\d+)(?:;\S+)?\s*$", answer, re.MULTILINE)
         if not found:
             raise UnreachableError(f"sbatch answered {answer!r}, which is no job id.")
-        return found.group(1)
+        return str(found[-1])
 
     def queue(self, names: Iterable[str], user: int | None = None) -> Answers:
         """How jobs stand, by one squeue for all arrays of these names.
@@ -188,7 +189,7 @@ class Slurm:
         answers = Answers()
         try:
             for line in self._run(command).splitlines():
-                if line.count("|") < 7:
+                if not re.match(r"\d+\|\d+\|(?:[^|]*\|){5}", line):
                     continue  # what a site's wrapper has to say
                 array, index, name, state, reason, nodes, left, start = line.split("|", 7)
                 job = f"{array}_{index}"

@@ -132,6 +132,12 @@ def test_time_limit(
     check(findings.time_limit(profile(**entries), limits, refused=refused), level, *words)
 
 
+def test_rows_are_told_from_what_a_site_has_to_say() -> None:
+    said = "welcome\n| 3 nodes are down |\nnormal|2|||3|||00:30:00\n"
+    (row,) = findings.rows(said, findings.QUALITY)
+    assert (row["Name"], row["MaxJobsPU"], row["MaxWall"]) == ("normal", "2", "00:30:00")
+
+
 @pytest.mark.parametrize(
     ("gpus", "nodes", "text", "level", "words"),
     [
@@ -144,6 +150,7 @@ def test_time_limit(
         (2, 3, "2|idle|gpu:2\n9|idle|(null)", "problem", ["2 nodes of", "have 2 GPUs", "3 are asked"]),
         (1, 2, "1|idle|gpu:2\n2|drained|gpu:2\n1|down*|gpu:2", "note", ["of 4 nodes with 1 GPU each, 1 are"]),
         (1, 2, "2|idle~|gpu:2", "ok", ["2 in order"]),
+        (1, 2, "welcome\n| today | 3 of 4 |\n2|idle|gpu:2", "ok", ["2 in order"]),  # a site's own words
     ],
 )  # fmt: skip
 def test_gpus_offered(gpus: int, nodes: int, text: str, level: str, words: list[str]) -> None:

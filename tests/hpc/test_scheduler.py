@@ -42,10 +42,31 @@ def batch(folder: Path, size: int = 2, name: str = "hpc-a.0") -> Path:
 # --- sbatch
 
 
-@pytest.mark.parametrize("answer", ["4711", "4711;cluster", "4711\n"])
+BANNER = "3 nodes are down until Monday\n2026 | 11 | 30 | a | b | c | d | e | f | g | h\n1|2|3|4\npmix = 4\n"
+"""What a site's wrapper may say before the answer of any command."""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "4711",
+        "4711;cluster",
+        "4711\n",
+        f"{BANNER}4711",
+        f"17\n{BANNER}4711;cluster-2",
+        "4711\n3 jobs are ahead",
+    ],
+)
 def test_the_number_of_a_job_is_what_sbatch_answers(slurm: FakeSlurm, tmp_path: Path, answer: str) -> None:
     says(slurm, "sbatch", answer)
     assert Slurm().submit(batch(tmp_path)) == "4711"
+
+
+@pytest.mark.parametrize("answer", ["3 nodes are down", "Submitted batch job 7", "", "7 8", "7_1"])
+def test_a_number_among_words_is_no_job(slurm: FakeSlurm, tmp_path: Path, answer: str) -> None:
+    says(slurm, "sbatch", answer)
+    with pytest.raises(UnreachableError, match="which is no job id"):
+        Slurm().submit(batch(tmp_path))
 
 
 def test_an_answer_that_is_no_number_may_mean_anything(slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -112,8 +133,12 @@ def test_slurmctld_chooses_by_the_user_unless_that_leaves_an_array_out(
 
 
 def test_lines_that_are_no_jobs_are_no_crash(slurm: FakeSlurm) -> None:
-    says(slurm, "squeue", "maintenance tonight\n7|0|a|RUNNING|None|n1|2:00|N/A")
+    says(slurm, "squeue", f"maintenance tonight\n{BANNER}7|0|a|RUNNING|None|n1|2:00|N/A")
     assert list(Slurm().queue(["a"]).jobs) == ["7_0"]
+    says(slurm, "sacct", f"{BANNER}7_0|a|FAILED|1:0|0||0|2026-01-01T10:00:00|Unknown|Unknown|n1")
+    assert list(Slurm().account(["a"], 0.0).jobs) == ["7_0"]
+    says(slurm, "scontrol", f"{BANNER}Configuration data as of today\nMaxArraySize            = 77")
+    assert Slurm().config()["MaxArraySize"] == "77"
 
 
 # --- sacct

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.launch import Launch
-from jobs.supervisor import Job, choose_backend, srun, supervise
+from jobs.supervisor import Job, choose_backend, offered, srun, supervise
 from results import Run
 from results.records import parse
 from tests.hpc.fake_slurm import FakeSlurm
@@ -98,6 +98,24 @@ def test_ranks_meet_by_what_the_site_and_the_mpi_both_speak(
     asked: tuple[str, str], offered: list[str], vendor: str, expected: tuple[str, str]
 ) -> None:
     assert choose_backend(*asked, offered, vendor) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "MPI plugin types are...\n\tnone\n\tpmi2\n\tpmix\nspecific pmix plugin versions available: pmix_v4",
+        "pmix_v3 is gone, none of 3 nodes has it\nMPI plugin types are...\n\tnone\n\tpmi2\n\tpmix\n\tpmix_v4",
+        "srun: MPI types are...\nsrun: none\nsrun: pmi2\nsrun: pmix\nsrun: pmix_v4",
+    ],
+)
+def test_what_srun_offers_is_heard_through_what_a_site_has_to_say(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def run(command: list[str], **options: Any) -> SimpleNamespace:
+        return SimpleNamespace(stdout=said, stderr="", returncode=0)
+
+    monkeypatch.setattr("jobs.supervisor.subprocess.run", run)
+    assert list(dict.fromkeys(offered())) == ["none", "pmi2", "pmix", "pmix_v4"]
 
 
 def test_the_command_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
