@@ -757,7 +757,7 @@ def _typed() -> float:
     """When this command was typed, in seconds since 1970."""
     from jobs.processes import identity
 
-    return identity(os.getpid())[1]
+    return identity(os.getpid()).started
 
 
 def _words(bill: Bill) -> str:

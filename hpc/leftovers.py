@@ -14,7 +14,7 @@ from results import Records, Run
 def living_workers(run: Run) -> list[psutil.Process]:
     """Processes of this machine that were submitted for the run and have not ended."""
     found = (
-        processes.find(job["pid"], job["started"])
+        processes.find(job["pid"], job["started"], job.get("mark", ""))
         for job in run.jobs.values()
         if "ended" not in job and "pid" in job and job.get("host") == socket.gethostname()
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from hpc.profile import Resources
-from jobs.processes import identity, is_running, stop
+from jobs.processes import Identity, identity, is_running, stop
 from jobs.worker import Task, Worker
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class LocalJob:
         # PYTHONSAFEPATH: a folder `models` of the user's is not ours.
         with _environment(PYTHONSAFEPATH="1"), _output_into(folder / "controller.log"):
             self._job: submitit.Job[int] = executor.submit(worker)
-        self.pid, self.started = identity(int(self._job.job_id))
-        self._controller = psutil.Process(self.pid)
-        self._family: dict[int, psutil.Process] = {}
+        self.process = identity(int(self._job.job_id))
+        self._controller = psutil.Process(self.process.pid)
+        self._family: dict[Identity, psutil.Process] = {}
         self._short_since: float | None = None
 
     @property
@@ -72,7 +72,7 @@ class LocalJob:
             self.stop(0.0)
             return True
         self._remember()
-        alive = [p for p in self._family.values() if is_running(p.pid, p.create_time())]
+        alive = [who for who in self._family if is_running(*who)]
         if len(self._family) < self._ranks or len(alive) >= self._ranks:
             self._short_since = None
         elif self._short_since is None:
@@ -114,7 +114,8 @@ class LocalJob:
     def _remember(self) -> None:
         try:
             for child in self._controller.children(recursive=True):
-                self._family.setdefault(child.pid, child)
+                if child not in self._family.values():
+                    self._family[identity(child.pid)] = child
         except psutil.NoSuchProcess:
             pass
 

@@ -24,12 +24,14 @@ class Holder:
         pid: its number there.
         started: when, in seconds since 1970.
         until: when it is done at the latest, likewise; 0 if that can't be said.
+        mark: of its start, as in :class:`jobs.processes.Identity`.
     """
 
     host: str
     pid: int
     started: float
     until: float = 0.0
+    mark: str = ""
 
     @property
     def is_here(self) -> bool:
@@ -39,7 +41,7 @@ class Holder:
     def is_alive(self) -> bool:
         """Whether it still runs; a process of another host is taken to, until its time is up."""
         if self.is_here:
-            return is_running(self.pid, self.started)
+            return is_running(self.pid, self.started, self.mark)
         return not self.until or time.time() < self.until
 
 
@@ -78,7 +80,8 @@ def lock(folder: Path, *, lease_seconds: float = 0.0, wait_seconds: float = 0.0)
     path = _path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     until = time.time() + lease_seconds if lease_seconds else 0.0
-    me = Holder(socket.gethostname(), *identity(os.getpid()), until)
+    pid, started, mark = identity(os.getpid())
+    me = Holder(socket.gethostname(), pid, started, until, mark)
     mine = path.with_name(f".tmp-runner-{me.host}-{me.pid}")
     mine.write_text(json.dumps(asdict(me)))
     try:

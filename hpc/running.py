@@ -358,7 +358,7 @@ class _Runner:
     def _submit(self, worker: Worker, launch: int) -> LocalJob:
         job = LocalJob(worker, self._run.jobs_folder / str(launch), self._resources)
         self._records.append(
-            "submitted", job=job.job_id, host=socket.gethostname(), pid=job.pid, started=job.started,
+            "submitted", job=job.job_id, host=socket.gethostname(), **job.process._asdict(),
             log=str(job.log().relative_to(self._run.folder.resolve())),
             trials=len(worker.tasks), ranks=self._resources.ranks,
         )  # fmt: skip

@@ -309,4 +309,4 @@ def _alive(job: dict[str, Any]) -> bool:
         return False
     if job.get("host") != socket.gethostname():
         return True  # nothing is known of processes on another host
-    return is_running(job["pid"], job["started"])
+    return is_running(job["pid"], job["started"], job.get("mark", ""))

@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import NamedTuple
+
 import psutil
 
 
-def identity(pid: int) -> tuple[int, float]:
-    """The number of a process and when it started, in seconds since 1970."""
-    return pid, psutil.Process(pid).create_time()
+class Identity(NamedTuple):
+    """What tells a process from all others that this machine has had.
+
+    Attributes:
+        pid: its number, which may be given to another when it has ended.
+        started: when, in seconds since 1970; it changes with the clock, which may be set meanwhile.
+        mark: of its start, which does not: ``<id of the boot>/<ticks since then>``; empty where the system
+            does not tell.
+    """
+
+    pid: int
+    started: float
+    mark: str = ""
 
 
-def find(pid: int, started: float) -> psutil.Process | None:
+def identity(pid: int) -> Identity:
+    """That of a process.
+
+    Raises:
+        psutil.NoSuchProcess: there is none of that number.
+    """
+    return Identity(pid, psutil.Process(pid).create_time(), _mark(pid))
+
+
+def _mark(pid: int, proc: Path = Path("/proc")) -> str:
+    """By what Linux tells, whatever its clock says. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
+    try:
+        boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
+        stat = (proc / str(pid) / "stat").read_bytes()
+    except OSError:
+        return ""
+    after_its_name = stat.rpartition(b")")[2].split()
+    return f"{boot}/{int(after_its_name[19])}"
+
+
+def find(pid: int, started: float, mark: str = "") -> psutil.Process | None:
     """That very process, if it still runs; its number may have been given to another.
 
-    Processes reckon the start from when the machine booted, by its clock: the answer may change by a second.
+    Args:
+        pid: its number.
+        started: as in :class:`Identity`; it counts where marks are not known on both sides, and may be some
+            seconds off then: processes reckon it from when the machine booted, by its clock.
+        mark: likewise.
     """
     try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 3 and process.status() != psutil.STATUS_ZOMBIE
+        process, now = psutil.Process(pid), identity(pid)
+        is_same = now.mark == mark if now.mark and mark else abs(now.started - started) < 3
+        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
-    return process if same else None
 
 
-def is_running(pid: int, started: float) -> bool:
+def is_running(pid: int, started: float, mark: str = "") -> bool:
     """Whether that very process still runs."""
-    return find(pid, started) is not None
+    return find(pid, started, mark) is not None
 
 
 def stop(processes: list[psutil.Process], grace_seconds: float) -> None:

@@ -34,8 +34,8 @@ class Turn:
 
     def acquire(self) -> None:
         """Wait for one's turn."""
-        pid, began = identity(os.getpid())
-        mine = f"{socket.gethostname()}:{pid}:{began}:{next(_numbers)}"
+        pid, started, mark = identity(os.getpid())
+        mine = f"{socket.gethostname()}:{pid}:{started},{mark}:{next(_numbers)}"
         pause, holder, since = 0.001, "", time.monotonic()
         try:
             while not self._take(mine):
@@ -102,4 +102,5 @@ def _is_gone(holder: str) -> bool:
     if host != socket.gethostname():
         return False
     pid, began, _ = rest.split(":")
-    return not is_running(int(pid), float(began))
+    started, _, mark = began.partition(",")
+    return not is_running(int(pid), float(started), mark)

@@ -33,7 +33,7 @@ from jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
 from jobs.parts import refuse_own_steps
 from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
-from jobs.processes import is_running
+from jobs.processes import Identity, is_running
 from jobs.settings import KerasSettings
 from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
@@ -76,8 +76,8 @@ class Worker:
         job_id: names the file of records.
         number: of the worker among those that run at once on this machine, from 0.
         threads: that each rank may use; 0 for as many as the scheduler gives it.
-        parent: process id and start time (seconds since 1970) of the command that watches the
-            worker, which stops if that is gone; None where nothing watches.
+        parent: the command that watches the worker, which stops if that is gone; None where nothing
+            watches.
         checkpoint_min: minutes between two checkpoints of a trial.
         label: of this start of the job, so that no two meet; ``job_id`` unless given.
         gpus: whether each rank must see a GPU.
@@ -91,7 +91,7 @@ class Worker:
     job_id: str
     number: int = 0
     threads: int = 1
-    parent: tuple[int, float] | None = None
+    parent: Identity | None = None
     checkpoint_min: float = 5.0
     label: str = ""
     gpus: bool = False

@@ -8,22 +8,27 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from benchmarks.reading import make_run
 from hpc import lock as locks
+from hpc import watching
+from hpc.leftovers import living_workers
 from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
 from jobs.processes import identity, is_running
 from jobs.worker import Task
-from results import Run, RunError
+from results import Records, Run, RunError
 from sweeps import SweepError
 from tests.conftest import ROOT, Hpc
 from tests.hpc.test_running import until
+from tests.jobs.working import planned
 
 DIGITS = ROOT / "sweeps" / "digits.yaml"
 
@@ -160,7 +165,8 @@ def test_tasks_are_dealt_in_turn_and_no_worker_is_without() -> None:
 
 def test_a_run_has_one_runner_at_a_time(tmp_path: Path) -> None:
     with lock(tmp_path):
-        assert holder(tmp_path) == Holder(socket.gethostname(), *identity(os.getpid()))
+        pid, started, mark = identity(os.getpid())
+        assert holder(tmp_path) == Holder(socket.gethostname(), pid, started, 0.0, mark)
         with (
             pytest.raises(RunError, match=f"being carried out by process {os.getpid()}"),
             lock(tmp_path),
@@ -172,14 +178,50 @@ def test_a_run_has_one_runner_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_process_is_told_from_a_later_one_of_the_same_number() -> None:
-    pid, started = identity(os.getpid())
-    assert is_running(pid, started)
+    pid, started, mark = identity(os.getpid())
+    assert is_running(pid, started)  # as runs of earlier versions tell it
+    assert is_running(pid, started, mark)
+    assert not is_running(pid, started, f"{mark}1")
     assert not is_running(pid, started - 1000)
     process = subprocess.Popen([sys.executable, "-c", ""])
     found = identity(process.pid)
     until(lambda: not is_running(*found), 30)  # a zombie first, since nobody has waited for it
     process.wait()
     assert not is_running(*found)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the clock of this machine, by which processes reckon when they have started."""
+    reckoned = psutil.Process.create_time
+
+    def set_by(seconds: float) -> None:
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: reckoned(process) + seconds)
+
+    return set_by
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a start that no clock changes")
+def test_a_process_is_the_same_whatever_the_clock_is_set_to(
+    tmp_path: Path, clock: Callable[[float], None]
+) -> None:
+    me = identity(os.getpid())
+    run = planned(tmp_path, {"name": "x", "model": "mlp", "data": "digits", "space": {"dropout": [0.1]}})
+    host = socket.gethostname()
+    records = Records(run / "records" / "run.jsonl")
+    records.append("submitted", job="local-1-0", host=host, log="x", ranks=1, **me._asdict())
+    records.close()
+    with lock(run):
+        clock(86400.0)
+        assert identity(os.getpid()).started == me.started + 86400
+        assert is_running(*me)
+        who = holder(run)
+        assert who is not None
+        assert who.is_alive()
+        assert watching.status(run)["jobs"][0]["state"] == "running"
+        assert [process.pid for process in living_workers(Run(run))] == [me.pid]
+        with pytest.raises(RunError, match=f"being carried out by process {me.pid}"), lock(run):
+            pass
 
 
 def leave_behind(folder: Path, who: Holder) -> None:
@@ -189,10 +231,10 @@ def leave_behind(folder: Path, who: Holder) -> None:
 
 
 def test_a_lock_that_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
-    pid, started = identity(os.getpid())
+    pid, started, mark = identity(os.getpid())
     leave_behind(tmp_path, Holder(socket.gethostname(), pid, started - 1000))  # the number is ours by now
     with lock(tmp_path):
-        assert holder(tmp_path) == Holder(socket.gethostname(), pid, started)
+        assert holder(tmp_path) == Holder(socket.gethostname(), pid, started, 0.0, mark)
 
 
 def test_a_lock_of_another_host_is_respected(tmp_path: Path) -> None:

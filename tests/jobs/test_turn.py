@@ -11,9 +11,10 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from jobs.turn import Turn
+from jobs.turn import Turn, _is_gone
 from tests.conftest import ROOT
 
 COUNT = """
@@ -86,6 +87,21 @@ def test_one_that_lives_here_is_waited_for_and_told_if_it_was_too_slow(tmp_path:
     with pytest.raises(RuntimeError, match="was taken away from"):
         slow.release()
     quick.release()
+
+
+def test_a_holder_is_known_by_its_start_whatever_the_clock_is_set_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = Turn(tmp_path / "turn", 60)
+    turn.acquire()
+    holder = os.readlink(tmp_path / "turn")
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: 86400.0)
+    assert not _is_gone(holder)
+    turn.release()
+    host, pid, _, number = holder.split(":")
+    assert not _is_gone(f"{host}:{pid}:86400.0:{number}")  # as earlier versions wrote it
+    assert _is_gone(f"{host}:{pid}:0.0:{number}")
+    assert _is_gone(f"{host}:{pid}:86400.0,another-boot/7:{number}")
 
 
 def test_a_turn_that_is_another_s_by_now_is_left_to_it(tmp_path: Path) -> None:

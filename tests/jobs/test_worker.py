@@ -179,8 +179,9 @@ def work_alone(folder: Path, fixed: dict[str, Any]) -> TrialState:
 
 
 def test_a_worker_whose_command_is_gone_stops(tmp_path: Path) -> None:
-    pid, started = identity(os.getpid())
-    run = work(tmp_path, {}, parent=(pid, started - 100))  # another process had that number then
+    me = identity(os.getpid())
+    before = me._replace(started=me.started - 100, mark=f"{me.mark}0")
+    run = work(tmp_path, {}, parent=before)  # another process had that number then
     (trial,) = run.trials.values()
     assert (trial.state, trial.attempts) == ("waiting", {})
     left = json.loads((run.records / "test-1-0.jsonl").read_text().splitlines()[-1])
