@@ -233,7 +233,7 @@ def status(
                 _show_status(console, facts)
             if not watch or not is_busy(facts):
                 return
-            asked = sum(job["pid"] is None and not job["over"] for job in facts["jobs"])
+            asked = sum(job["state"].isupper() and not job["over"] for job in facts["jobs"])  # SLURM's words
             changes = facts["scheduler"] or [job["state"] for job in facts["jobs"]]
             time.sleep(pause.after(changes, asked) if asked else 2)
 
@@ -895,7 +895,7 @@ def _failure_lines(folder: str, most: int = 5) -> list[str]:
 
 def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:
     """A line for each job that is at work or has come to grief, and a sum of all of SLURM's."""
-    lines, slurm = [], [job for job in facts["jobs"] if job["pid"] is None]
+    lines, slurm = [], [job for job in facts["jobs"] if job["state"].isupper()]
     if slurm:
         from collections import Counter
 
@@ -914,7 +914,8 @@ def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:
             lines.append(f"{job['job_id']}: {job['state']} ({where}{left}): {at}")
         elif job["state"] not in ("done", "stopped", "COMPLETED", "PENDING", "CANCELLED"):
             why = f": {job['why']}" if job["why"] else ""
-            lines.append(f"{job['job_id']}: {job['state']}{why}; its log: {facts['run']}/{job['log']}")
+            log = f"; its log: {facts['run']}/{job['log']}" if job["log"] else ""
+            lines.append(f"{job['job_id']}: {job['state']}{why}{log}")
     return lines if len(lines) <= most else [*lines[:most], f"… and {len(lines) - most} more jobs"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
@@ -33,9 +34,14 @@ def clear(run: Run, records: Records, why: str) -> None:
     processes.stop(workers, 2.0)
     cancel_running(run, records, why, is_late=not workers)
     for name, job in run.jobs.items():
-        if "ended" not in job and "pid" in job:
+        if "ended" not in job and ("pid" in job or (is_in_process(job) and "left" not in job)):
             records.append("ended", job=name, how="lost")
     run.refresh()
+
+
+def is_in_process(job: Mapping[str, Any]) -> bool:
+    """Whether a job is its command itself (the profile debug, mpirun): it has no process of its own."""
+    return not {"pid", "array", "began"} & job.keys()
 
 
 def cancel_running(run: Run, records: Records, why: str, *, is_late: bool = False) -> None:

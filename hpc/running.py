@@ -453,15 +453,19 @@ class _Runner:
         over = threading.Event()
         watch = threading.Thread(target=self._show_until, args=(over,), daemon=True)
         watch.start()
+        how = "died"
         try:
             executor = submitit.DebugExecutor(self._run.jobs_folder / str(launch))
             error = executor.submit(worker).exception()
+            how = "died" if error is not None else "done"
         except KeyboardInterrupt:
+            how = "stopped"
             leftovers.cancel_running(self._run, self._records, STOPPED)
             raise
         finally:
             over.set()
             watch.join()
+            self._records.append("ended", job=worker.job_id, how=how)
         return f"{type(error).__name__}: {error}" if error is not None else ""
 
     def _show_until(self, over: threading.Event) -> None:

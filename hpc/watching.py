@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpc import settling
+from hpc import leftovers, settling
 from hpc.lock import Holder, holder, lock
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 from jobs.processes import is_running
@@ -41,7 +41,7 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         failed trials, each with ``trial_id``, ``reason``, the first line of ``error`` and the ``log``;
         ``seconds_left``: an estimate, or None; ``scheduler``: why SLURM could not be asked, or empty;
         ``notes``: what jobs had to say; ``runner``: None, or the process that carries the run out;
-        ``jobs``: those submitted, each with ``job_id``, ``state``, ``host``, ``pid``, ``log``, ``why``
+        ``jobs``: all there were, each with ``job_id``, ``state``, ``host``, ``pid``, ``log``, ``why``
         and the ``trial`` it is at. A local job's state is ``running``, ``done``, ``died``, ``stopped``
         or ``lost``; a job of SLURM has SLURM's, or ``UNKNOWN``.
 
@@ -53,6 +53,7 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
     scheduler.look(run)
     top = run.ranked()
     at_work = {t.attempt.job_id: t for t in run.trials.values() if t.state == "running"}
+    who = _runner(run.folder)
     jobs = []
     for name, job in run.jobs.items():
         trial = at_work.get(name)
@@ -62,19 +63,21 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
             told = last if scheduler.news.problem and not scheduler.news.heard else "UNKNOWN"
             state = job.get("ended") or (known.state if known else told)
         else:
-            state = job.get("ended") or ("running" if _alive(job) else "lost")
+            state = job.get("ended") or _state_here(job, who)
+        pid, host = job.get("pid"), job.get("host")
+        if state == "running" and pid is None and who is not None:
+            pid, host = who.pid, who.host
         at = trial if trial and state in AT_WORK else None
         jobs.append(
-            {"job_id": name, "state": state, "host": (known.nodes if known else None) or job.get("host"),
-             "pid": job.get("pid"), "ranks": job.get("ranks"), "log": job.get("log"),
+            {"job_id": name, "state": state, "host": (known.nodes if known else None) or host, "pid": pid,
+             "ranks": job.get("ranks"), "log": job.get("log"),
              "why": str(job.get("error") or job.get("why") or (known.reason if known else "")).split("\n")[0],
              "left": known.left if known else "", "over": "ended" in job,
              "trial": at.trial_id if at else None, "epoch": at.attempt.epochs if at else None}
         )  # fmt: skip
-    who = _runner(run.folder)
     running = {job["job_id"] for job in jobs if job["state"] in AT_WORK}
     reasons = [t.attempt.reason for t in run.trials.values() if t.state == "failed"]
-    in_process = who is not None and not running  # debug and mpirun have no job of their own
+    in_process = who is not None and not running  # debug and mpirun, before they are ready
     silent = {name for name, job in run.jobs.items() if "array" in job} if scheduler.news.problem else set()
     going = [t for t in run.trials.values() if t.state == "running"]
     lost = [] if in_process else [t for t in going if t.attempt.job_id not in running | silent]
@@ -287,8 +290,6 @@ def _seconds_left(run: Run, workers: int) -> float | None:
 
 def _stop_workers(run: Run) -> str:
     """End local workers whose command is gone; what was done, in words."""
-    from hpc import leftovers
-
     workers = leftovers.living_workers(run)
     if not workers:
         return ""
@@ -302,6 +303,18 @@ def _stop_workers(run: Run) -> str:
 def _runner(folder: Path) -> Holder | None:
     who = holder(folder)
     return who if who is not None and who.is_alive() else None
+
+
+def _state_here(job: dict[str, Any], who: Holder | None) -> str:
+    """The state of a job that is none of SLURM's, and whose end nobody has written down.
+
+    Args:
+        job: its facts.
+        who: carries the run out, if anybody does.
+    """
+    if leftovers.is_in_process(job):
+        return str(job.get("left") or ("running" if who is not None else "lost"))
+    return "running" if _alive(job) else "lost"
 
 
 def _alive(job: dict[str, Any]) -> bool:

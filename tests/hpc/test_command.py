@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -18,7 +19,8 @@ import pytest
 from benchmarks.reading import make_run
 from hpc import lock as locks
 from hpc import watching
-from hpc.leftovers import living_workers
+from hpc.command import _job_lines, is_busy
+from hpc.leftovers import clear, living_workers
 from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
@@ -222,6 +224,45 @@ def test_a_process_is_the_same_whatever_the_clock_is_set_to(
         assert [process.pid for process in living_workers(Run(run))] == [me.pid]
         with pytest.raises(RunError, match=f"being carried out by process {me.pid}"), lock(run):
             pass
+
+
+def test_a_run_in_its_command_s_own_process_is_told_as_it_is(tmp_path: Path) -> None:
+    run = planned(tmp_path, {"name": "x", "model": "mlp", "data": "digits", "space": {"dropout": [0.1, 0.2]}})
+    first = next(iter(Run(run).trials))
+
+    def write(job: str, *records: tuple[str, dict[str, Any]]) -> None:
+        file = Records(run / "records" / f"{job}.jsonl")
+        for record, entries in records:
+            file.append(record, **entries)
+        file.close()
+
+    def told() -> tuple[str, dict[str, Any]]:
+        facts = watching.status(run)
+        return "\n".join(_job_lines(facts)), facts
+
+    begun = {"attempt": 1, "params": {}, "seed": 0, "ranks": 1, "node": "n", "code": ""}
+    ready = ("ready", {"job": "debug-1-0", "backend": "none", "gpu": None})
+    write("debug-1-0", ready, ("started", {**begun, "trial": first, "index": 0, "job": "debug-1-0"}))
+    with lock(run):
+        said, facts = told()
+        assert said == (
+            f"debug-1-0: running (process {os.getpid()} on {socket.gethostname()}): {first}, epoch 0"
+        )
+        assert (facts["lost"], facts["jobs"][0]["trial"], is_busy(facts)) == (0, first, True)
+    said, facts = told()  # killed: nobody has written down how it ended
+    assert said == "debug-1-0: lost"
+    assert (facts["lost"], is_busy(facts)) == (1, False)
+    records = Records(run / "records" / "run.jsonl")
+    clear(Run(run), records, "the command was killed")  # as the next command does
+    records.close()
+    write("debug-2-0", ("ready", {**ready[1], "job": "debug-2-0"}))
+    with lock(run):
+        states = [job["state"] for job in told()[1]["jobs"]]
+        assert states == ["lost", "running"]
+    write("debug-2-0", ("left", {"job": "debug-2-0", "label": "", "how": "done"}))
+    with lock(run):
+        states = [job["state"] for job in told()[1]["jobs"]]
+        assert states == ["lost", "done"]
 
 
 def leave_behind(folder: Path, who: Holder) -> None:

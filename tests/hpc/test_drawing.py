@@ -76,6 +76,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sweep = sweeps.parse({"name": name, "model": "mlp", **more}, folder)
         outcome = hpc.run(sweep, on="debug", folder=folder / name)
         assert outcome.is_good, outcome.error
+        assert [job["ended"] for job in outcome.run.jobs.values()] == ["done"]
     return folder
 
 
