@@ -119,13 +119,14 @@ class _Subject:
     @cached_property
     def prepared(self) -> Prepared:
         """The data as the worker had them, but not scaled: a kept model does that itself."""
+        from jobs.leaving import an_error
         from jobs.preparation import Preparation
 
         sweep = load_stored(self.run.sweep_file)
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
-        except Exception as error:  # a file that is gone, a function of the user's
-            raise _DoesNotGoError(f"the data can't be loaded: {error}") from None
+        except BaseException as raised:  # a file that is gone, a function of the user's
+            raise _DoesNotGoError(f"the data can't be loaded: {an_error(raised)}") from None
 
     @property
     def train(self) -> Any:

@@ -88,7 +88,7 @@ def rank(path: Path) -> int:
     )
     try:
         worker(request)
-    except Exception:
+    except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)  # MPI and Horovod would wait for the other ranks

@@ -26,6 +26,7 @@ from jobs.clock import Clock
 from jobs.estimator import fit, is_estimator, regresses
 from jobs.graphs import Graphs
 from jobs.keeping import Kept
+from jobs.leaving import LeavingError, an_error, contained
 from jobs.loop import words_of
 from jobs.memory import LEFT
 from jobs.options import COMPILED, Options, compile_model, options, targets
@@ -133,8 +134,9 @@ class Worker:
                 world.clock = Clock()
             finished = 0
             with _process_as_it_was():
-                builds = {name: model.resolve() for name, model in models.items()}
-                preparation = Preparation(sweep)
+                with contained():
+                    builds = {name: model.resolve() for name, model in models.items()}
+                    preparation = Preparation(sweep)
                 if world.rank == 0:
                     group = f"-g{place.group}" if place.groups > 1 else ""
                     records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
@@ -333,8 +335,8 @@ class _Work:
             assert first.built is not None
             check_measures(first.built.model, first.built.data)
             choice = self._choose(first, tasks)
-        except Exception as error:  # what is wrong with it shows when it is trained
-            choice = packing.Choice(1, words_of(error))
+        except BaseException as raised:  # what is wrong with it shows when it is trained
+            choice = packing.Choice(1, words_of(an_error(raised)))
         self._record("pack", lanes=choice.lanes, trials=len(tasks), why=choice.why)
         return choice.lanes
 
@@ -394,7 +396,8 @@ class _Work:
             try:
                 attempt.build(as_lane=True)
                 groups.setdefault(attempt.shapes(), []).append(attempt)
-            except Exception:  # what is wrong with it shows when it is trained by itself
+            except BaseException as raised:  # what is wrong with it shows when it is trained by itself
+                an_error(raised)
                 groups[attempt.trial.trial_id] = [attempt]
         finished = 0
         for group in groups.values():
@@ -424,9 +427,9 @@ class _Work:
         except PrunedError as pruned:
             attempt.prune(str(pruned))
             return 1
-        except Exception as error:
+        except BaseException as raised:
+            failure = {"rank": self.world.rank, **_failure(an_error(raised))}
             attempt.begin()
-            failure = {"rank": self.world.rank, **_failure(error)}
         failures = self._failures(failure)
         if not failures and trained is not None:
             attempt.finish(trained)
@@ -444,8 +447,8 @@ class _Work:
             trained = self._train(attempts)
         except Stopped:
             raise
-        except Exception as error:  # its traceback holds the pack: nothing is trained before it is gone
-            words = f"{len(attempts)} trials at once: {words_of(error)}"
+        except BaseException as raised:  # its traceback holds the pack: nothing is trained before it is gone
+            words = f"{len(attempts)} trials at once: {words_of(an_error(raised))}"
         if trained is None:
             self.graphs.forget()
             self._record("note", text=f"{words}; each is trained by itself instead")
@@ -828,8 +831,9 @@ class _Attempt:
         if not (work.world.rank or fitted) and work.kept.wants(self.trial, seen.best):
             try:
                 work.kept.save(self.trial, trained.model, seen.best, self.built.scaling)
-            except Exception as error:  # a class of the user's that Keras can't write, or a full disk
-                work._record("note", text=f"the model of {self.trial.trial_id} is not kept: {error}")
+            except BaseException as raised:  # a class of the user's that Keras can't write, or a full disk
+                text = f"the model of {self.trial.trial_id} is not kept: {an_error(raised)}"
+                work._record("note", text=text)
         times = {name: round(getattr(trained, name), 3) for name in ("training_seconds", "drawing_seconds")}
         work._record(
             "finished", **self._who, epochs=seen.epochs, metrics=trained.metrics, best=seen.best,
@@ -1037,7 +1041,7 @@ def _failure(error: Exception) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    message = f"{type(error).__name__}: {error}"
+    message = str(error) if isinstance(error, LeavingError) else f"{type(error).__name__}: {error}"
     reason = "error"
     if isinstance(error, DivergedError):
         return {"reason": "diverged", "error": str(error), "follows": False}
