@@ -119,10 +119,12 @@ class _Subject:
     @cached_property
     def prepared(self) -> Prepared:
         """The data as the worker had them, but not scaled: a kept model does that itself."""
+        from jobs import horovod
         from jobs.leaving import an_error
         from jobs.preparation import Preparation
 
         sweep = load_stored(self.run.sweep_file)
+        horovod.ease_import()
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except BaseException as raised:  # a file that is gone, a function of the user's

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
+from importlib.abc import MetaPathFinder
 from types import ModuleType
 
 from jobs import device
@@ -35,19 +37,48 @@ def load_mpi() -> None:
             f"more than one rank needs Horovod, and Horovod needs mpi4py, which does not load: {error}. "
             f"{INSTALL}."
         ) from error
-    if find_place(os.environ).mpi and not MPI.Is_initialized():
+    place = find_place(os.environ)
+    # One that trains alone, beside other groups of ranks, must not wait for them in there.
+    if place.mpi and place.size > 1 and not MPI.Is_initialized():
         # Horovod's thread waits in MPI beside the arithmetic, and would take its time by asking busily.
         os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
         MPI.Init_thread(MPI.THREAD_MULTIPLE)
         atexit.register(MPI.Finalize)
 
 
-def load() -> ModuleType:
-    """``horovod.tensorflow``.
+class _MpiFirst(MetaPathFinder):
+    """Loads MPI when Horovod is about to be imported, by whoever it is."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Find nothing: the module is found where it is, by the next finder."""
+        if fullname != "horovod" or self not in sys.meta_path:
+            return
+        sys.meta_path.remove(self)
+        if find_place(os.environ).size == 1:
+            # By Gloo, which needs nobody else for a world of one; MPI is for those that were started by it.
+            alone = {"CONTROLLER": "gloo", "CPU_OPERATIONS": "gloo", "RANK": "0", "SIZE": "1",
+                     "LOCAL_RANK": "0", "LOCAL_SIZE": "1", "CROSS_RANK": "0", "CROSS_SIZE": "1"}  # fmt: skip
+            os.environ.update({f"HOROVOD_{name}": value for name, value in alone.items()})
+        try:
+            load_mpi()
+        except RanksUnavailableError:
+            pass  # it may have been built without MPI; else it says itself what it does not find
+
+
+def ease_import() -> None:
+    """Let ``import horovod`` work in this process, in a user's code too; nothing is loaded before that.
 
     MPI comes first: Horovod's library was linked against an Open MPI in a build folder that is
-    gone by now, and finds ``libmpi`` only if mpi4py has loaded it. Where mpi4py has initialised
-    MPI, Horovod may be shut down and started again.
+    gone by now, and finds ``libmpi`` only if mpi4py has loaded it.
+    """
+    if "horovod" not in sys.modules and not any(isinstance(one, _MpiFirst) for one in sys.meta_path):
+        sys.meta_path.insert(0, _MpiFirst())
+
+
+def load() -> ModuleType:
+    """``horovod.tensorflow``, after MPI; see :func:`ease_import`.
+
+    Where mpi4py has initialised MPI, Horovod may be shut down and started again.
 
     Raises:
         RanksUnavailableError: Horovod or mpi4py is not installed, or does not load.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs import device, energy, packing
+from jobs import device, energy, horovod, packing
 from jobs.budget import Budget
 from jobs.check import arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
@@ -116,6 +116,7 @@ class Worker:
         if self.parent is not None:  # a command on this machine has dealt out all of its CPUs
             device.bind(threads, place.local_rank, place.local_size, self.number, os.environ)
         device.prepare(os.environ, threads)
+        horovod.ease_import()
         folder = Path(self.folder)
         world = World(place, folder / "jobs", self.label or self.job_id)
         records = None
