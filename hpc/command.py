@@ -71,6 +71,12 @@ Storage = Annotated[
         "--storage", metavar="URL", help="A database for the study of a search (default: a journal)."
     ),
 ]
+MixedCode = Annotated[
+    bool,
+    typer.Option(
+        "--mixed-code", help="Go on though your code or data have changed since trials were trained."
+    ),
+]
 
 
 @app.command(epilog="Example: hpc run sweeps/digits.yaml --set fixed.epochs=5 --dir runs/short")
@@ -83,6 +89,7 @@ def run(
     ranks: Ranks = None,
     profiles: Profiles = None,
     storage: Storage = None,
+    mixed_code: MixedCode = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and show the trials; run nothing.")
     ] = False,
@@ -114,6 +121,7 @@ def run(
                 ranks=ranks,
                 profiles_file=profiles,
                 storage=storage,
+                mixed_code=mixed_code,
             )
         )
 
@@ -128,6 +136,7 @@ def submit(
     ranks: Ranks = None,
     profiles: Profiles = None,
     storage: Storage = None,
+    mixed_code: MixedCode = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, and show what would be submitted; submit nothing.")
     ] = False,
@@ -148,7 +157,7 @@ def submit(
         _tell_submission(
             submitting.submit(
                 loaded, on=on, folder=folder, workers=workers, ranks=ranks, profiles_file=profiles,
-                note=_complain, storage=storage,
+                note=_complain, storage=storage, mixed_code=mixed_code,
             )
         )  # fmt: skip
 
@@ -160,6 +169,7 @@ def resume(
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: Profiles = None,
+    mixed_code: MixedCode = False,
 ) -> None:
     """Train whatever is not finished: waiting, lost, cancelled, failed.
 
@@ -173,13 +183,22 @@ def resume(
         if named.profile.cluster == "slurm":
             _tell_submission(
                 submitting.resubmit(
-                    folder, on=on, workers=workers, ranks=ranks, profiles_file=profiles, note=_complain
+                    folder,
+                    on=on,
+                    workers=workers,
+                    ranks=ranks,
+                    profiles_file=profiles,
+                    note=_complain,
+                    mixed_code=mixed_code,
                 )
             )
             return
         _carry_out(
-            partial(running.resume, folder, on=on, workers=workers, ranks=ranks, profiles_file=profiles)
-        )
+            partial(
+                running.resume, folder, on=on, workers=workers, ranks=ranks, profiles_file=profiles,
+                mixed_code=mixed_code,
+            )
+        )  # fmt: skip
 
 
 @app.command(epilog="Example: hpc extend runs/digits --trials +40")
@@ -192,6 +211,7 @@ def extend(
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: Profiles = None,
+    mixed_code: MixedCode = False,
 ) -> None:
     """Give a run more trials, and train them: the search goes on with what it knows.
 
@@ -200,8 +220,8 @@ def extend(
     with _errors():
         from hpc.extending import extend
 
-        print(f"{folder} has {extend(folder, trials)} points now.")
-    resume(folder, on, workers, ranks, profiles)
+        print(f"{folder} has {extend(folder, trials, mixed_code=mixed_code)} points now.")
+    resume(folder, on, workers, ranks, profiles, mixed_code)
 
 
 @app.command(epilog="Example: hpc status runs/digits --json")

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 from hpc.lock import lock
+from hpc.opening import refuse_other_sources
+from jobs.sources import Sources
 from results import Records, Run, RunError, write_text
 from sweeps import Sweep, load_stored
 
 
-def extend(folder: str | Path, trials: str) -> int:
+def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
     """Let a run have more trials; nothing is trained yet.
 
     ``sweep.yaml`` then says the new number, and the records say that it was changed. Jobs that are at
@@ -19,12 +21,14 @@ def extend(folder: str | Path, trials: str) -> int:
     Args:
         folder: of the run.
         trials: ``+40`` for so many more, or ``100`` for so many in all.
+        mixed_code: whether to go on though the user's code or data have changed since trials were trained.
 
     Returns:
         The new number of points.
 
     Raises:
-        RunError: there is no such run, its search has no number of trials, or it has more already.
+        RunError: there is no such run, its code or data are no longer the same, its search has no number
+            of trials, or it has more already.
     """
     run = Run(folder)
     if not re.fullmatch(r"\+?[1-9]\d*", trials):
@@ -33,6 +37,8 @@ def extend(folder: str | Path, trials: str) -> int:
         sweep = load_stored(run.sweep_file)
         before = sweep.search.trials
         _refuse(sweep, run)
+        if not mixed_code:
+            refuse_other_sources(run, Sources.of(sweep))
         assert before is not None
         wanted = before + int(trials) if trials.startswith("+") else int(trials)
         if wanted <= before:

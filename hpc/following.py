@@ -27,6 +27,7 @@ def run(
     ranks: int | None,
     view: View,
     rehearse: str = "",
+    mixed_code: bool = False,
 ) -> Outcome:
     """Submit, and watch until no job is left; try again what the profile says to.
 
@@ -38,7 +39,7 @@ def run(
     while True:
         submission = submit_with(
             sweep, named, folder, workers=workers, ranks=ranks, slurm=slurm, note=view.note,
-            rehearse=rehearse, only=only,
+            rehearse=rehearse, only=only, mixed_code=mixed_code,
         )  # fmt: skip
         for text in submission.said:
             view.note(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpc.profile import Resources
 from hpc.provenance import as_json, provenance
+from jobs.sources import Sources, forget_data
 from results import Plan, Run, RunError, TrialState, claim, create, write_text
 from sweeps import Sweep, load_stored
 
@@ -20,26 +21,66 @@ def claim_unless_run(folder: Path) -> None:
         claim(folder)
 
 
-def open_run(folder: Path, sweep: Sweep, resources: Resources, code: str) -> tuple[Sweep, Run]:
+def open_run(
+    folder: Path, sweep: Sweep, resources: Resources, *, mixed_code: bool = False
+) -> tuple[Sweep, Run, Sources]:
     """The run of a sweep in a folder, made where there is none.
 
     Args:
         folder: of which one holds the lock.
         sweep: checked, with its defaults.
         resources: that the run begins with.
-        code: digest of the user's model and dataset files.
+        mixed_code: whether trials of other code or data may stand beside those that there are.
 
     Returns:
-        The sweep with the defaults that the run began with, and the run.
+        The sweep with the defaults that the run began with, the run, and what the user's files hold now.
 
     Raises:
-        RunError: the folder is of another sweep, or of something else.
+        RunError: the folder is of another sweep, of other code or data, or of something else.
     """
-    if (folder / "sweep.yaml").is_file():
-        sweep = _go_on(folder, sweep)
+    if not (folder / "sweep.yaml").is_file():
+        sources = Sources.of(sweep)
+        _begin(folder, sweep, resources, sources.digest)
+        return sweep, Run(folder), sources
+    stored = _stored(folder, sweep)
+    run = Run(folder)
+    last = next((launch["files"] for launch in reversed(run.launches) if "files" in launch), None)
+    sources = Sources.of(sweep, last)
+    if mixed_code:
+        forget_data(folder)
     else:
-        _begin(folder, sweep, resources, code)
-    return sweep, Run(folder)
+        refuse_other_sources(run, sources)
+    sweep = sweep.model_copy(update={"name": stored.name, "defaults": stored.defaults})
+    if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
+        write_text(folder / "sweep.yaml", sweep.as_yaml())
+    return sweep, run, sources
+
+
+def refuse_other_sources(run: Run, sources: Sources) -> None:
+    """Make sure that no trial has been trained with other code or data than there are now.
+
+    Raises:
+        RunError: one has.
+    """
+    now = (sources.digest, sources.entries_digest)
+    attempts = [attempt for trial in run.trials.values() for attempt in trial.attempts.values()]
+    others = [
+        attempt.code
+        for attempt in attempts
+        if attempt.code not in now
+        and (attempt.state in ("finished", "pruned") or (attempt.epochs and attempt.state != "failed"))
+    ]
+    if not others:
+        return
+    before = [
+        launch["files"] for launch in run.launches if launch.get("code") in others and "files" in launch
+    ]
+    changes = sources.changes(before[-1]) if before else []
+    raise RunError(
+        f"{run.folder} has trials of other code or data: {'; '.join(changes) or 'the files have changed'} "
+        "since they were trained. One table would mix them. Choose another folder with --dir to train all "
+        "anew, or say --mixed-code to keep what is finished and train the rest with the files as they are."
+    )
 
 
 def left_alone(trial: TrialState, code: str) -> str:
@@ -62,9 +103,13 @@ def _begin(folder: Path, sweep: Sweep, resources: Resources, code: str) -> None:
     )  # fmt: skip
 
 
-def _go_on(folder: Path, sweep: Sweep) -> Sweep:
-    path = folder / "sweep.yaml"
-    stored = load_stored(path)
+def _stored(folder: Path, sweep: Sweep) -> Sweep:
+    """The sweep of a run, which must be the same.
+
+    Raises:
+        RunError: it is another.
+    """
+    stored = load_stored(folder / "sweep.yaml")
     differences = sweep.differences(stored)
     if differences:
         more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
@@ -75,7 +120,4 @@ def _go_on(folder: Path, sweep: Sweep) -> Sweep:
             f"{folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
             f"Two sweeps never share a folder; choose another with --dir.{extended}"
         )
-    sweep = sweep.model_copy(update={"name": stored.name, "defaults": stored.defaults})
-    if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
-        write_text(path, sweep.as_yaml())
-    return sweep
+    return stored

@@ -21,7 +21,7 @@ from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
 from hpc.searching import Search
 from jobs import device
-from jobs.check import check, code_digest
+from jobs.check import check
 from jobs.place import Place, find_place
 from jobs.processes import identity
 from jobs.worker import Task, Worker
@@ -116,6 +116,7 @@ def run(
     rehearse: str = "",
     measure: bool = False,
     storage: str | None = None,
+    mixed_code: bool = False,
     began: float | None = None,
 ) -> Outcome:
     """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
@@ -131,6 +132,7 @@ def run(
         rehearse: as ``Worker.rehearse``.
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         storage: URL of a database for the study of a search, instead of the profile's.
+        mixed_code: whether to go on though the user's code or data have changed since trials were trained.
         began: when the command was typed, in seconds since 1970; now unless given.
 
     Raises:
@@ -143,7 +145,7 @@ def run(
     if measure:
         named = replace(named, profile=named.profile.model_copy(update={"measure": True}))
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
-    return _run(sweep, named, path, workers, ranks, view or View(), rehearse, began)
+    return _run(sweep, named, path, workers, ranks, view or View(), rehearse, mixed_code, began)
 
 
 def resume(
@@ -154,6 +156,7 @@ def resume(
     ranks: int | None = None,
     view: View | None = None,
     profiles_file: Path | None = None,
+    mixed_code: bool = False,
     began: float | None = None,
 ) -> Outcome:
     """Go on with a run to its end: train whatever is not finished.
@@ -174,7 +177,9 @@ def resume(
     named = profile_of(found, on, profiles_file)
     workers, ranks = said_of(found, on, workers, ranks)
     sweep = load_stored(found.sweep_file)
-    return _run(sweep, named, Path(folder), workers, ranks, view or View(), began=began)
+    return _run(
+        sweep, named, Path(folder), workers, ranks, view or View(), mixed_code=mixed_code, began=began
+    )
 
 
 def _run(
@@ -185,13 +190,17 @@ def _run(
     ranks: int | None,
     view: View,
     rehearse: str = "",
+    mixed_code: bool = False,
     began: float | None = None,
 ) -> Outcome:
     began = began or time.time()
     if named.profile.cluster == "slurm":
         from hpc import following
 
-        return following.run(sweep, named, folder, workers=workers, ranks=ranks, view=view, rehearse=rehearse)
+        return following.run(
+            sweep, named, folder, workers=workers, ranks=ranks, view=view, rehearse=rehearse,
+            mixed_code=mixed_code,
+        )  # fmt: skip
     place = find_place(os.environ)
     if place.launcher == "mpirun" and place.rank:
         return _follow(place)
@@ -202,7 +211,9 @@ def _run(
             "said": {"workers": workers, "ranks": ranks}, "began": began,
         }  # fmt: skip
         storage = named.profile.storage or ""
-        return _Runner(folder, sweep, resources, view, followers, rehearse, asked, storage).carry_out()
+        return _Runner(
+            folder, sweep, resources, view, followers, rehearse, asked, storage, mixed_code
+        ).carry_out()
 
 
 class _Runner:
@@ -218,6 +229,7 @@ class _Runner:
         rehearse: str,
         asked: dict[str, Any],
         storage: str,
+        mixed_code: bool,
     ) -> None:
         self._folder = folder
         self._sweep = sweep
@@ -229,13 +241,15 @@ class _Runner:
         self._storage = storage
         self._search: Search | None = None
         self._silent = 0
-        self._code = code_digest(sweep)
+        self._mixed_code = mixed_code
 
     def carry_out(self) -> Outcome:
         """Do what is left to do, with the folder to oneself."""
         claim_unless_run(self._folder)
         with lock(self._folder, wait_seconds=30):
-            self._sweep, self._run = open_run(self._folder, self._sweep, self._resources, self._code)
+            self._sweep, self._run, self._sources = open_run(
+                self._folder, self._sweep, self._resources, mixed_code=self._mixed_code
+            )
             self._records = Records(self._run.records / "run.jsonl")
             try:
                 return self._carry_out()
@@ -249,7 +263,7 @@ class _Runner:
             self._view.note(f"Stopping {len(workers)} workers that an earlier command left behind.")
         leftovers.clear(self._run, self._records, "the command that watched its worker was killed")
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
-        left = {t.trial_id: why for t in trials if (why := left_alone(t, self._code))}
+        left = {t.trial_id: why for t in trials if (why := left_alone(t, self._sources.digest))}
         todo = [
             Task(t.index, max(t.attempts, default=0) + 1, t.goes_alone)
             for t in trials
@@ -261,14 +275,10 @@ class _Runner:
             todo, count = [], self._search.begin(left)
         if not count:
             return Outcome(self._run, 0, left)
-        if self._code != next((t.attempt.code for t in trials if t.attempt.code), self._code):
-            self._view.note(
-                "The code of the model or the dataset has changed since this run began; trials that are "
-                "finished stay as they are."
-            )
         self._records.append(
             "launched", cluster=self._resources.cluster, workers=self._resources.workers,
-            ranks=self._resources.ranks, trials=count, code=self._code, **self._asked,
+            ranks=self._resources.ranks, trials=count, code=self._sources.digest,
+            files=self._sources.stamps, **self._asked,
         )  # fmt: skip
         error, interrupted = "", False
         try:
@@ -352,7 +362,7 @@ class _Runner:
         return Worker(
             str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent,
             self._resources.checkpoint_min, rehearse=self._rehearse, measure=self._resources.measure,
-            ranks=self._resources.ranks,
+            ranks=self._resources.ranks, files=self._sources.stamps,
         )  # fmt: skip
 
     def _submit(self, worker: Worker, launch: int) -> LocalJob:

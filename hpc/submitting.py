@@ -20,8 +20,9 @@ from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Profile, Resources
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 from hpc.searching import Search
-from jobs.check import check, code_digest
+from jobs.check import check
 from jobs.launch import Launch
+from jobs.sources import Sources
 from results import Records, Run, TrialState
 from sweeps import Sweep, SweepError, load_stored
 
@@ -143,6 +144,7 @@ def submit(
     note: Callable[[str], None] = lambda text: None,
     rehearse: str = "",
     storage: str | None = None,
+    mixed_code: bool = False,
 ) -> Submission:
     """Submit what of a sweep is not finished and not with a job already; return at once.
 
@@ -157,6 +159,7 @@ def submit(
         note: hears what a person should know while it goes on.
         rehearse: as ``Worker.rehearse``.
         storage: URL of a database for the study of a search, instead of the profile's.
+        mixed_code: whether to go on though the user's code or data have changed since trials were trained.
 
     Raises:
         SweepError: the sweep or the profile can't be carried out as written.
@@ -167,8 +170,9 @@ def submit(
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
     named = profiles.with_storage(profiles.find(on, [sweep.folder], profiles_file), storage)
     return submit_with(
-        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, rehearse=rehearse
-    )
+        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, rehearse=rehearse,
+        mixed_code=mixed_code,
+    )  # fmt: skip
 
 
 def resubmit(
@@ -180,6 +184,7 @@ def resubmit(
     profiles_file: Path | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
+    mixed_code: bool = False,
 ) -> Submission:
     """Submit what of a run is not finished and not with a job already.
 
@@ -191,6 +196,7 @@ def resubmit(
         profiles_file: a file of profiles that counts before all others.
         slurm: to talk to.
         note: hears what a person should know while it goes on.
+        mixed_code: as in :func:`submit`.
 
     Raises:
         RunError, SweepError, SchedulerError: as :func:`submit`.
@@ -199,7 +205,16 @@ def resubmit(
     named = profile_of(run, on, profiles_file)
     sweep = load_stored(run.sweep_file)
     workers, ranks = said_of(run, on, workers, ranks)
-    return submit_with(sweep, named, Path(folder), workers=workers, ranks=ranks, slurm=slurm, note=note)
+    return submit_with(
+        sweep,
+        named,
+        Path(folder),
+        workers=workers,
+        ranks=ranks,
+        slurm=slurm,
+        note=note,
+        mixed_code=mixed_code,
+    )
 
 
 def profile_of(run: Run, on: str | None, profiles_file: Path | None = None) -> Named:
@@ -243,22 +258,22 @@ def submit_with(
     note: Callable[[str], None] = lambda text: None,
     rehearse: str = "",
     only: Collection[str] | None = None,
+    mixed_code: bool = False,
 ) -> Submission:
     """As :func:`submit`, with a profile that was found already, and of certain trials only."""
     slurm = slurm or Slurm()
     profile = slurm_profile(named, workers=workers, ranks=ranks)
     sweep = _checked(sweep, profile)
     resources = profiles.resources(profile)
-    code = code_digest(sweep)
     config = _patiently(slurm.config, note)
     claim_unless_run(folder)
     with lock(folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
-        sweep, run = open_run(folder, sweep, resources, code)
+        sweep, run, sources = open_run(folder, sweep, resources, mixed_code=mixed_code)
         records = Records(run.records / "run.jsonl")
         try:
             said = {"workers": workers, "ranks": ranks}
             submitter = _Submitter(
-                run, records, slurm, note, sweep, named, profile, resources, code, config, rehearse, said
+                run, records, slurm, note, sweep, named, profile, resources, sources, config, rehearse, said
             )
             return submitter.submit(only)
         finally:
@@ -277,7 +292,7 @@ class _Submitter:
     _named: Named
     _profile: Profile
     _resources: Resources
-    _code: str
+    _sources: Sources
     _config: Mapping[str, str]
     _rehearse: str
     _said: Mapping[str, int | None]  # of workers and ranks, on the command line
@@ -292,7 +307,7 @@ class _Submitter:
         leftovers.clear(run, self._records, "the command that watched its worker was killed")
         covered = covered_trials(run)
         trials = sorted(run.trials.values(), key=lambda trial: trial.index)
-        left = {t.trial_id: why for t in trials if (why := left_alone(t, self._code))}
+        left = {t.trial_id: why for t in trials if (why := left_alone(t, self._sources.digest))}
         alive = sum(state.is_alive for state in news.jobs.values())
         if self._sweep.is_asked:
             return self._submit_search(left, said, alive)
@@ -334,11 +349,11 @@ class _Submitter:
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if facts.get("backend") == "gloo" else ""
         launch = batch.launch(planned.profile, number, planned.jobs, self._rehearse, backend)
-        replace(launch, asks=self._sweep.is_asked).write(folder)
+        replace(launch, asks=self._sweep.is_asked, files=self._sources.stamps).write(folder)
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),
             profile=named.profile.model_dump(mode="json"), said=self._said, workers=resources.workers,
-            ranks=resources.ranks, trials=trials, code=self._code,
+            ranks=resources.ranks, trials=trials, code=self._sources.digest, files=self._sources.stamps,
         )  # fmt: skip
         job_ids = self._call_sbatch(planned, folder, number)
         run.refresh()

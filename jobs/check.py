@@ -112,11 +112,6 @@ def digest(sweep: Sweep) -> str:
     return hashlib.sha256(json.dumps(sweep.entries(), sort_keys=True).encode()).hexdigest()
 
 
-def code_digest(sweep: Sweep) -> str:
-    """SHA-256 of the user's model and dataset files; empty where all are ours."""
-    return Sources.of(sweep).digest
-
-
 def numbered(name: str, signature: Signature) -> str:
     """The parameter of a model that takes a list of which ``name`` is one entry; empty if there is none.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs.sources import Stamps
 from results import write_text
 
 FILE = "launch.json"
@@ -36,6 +37,7 @@ class Launch:
         rehearse: as ``Worker.rehearse``.
         measure: as ``Worker.measure``.
         asks: whether workers ask the run's search for their trials.
+        files: of the user's, as ``jobs.sources.Sources.stamps``; empty where there are none.
         environment: variables for a job that does not have them; see :func:`jobs.place.for_jobs`.
     """
 
@@ -57,6 +59,7 @@ class Launch:
     measure: bool = False
     asks: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Stamps = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the launch."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from jobs.check import data_of, division_of, function_options
 from jobs.settings import KerasSettings
-from models import Array, Dataset, ModelError, Split, dataset
+from models import Array, Dataset, Importer, ModelError, Split, dataset
 from sweeps import Folds, Sweep, Trial
 
 if TYPE_CHECKING:
@@ -53,17 +55,25 @@ class Preparation:
 
     Args:
         sweep: checked.
+        importer: of the user's modules.
+
+    Attributes:
+        digest: SHA-256 of what a function of the user's has given, by which it is noticed if it gives
+            other samples elsewhere; empty for data that are ours or in a file.
 
     Raises:
         ModelError: the dataset is not one; see :func:`models.dataset`.
     """
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, importer: Importer | None = None) -> None:
         self._folds = sweep.folds
         self._name = f"the dataset {sweep.data['name']}"
         drawn = sweep.space["dtype"].ends() if "dtype" in sweep.space else ()
         types = [*drawn, *(trial.params.get("dtype") for trial in sweep.trials), sweep.fixed.get("dtype")]
-        function = data_of(sweep).resolve()
+        reference = data_of(sweep)
+        function = reference.resolve(importer)
+        random.seed(0)
+        np.random.seed(0)  # so that a function that draws by these gives all workers the same
         # The user's files, which are imported now, may have set it, too.
         self.dtype = "float64" if "float64" in (*types, KerasSettings.now().floatx) else "float32"
         self._whole = dataset(
@@ -73,6 +83,7 @@ class Preparation:
             dtype=self.dtype,
             whole=sweep.folds is not None,
         )
+        self.digest = _digest(self._whole) if reference.is_users_code else ""
         self._last: tuple[tuple[int | None, str], Prepared] | None = None
 
     def of(self, trial: Trial, scale: str) -> Prepared:
@@ -96,6 +107,15 @@ class Preparation:
                 data = data.with_parts({name: scaling.apply(part, self.dtype) for name, part in parts})
             self._last = key, Prepared(data, scaling)
         return self._last[1]
+
+
+def _digest(data: Dataset) -> str:
+    found = hashlib.sha256()
+    for name, split in data.parts().items():
+        for array in (split.x, split.y):
+            found.update(f"{name} {array.shape} {array.dtype} ".encode())
+            found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def fold(data: Dataset, folds: Folds, number: int, name: str = "the dataset") -> Dataset:

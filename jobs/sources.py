@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +66,8 @@ class Sources:
                 if not place:
                     named.append(name)
         entries = "".join(str(stamps[name][2]) for name in named)
-        others = "".join(f"{name} {stamps[name][2]} " for name in sorted(stamps) if name not in named)
+        rest = sorted(f"{paths[name].name} {stamps[name][2]} " for name in stamps if name not in named)
+        others = "".join(rest)  # without folders, which may be moved
         return Sources(stamps, paths, _digest(entries + others), _digest(entries))
 
     def changes(self, before: Stamps) -> list[str]:
@@ -89,8 +92,8 @@ class Sources:
         changes = self.changes(launched) if launched else []
         if changes:
             raise SourcesChangedError(
-                f"{'; '.join(changes)} since this job was launched, so that its trials would be of other code "
-                "or data than the rest of the run: put it back and resume, or resume with --mixed-code"
+                f"{'; '.join(changes)} since this job was launched, so that its trials would be of other "
+                "code or data than the rest of the run: put it back and resume, or resume with --mixed-code"
             )
 
     def require_executed(self, executed: Mapping[Path, str]) -> list[str]:
@@ -111,6 +114,46 @@ class Sources:
             if name is not None and self.stamps[name][2] != digest:
                 raise SourcesChangedError(f"{name} has changed while this job began: resume the run")
         return [str(path) for path in executed if path not in names]
+
+
+def require_same_data(run: Path, code: str, data: str, job: str) -> None:
+    """Make sure that a function of the user's gives the samples that it gave to the first job of a run.
+
+    Args:
+        run: folder of the run.
+        code: digest of the sources; of other code, the data may be others.
+        data: digest of the samples; empty where they are of no such function.
+        job: that has loaded them.
+
+    Raises:
+        SourcesChangedError: it gives others.
+    """
+    if not data:
+        return
+    path = run / "jobs" / f"data-{code[:16]}.json"
+    path.parent.mkdir(exist_ok=True)
+    if not path.exists():
+        mine = path.with_name(f".tmp-{path.name}-{socket.gethostname()}-{os.getpid()}")
+        mine.write_text(json.dumps({"data": data, "job": job}) + "\n")
+        try:
+            os.link(mine, path)
+        except FileExistsError:  # another job was first
+            pass
+        finally:
+            mine.unlink()
+    first = json.loads(path.read_text())
+    if first["data"] != data:
+        raise SourcesChangedError(
+            f"the data are not those that job {first['job']} has trained on, though the code is the same: "
+            "the function gives other samples at each call, or what it reads has changed. Let it draw by a "
+            "generator with a seed; or put back what it reads; or train all anew in another folder (--dir)"
+        )
+
+
+def forget_data(run: Path) -> None:
+    """Let the next job of a run say which samples a function of the user's gives."""
+    for path in (run / "jobs").glob("data-*.json"):
+        path.unlink()
 
 
 def _differs(now: Sequence[Any] | None, before: Sequence[Any]) -> bool:

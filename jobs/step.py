@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs.sources import Stamps
 from jobs.stop import StopRequest
 from results import write_text
 
@@ -28,6 +29,7 @@ class Step:
         cwd: to work in, where the user typed the command.
         threads: as in ``Launch``, like those that follow.
         ranks: of the job; one that finds itself among fewer or more does not train.
+        files: as in ``Launch``.
         environment: variables for a rank that does not have them; see :func:`jobs.place.for_ranks`.
     """
 
@@ -43,6 +45,7 @@ class Step:
     measure: bool = False
     ranks: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Stamps = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write it where all ranks can read it."""
@@ -85,6 +88,7 @@ def rank(path: Path) -> int:
         measure=step.measure,
         gpus=step.gpus,
         ranks=step.ranks,
+        files=step.files,
     )
     try:
         worker(request)

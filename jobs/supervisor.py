@@ -262,7 +262,7 @@ class _Supervisor:
         step = Step(
             str(self._run_folder), self._job.job_id, label, [tasks[g::groups] for g in range(groups)],
             launch.cwd, launch.threads, launch.gpus, launch.checkpoint_min, launch.rehearse, launch.measure,
-            launch.ranks, variables,
+            launch.ranks, variables, launch.files,
         )  # fmt: skip
         path = self._folder / f".{label}.json"
         step.write(path)

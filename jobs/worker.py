@@ -20,7 +20,7 @@ import numpy as np
 
 from jobs import device, energy, horovod, packing
 from jobs.budget import Budget
-from jobs.check import arguments, code_digest, data_of, digest, model_of
+from jobs.check import arguments, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.clock import Clock
 from jobs.estimator import fit, is_estimator, regresses
@@ -36,10 +36,11 @@ from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
 from jobs.processes import Identity, is_running
 from jobs.settings import KerasSettings
+from jobs.sources import Sources, Stamps, require_same_data
 from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
-from models import FROM_DATA, Dataset, Split, signature_of
+from models import FROM_DATA, Dataset, Importer, Split, signature_of
 from results import Records, Run
 from sweeps import Sweep, Trial, load_stored
 
@@ -85,6 +86,8 @@ class Worker:
         rehearse: ``stop`` or ``kill`` to be interrupted in the middle of every first attempt.
         measure: whether to take the time of what steps wait for; trials are then trained one by one.
         ranks: that the job must have, all groups together; 0 if that is not known.
+        files: of the user's as they were when the job was launched, as ``Sources.stamps``; empty if that
+            is not known.
     """
 
     folder: str
@@ -99,6 +102,7 @@ class Worker:
     rehearse: str = ""
     measure: bool = False
     ranks: int = 0
+    files: Stamps = field(default_factory=dict)
 
     def __call__(self, request: StopRequest | None = None) -> int:
         """Train the trials.
@@ -128,22 +132,38 @@ class Worker:
             gpu = device.start(
                 threads, place.local_rank, self.number, place.local_size, only_ours=ours
             )  # fmt: skip
-            code = code_digest(sweep)
+            sources = Sources.of(sweep, self.files)
+            sources.require(self.files)
+            code = sources.digest
             world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.gpus)
             held = world.held(threads, gpu)
             if self.measure:
                 world.clock = Clock()
             finished = 0
             with _process_as_it_was():
+                importer = Importer()
                 with contained():
-                    builds = {name: model.resolve() for name, model in models.items()}
-                    preparation = Preparation(sweep)
+                    builds = {name: model.resolve(importer) for name, model in models.items()}
+                    preparation = Preparation(sweep, importer)
+                world.require_equal_data(preparation.digest)
+                hidden = sources.require_executed(importer.executed)
+                require_same_data(folder, code, preparation.digest, self.job_id)
                 if world.rank == 0:
                     group = f"-g{place.group}" if place.groups > 1 else ""
                     records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
-                    records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu, **held)
+                    records.append(
+                        "ready",
+                        job=self.job_id,
+                        backend=world.backend,
+                        gpu=gpu,
+                        data=preparation.digest,
+                        **held,
+                    )
                     if world.remark:
                         records.append("note", text=world.remark)
+                    if hidden:
+                        how = "is imported by a name that is computed: changes of it go unnoticed"
+                        records.append("note", text=f"{', '.join(hidden)} {how}")
                 kept = Kept(folder, sweep.keep, sweep.objective.mode)
                 request = request or StopRequest()
                 meter = energy.meter(threads, gpu, os.cpu_count() or 1)

@@ -312,6 +312,23 @@ class World:
             without = [rank for rank in ranks if rank not in with_gpu]
             raise WorldError(f"ranks {with_gpu} have a GPU, ranks {without} have none.")
 
+    def require_equal_data(self, digest: str) -> None:
+        """Make sure that all ranks have loaded the same samples.
+
+        Args:
+            digest: of those of this rank.
+
+        Raises:
+            WorldError: on every rank.
+        """
+        everyone = self.gather(digest)
+        others = [rank for rank, one in enumerate(everyone) if one != everyone[0]]
+        if others:
+            raise WorldError(
+                f"ranks {others} have loaded other samples than rank 0: the data's function gives others at "
+                "each call. Let it draw by a generator with a seed."
+            )
+
     def held(self, threads: int, gpu: str | None) -> dict[str, float]:
         """What the whole job holds of its machines, as its ranks tell each other.
 

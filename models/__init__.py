@@ -18,6 +18,7 @@ from models.convolutional import cnn, cnn_problem
 from models.dataset import DIVISION, OF_WHOLES, Array, Dataset, Division, Split, dataset
 from models.datasets import DATASETS, DIVIDED, NUMBERS, READERS
 from models.datasets import PROBLEMS as DATASET_PROBLEMS
+from models.importing import Importer
 from models.linear import linear
 from models.mlp import mlp, mlp_problem
 from models.reference import (
@@ -74,6 +75,7 @@ __all__ = [
     "Array",
     "Dataset",
     "Division",
+    "Importer",
     "ModelError",
     "Parameter",
     "Reader",

@@ -232,6 +232,8 @@ class Sweep(_Entry):
             off for one at a time.
         defaults: values of everything the file leaves open, filled in when the run began, so
             that a later version of this project finishes it as it started. Not for users.
+        code_folder: where the sweep file lay, from which modules of the user's are looked for. Not for
+            users.
     """
 
     name: str
@@ -251,6 +253,7 @@ class Sweep(_Entry):
     keep: Literal["none", "best", "all"] = "best"
     pack: Annotated[int | Literal["auto", "off"], BeforeValidator(_pack)] = "auto"
     defaults: dict[str, Any] = {}
+    code_folder: str = ""
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
@@ -426,7 +429,14 @@ class Sweep(_Entry):
             "keep": self.keep,
             "pack": self.pack,
             "defaults": self.defaults,
+            **({"code_folder": str(self._folder)} if self._is_of_users else {}),
         }
+
+    @property
+    def _is_of_users(self) -> bool:
+        """Whether code or data of the user's are named."""
+        names = [self.model, self.data["name"], *(baseline["model"] for baseline in self.baselines)]
+        return any(":" in name or names_a_file(name) for name in names)
 
     def as_yaml(self) -> str:
         """The sweep as a file that :func:`load` reads back to the same trials."""
@@ -453,7 +463,11 @@ class Sweep(_Entry):
             baseline["model"] = reference_name(baseline["model"])
         entries["search"].pop("timeout_min", None)
         entries["search"]["from"] = [Path(one).name for one in self.search.runs]
-        return {k: v for k, v in entries.items() if k not in ("name", "keep", "pack", "budget", "defaults")}
+        return {
+            k: v
+            for k, v in entries.items()
+            if k not in ("name", "keep", "pack", "budget", "defaults", "code_folder")
+        }
 
 
 def _differences(key: str, mine: Any, its: Any) -> Iterator[str]:
@@ -489,16 +503,23 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     """
     path = Path(path)
     document = override(read(path), overrides)
-    if "defaults" in document.entries:
-        problem = "is written by hpc into the folder of a run; what you want to set goes under fixed"
-        raise SweepError(document.problem(("defaults",), problem + "."))
+    problems = {
+        "defaults": "is written by hpc into the folder of a run; what you want to set goes under fixed.",
+        "code_folder": "is written by hpc into the folder of a run; names count from the sweep file.",
+    }
+    for name, problem in problems.items():
+        if name in document.entries:
+            raise SweepError(document.problem((name,), problem))
     return _validated(document, path.resolve().parent)
 
 
 def load_stored(path: str | Path) -> Sweep:
     """Read the ``sweep.yaml`` of a run, with the defaults it was begun with."""
     path = Path(path)
-    return _validated(read(path), path.resolve().parent)
+    document = read(path)
+    folder = document.entries.get("code_folder") if isinstance(document.entries, dict) else None
+    is_there = isinstance(folder, str) and Path(folder).is_dir()
+    return _validated(document, Path(str(folder)) if is_there else path.resolve().parent)
 
 
 def parse(entries: Mapping[str, Any], folder: Path | None = None) -> Sweep:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import sweeps
-from jobs.check import check, code_digest, data_of, division_of, function_options
+from jobs.check import check, data_of, division_of, function_options
+from jobs.sources import Sources
 from models import Division
 from sweeps import SweepError
 
@@ -245,18 +246,18 @@ def test_defaults_are_filled_in_and_kept() -> None:
 
 def test_a_change_of_the_users_code_is_noticed(folder: Path) -> None:
     sweep = sweeps.parse({**ENTRIES, "model": "net.py:build", "space": {}}, folder)
-    before = code_digest(sweep)
+    before = Sources.of(sweep).digest
     (folder / "net.py").write_text(MODEL + "\n# changed\n")
-    assert code_digest(sweep) != before
-    assert code_digest(sweeps.parse(ENTRIES)) == ""
+    assert Sources.of(sweep).digest != before
+    assert Sources.of(sweeps.parse(ENTRIES)).digest == ""
 
 
 def test_a_change_of_a_baselines_code_is_noticed(folder: Path) -> None:
     sweep = sweeps.parse({**ENTRIES, "baselines": ["net.py:build"]}, folder)
-    before = code_digest(sweep)
+    before = Sources.of(sweep).digest
     assert before
     (folder / "net.py").write_text(MODEL + "\n# changed\n")
-    assert code_digest(sweep) != before
+    assert Sources.of(sweep).digest != before
 
 
 TABLE = "length,width,kind\n" + "1.5,2,a\n2.5,3,b\n" * 10
@@ -306,10 +307,10 @@ def test_a_wrong_file_of_data_is_answered(folder: Path, data: Any, said: list[st
 def test_a_change_of_the_users_data_is_noticed(folder: Path) -> None:
     (folder / "table.csv").write_text(TABLE)
     sweep = sweeps.parse({**ENTRIES, "data": "table.csv"}, folder)
-    before = code_digest(sweep)
+    before = Sources.of(sweep).digest
     assert before
     (folder / "table.csv").write_text(TABLE + "1,1,a\n")
-    assert code_digest(sweep) != before
+    assert Sources.of(sweep).digest != before
 
 
 def test_options_go_to_the_datasets_function_or_to_its_division(folder: Path) -> None:
