@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import hashlib
 import importlib
 import importlib.machinery
@@ -19,7 +20,7 @@ import re
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -119,14 +120,10 @@ def _files(module: tuple[int, list[str], list[str]], importer: Path, roots: Sequ
     if level:
         folder = importer.parents[level - 1] if level <= len(importer.parents) else importer.parent
     else:
-        top = find(parts[0], roots)
+        top = find(parts[0], roots) or _find_folder(parts[0], roots)
         if top is None:
-            folders = [root for root in roots if (root / parts[0]).is_dir()]
-            if not folders or _is_known(parts[0]):
-                return []
-            folder = folders[0]
-        else:
-            folder = top.parent.parent if top.name == "__init__.py" else top.parent
+            return []
+        folder = top.parent.parent if top.name == "__init__.py" else top.parent
     found: list[Path] = []
     for end in range(1, len(parts) + 1):
         found += _at(folder.joinpath(*parts[:end]))
@@ -140,14 +137,13 @@ def _at(path: Path) -> list[Path]:
     return [p for p in (path / "__init__.py", path.with_name(f"{path.name}.py")) if p.is_file()][:1]
 
 
-def _is_known(name: str) -> bool:
-    """Whether Python finds a module of that name without the user's folders."""
-    if name in sys.modules or name in sys.stdlib_module_names:
-        return True
-    try:
-        return importlib.machinery.PathFinder.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
+def _find_folder(name: str, roots: Sequence[Path]) -> Path | None:
+    """A folder of the user's without ``__init__.py``, which counts where no module has its name."""
+    folder = next((root / name for root in roots if (root / name).is_dir()), None)
+    if folder is None or name in sys.stdlib_module_names or name in HOUSE_ROOMS:
+        return None
+    spec = importlib.machinery.PathFinder.find_spec(name)
+    return folder if spec is None or spec.origin is None else None
 
 
 class Importer:
@@ -162,7 +158,7 @@ class Importer:
     def __init__(self) -> None:
         Importer._count += 1
         self._number = Importer._count
-        self._roots: list[Path] = []
+        self._roots: tuple[Path, ...] = ()
         self._bases: dict[Path, str] = {}
         self.executed: dict[Path, str] = {}
 
@@ -176,11 +172,17 @@ class Importer:
         Raises:
             Exception: whatever its code raises.
         """
-        self._roots += [root for root in roots if root not in self._roots]
         for root in roots:  # for what is imported by a name that is computed
             if str(root) not in sys.path:
                 sys.path.append(str(root))
-        return importlib.import_module(self._name(file))
+        return self._import(self._name(file), tuple(roots))
+
+    def _import(self, name: str, roots: tuple[Path, ...]) -> ModuleType:
+        before, self._roots = self._roots, roots
+        try:
+            return importlib.import_module(name)
+        finally:
+            self._roots = before
 
     def _name(self, file: Path) -> str:
         """The name under which a file is imported, which no other file has."""
@@ -211,32 +213,37 @@ class Importer:
                 return found[0]
         return None
 
+    def hook(self) -> Callable[..., Any]:
+        """What ``import`` does in a module that is being imported now."""
+        return functools.partial(self.import_, self._roots)
+
     def import_(
-        self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+        self,
+        roots: tuple[Path, ...],
+        name: str,
+        globals: Any = None,
+        locals: Any = None,
+        fromlist: Any = (),
+        level: int = 0,
     ) -> Any:
         """What ``import`` does in the user's code: theirs first."""
         top, _, rest = name.partition(".")
-        path = find(top, self._roots) if level == 0 else None
+        path = (find(top, roots) or _find_folder(top, roots)) if level == 0 else None
         if path is None:
+            before, self._roots = self._roots, roots
             try:
                 return builtins.__import__(name, globals, locals, fromlist, level)
-            except ModuleNotFoundError as error:
-                folders = [root / top for root in self._roots if (root / top).is_dir()]
-                if level or error.name != top or not folders:
-                    raise
-                alias = f"{self._name(folders[0].parent / 'x.py').removesuffix('.x')}.{top}"
-        else:
-            alias = self._name(path)
+            finally:
+                self._roots = before
+        alias = self._name(path)
         whole = f"{alias}.{rest}" if rest else alias
-        module = importlib.import_module(whole)
+        module = self._import(whole, roots)
         if not fromlist:
             return sys.modules[alias]
-        # The names that are modules of a package are imported, too.
-        return (
-            builtins.__import__(whole, globals, locals, fromlist, 0)
-            if hasattr(module, "__path__")
-            else module
-        )
+        for one in fromlist:  # names that are modules of a package are imported, too
+            if hasattr(module, "__path__") and not hasattr(module, one) and self.find(one, module.__path__):
+                self._import(f"{whole}.{one}", roots)
+        return module
 
 
 class _Finder:
@@ -279,5 +286,5 @@ class _Loader(importlib.machinery.SourceFileLoader):
         return code
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": self._importer.import_}
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": self._importer.hook()}
         super().exec_module(module)
