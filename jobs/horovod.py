@@ -7,6 +7,7 @@ import os
 import sys
 from importlib.abc import MetaPathFinder
 from types import ModuleType
+from typing import Any
 
 from jobs import device
 from jobs.place import find_place
@@ -94,6 +95,25 @@ def load() -> ModuleType:
             f"more than one rank needs Horovod, which does not load: {error}. {INSTALL}."
         ) from error
     return hvd  # type: ignore[no-any-return]
+
+
+def unwrap(optimizer: Any) -> bool:
+    """Take off an optimizer what ``hvd.DistributedOptimizer`` has put around it.
+
+    That was made for Keras 2: under Keras 3 it reduces nothing, and breaks in several places. Gradients are
+    reduced here before any optimizer sees them.
+
+    Args:
+        optimizer: of a compiled model; it stays the same object, of the class that was wrapped.
+
+    Returns:
+        Whether there was something to take off.
+    """
+    kind = type(optimizer)
+    if not kind.__module__.startswith("horovod."):
+        return False
+    optimizer.__class__ = kind.__bases__[0]
+    return True
 
 
 def check() -> None:

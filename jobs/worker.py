@@ -209,6 +209,7 @@ class _Work:
     meter: energy.Meter
     settings: KerasSettings
     has_noted: bool = False
+    has_unwrapped: bool = False
     owner: str = ""
     study: Study | None = None
     budget: Budget | None = None
@@ -640,6 +641,13 @@ class _Work:
                 raise ValueError(
                     f"{trial.model} returned a compiled model, so the sweep's {', '.join(unused)} "
                     "would be of no effect; return the model uncompiled, or take them as arguments"
+                )
+            if horovod.unwrap(model.optimizer) and not self.has_unwrapped:
+                self.has_unwrapped = True
+                self._record(
+                    "note",
+                    text="hvd.DistributedOptimizer does nothing under Keras 3 and is left out: gradients are "
+                    "reduced by hpc-sweeps, as sums over the global batch",
                 )
         refuse_own_steps(model)
         if not model.built:

@@ -31,7 +31,7 @@ def build(input_shape, num_classes):
     assert (hvd.size(), hvd.rank(), hvd.local_rank(), MPI.Is_initialized()) == (1, 0, 0, False)
     softmax = keras.layers.Dense(num_classes, "softmax")
     model = keras.Sequential([keras.Input(input_shape), softmax])
-    optimizer = keras.optimizers.SGD(0.05 * hvd.size())
+    optimizer = hvd.DistributedOptimizer(keras.optimizers.SGD(0.05 * hvd.size()))
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 """
