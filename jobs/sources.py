@@ -66,19 +66,26 @@ class Sources:
                 if not place:
                     named.append(name)
         entries = "".join(str(stamps[name][2]) for name in named)
-        rest = sorted(f"{paths[name].name} {stamps[name][2]} " for name in stamps if name not in named)
+        rest = sorted(
+            f"{paths[name].name} {stamp[2]} "
+            for name, stamp in stamps.items()
+            if name not in named and stamp[0]  # a file without a byte, as of a package, does nothing
+        )
         others = "".join(rest)  # without folders, which may be moved
         return Sources(stamps, paths, _digest(entries + others), _digest(entries))
 
     def changes(self, before: Stamps) -> list[str]:
-        """What differs from before, a sentence each.
+        """What differs from before, a sentence each; files without a byte do nothing.
 
         Args:
             before: ``stamps`` of then.
         """
-        found = [f"{name} has changed" for name in before if _differs(self.stamps.get(name), before[name])]
-        found += [f"{name} is no longer imported" for name in before if name not in self.stamps]
-        return found + [f"{name} is new" for name in self.stamps if name not in before]
+        now, then = (
+            {name: stamp[2] for name, stamp in some.items() if stamp[0]} for some in (self.stamps, before)
+        )
+        found = [f"{name} has changed" for name in then if now.get(name, then[name]) != then[name]]
+        found += [f"{name} is no longer imported" for name in then if name not in now]
+        return found + [f"{name} is new" for name in now if name not in then]
 
     def require(self, launched: Stamps) -> None:
         """Make sure that the files are still what they were.
@@ -154,10 +161,6 @@ def forget_data(run: Path) -> None:
     """Let the next job of a run say which samples a function of the user's gives."""
     for path in (run / "jobs").glob("data-*.json"):
         path.unlink()
-
-
-def _differs(now: Sequence[Any] | None, before: Sequence[Any]) -> bool:
-    return now is not None and now[2] != before[2]
 
 
 def _stamp(path: Path, reference: Reference, known: Sequence[Any] | None) -> list[Any]:

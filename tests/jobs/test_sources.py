@@ -52,8 +52,9 @@ def test_a_change_of_any_of_them_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(text)
     after = Sources.of(sweep, before.stamps)
     assert after.digest != before.digest
-    assert after.changes(before.stamps) == [f"{name} has changed"]
-    with pytest.raises(SourcesChangedError, match=rf"{name} has changed since this job was launched"):
+    how = "is new" if name == "lib/__init__.py" else "has changed"  # which was empty
+    assert after.changes(before.stamps) == [f"{name} {how}"]
+    with pytest.raises(SourcesChangedError, match=rf"{name} {how} since this job was launched"):
         after.require(before.stamps)
     before.require(before.stamps)
     before.require({})  # of a job of an earlier version
@@ -63,7 +64,7 @@ def test_what_is_imported_no_more_or_newly_is_told(tmp_path: Path) -> None:
     sweep = project(tmp_path)
     before = Sources.of(sweep)
     (tmp_path / "load.py").write_text("import blocks, helper2\n")
-    (tmp_path / "helper2.py").write_text("")
+    (tmp_path / "helper2.py").write_text("z = 1\n")
     assert Sources.of(sweep).changes(before.stamps) == [
         "load.py has changed", "helper.py is no longer imported", "helper2.py is new",
     ]  # fmt: skip
