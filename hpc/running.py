@@ -25,7 +25,7 @@ from jobs.check import check, code_digest
 from jobs.place import Place, find_place
 from jobs.processes import identity
 from jobs.worker import Task, Worker
-from results import Records, Run, RunError
+from results import Records, Run, RunError, said_by
 from sweeps import Sweep, SweepError, load_stored
 
 POLL_SECONDS = 0.25
@@ -461,7 +461,7 @@ class _Runner:
         finally:
             over.set()
             watch.join()
-        return f"{type(error).__name__}: {error}" if error is not None else ""
+        return f"{type(error).__name__}: {said_by(error)}" if error is not None else ""
 
     def _show_until(self, over: threading.Event) -> None:
         while not over.wait(POLL_SECONDS):

@@ -9,7 +9,6 @@ import math
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -37,7 +36,7 @@ from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
 from models import FROM_DATA, Dataset, Split, signature_of
-from results import Records, Run
+from results import Records, Run, said_by, trace_of
 from sweeps import Sweep, Trial, load_stored
 
 if TYPE_CHECKING:
@@ -523,7 +522,7 @@ class _Work:
                 if (facts["code"], facts["made_with"]) == (self.code, _versions()):
                     state = read(path)  # all of it: a broken array shows only here
             except Exception as error:  # zipfile, numpy and json have errors of their own
-                self._record("note", text=f"{path} can't be read and is left aside: {error!r}")
+                self._record("note", text=f"{path} can't be read and is left aside: {words_of(error)}")
         found = self.world.agree(str(path) if state is not None else None)
         if found is None:
             return None
@@ -803,7 +802,7 @@ class _Attempt:
             checkpoints = Checkpoints(Path(work.worker.folder))
             checkpoints.save(self.trial.trial_id, replace(state, facts=facts))
         except Exception as error:  # a full disk, no memory: the one before is still there
-            work._record("note", text=f"no checkpoint of {self.trial.trial_id}: {error}")
+            work._record("note", text=f"no checkpoint of {self.trial.trial_id}: {words_of(error)}")
             return
         at = state.position
         work._record("checkpoint", **self._who, epoch=at.epochs, samples=at.samples)
@@ -817,7 +816,7 @@ class _Attempt:
             try:
                 work.kept.save(self.trial, trained.model, seen.best, self.built.scaling)
             except Exception as error:  # a class of the user's that Keras can't write, or a full disk
-                work._record("note", text=f"the model of {self.trial.trial_id} is not kept: {error}")
+                work._record("note", text=f"the model of {self.trial.trial_id} is not kept: {said_by(error)}")
         times = {name: round(getattr(trained, name), 3) for name in ("training_seconds", "drawing_seconds")}
         work._record(
             "finished", **self._who, epochs=seen.epochs, metrics=trained.metrics, best=seen.best,
@@ -1028,7 +1027,7 @@ def _failure(error: Exception) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    message = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {said_by(error)}"
     reason = "error"
     if isinstance(error, DivergedError):
         return {"reason": "diverged", "error": str(error), "follows": False}
@@ -1036,5 +1035,4 @@ def _failure(error: Exception) -> dict[str, Any]:
         reason = "out-of-memory"
     follows = any(words in message for words in ("Horovod has been shut down", "HorovodInternalError", LEFT))
     first = message.strip().splitlines()[0]
-    trace = "".join(traceback.format_exception(error)).rstrip()
-    return {"reason": reason, "error": f"{first}\n{trace}", "follows": follows}
+    return {"reason": reason, "error": f"{first}\n{trace_of(error)}", "follows": follows}

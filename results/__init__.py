@@ -1,6 +1,7 @@
 """What came out: the folder of a run, records, tables."""
 
 from results import selection
+from results.failures import said_by, trace_of
 from results.pareto import front
 from results.records import Records
 from results.report import report
@@ -49,9 +50,11 @@ __all__ = [
     "render",
     "replacing",
     "report",
+    "said_by",
     "save",
     "selection",
     "table",
+    "trace_of",
     "winner",
     "write_text",
 ]

@@ -65,6 +65,13 @@ def forest(num_classes, trees=5):
 
 def nothing(input_shape):
     return "a model"
+
+class WordlessError(Exception):
+    def __str__(self):
+        return {}["reason"]
+
+def wordless(input_shape):
+    raise WordlessError
 """
 
 
@@ -112,6 +119,8 @@ def test_models_of_every_kind_are_trained(tmp_path: Path, changes: dict[str, Any
          "returned a compiled model, so the sweep's optimizer would be of no effect"),
         ({"model": "net.py:nothing"},
          "net.py:nothing returned str, neither a keras.Model nor an estimator of scikit-learn"),
+        ({"model": "net.py:wordless"},
+         "WordlessError: what it says can't be told, since its __str__ raises KeyError"),
         ({"model": "net.py:plain", "objective": "val_own"},
          "the objective is val_own, but what this model records is loss, accuracy, val_loss, val_accuracy"),
         ({"fixed": {"initial_weights": [[[1.0]], [0.0]]}},
