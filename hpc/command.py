@@ -383,8 +383,7 @@ def table(
         if columns:
             frame = results.selection.columns(frame, _names(columns))
         if form == "parquet" and out is not None:
-            with results.replacing(out) as scratch:
-                frame.to_parquet(scratch, index=False)
+            results.write_parquet(out, frame)
         elif out is not None:
             results.write_text(out, results.render(frame, form))
         else:

@@ -15,6 +15,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -226,7 +227,7 @@ class Reference:
             return partial(self.reader.read, str(self.source()))
         path, (place, _, name) = self.source(), self.text.rpartition(":")
         if place.endswith(".py"):
-            module_name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+            module_name = f"{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
             spec = importlib.util.spec_from_file_location(module_name, path)
             if spec is None or spec.loader is None:
                 raise ModelError(f"{path} is not a Python file")

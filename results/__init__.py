@@ -3,7 +3,7 @@
 from results import selection
 from results.failures import said_by, trace_of
 from results.pareto import front
-from results.records import Records
+from results.records import Records, encodable
 from results.report import report
 from results.run import (
     MOST_LOST,
@@ -22,7 +22,7 @@ from results.run import (
     write_text,
 )
 from results.statistics import Estimate, estimate
-from results.table import FORMATS, cell, leaderboard, points, render, save, table
+from results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
 from results.winner import Winner, winner
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "cell",
     "claim",
     "create",
+    "encodable",
     "estimate",
     "front",
     "leaderboard",
@@ -56,5 +57,6 @@ __all__ = [
     "table",
     "trace_of",
     "winner",
+    "write_parquet",
     "write_text",
 ]
