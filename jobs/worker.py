@@ -19,7 +19,7 @@ import numpy as np
 
 from jobs import device, energy, packing
 from jobs.budget import Budget
-from jobs.check import arguments, code_digest, data_of, digest, model_of
+from jobs.check import SIZES, arguments, code_digest, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.clock import Clock
 from jobs.estimator import fit, is_estimator, regresses
@@ -403,8 +403,9 @@ class _Work:
                 return 0
             attempt.begin()
             (trained,) = self._train([attempt])
-            if attempt.failure is not None:
-                raise attempt.failure
+            diverged = attempt.diverged(trained)
+            if diverged is not None:
+                raise diverged
         except Stopped:
             raise
         except PrunedError as pruned:
@@ -439,12 +440,14 @@ class _Work:
                 attempt.stop(words, alone=True)
             left = [attempt.task for attempt in attempts if attempt.failure is None]
             return sum(self.train([self._attempt(Task(task.index, task.attempt + 1, True))]) for task in left)
-        finished = [(attempt, one) for attempt, one in zip(attempts, trained, strict=True) if one]
+        failures = [attempt.diverged(one) for attempt, one in zip(attempts, trained, strict=True)]
+        ended = zip(attempts, trained, failures, strict=True)
+        finished = [(attempt, one) for attempt, one, why in ended if one is not None and why is None]
         for attempt, one in sorted(finished, key=lambda pair: pair[0].merit, reverse=True):
             attempt.finish(one)  # the best first: of all the others no model is written
-        for attempt in attempts:
-            if attempt.failure is not None:
-                attempt.fail("diverged", str(attempt.failure))
+        for attempt, why in zip(attempts, failures, strict=True):
+            if why is not None:
+                attempt.fail("diverged", str(why))
         return len(finished)
 
     def _train(self, attempts: Sequence[_Attempt]) -> list[Trained | None]:
@@ -781,10 +784,11 @@ class _Attempt:
         self._work._record("epoch", **self._who, **facts)
         for name, value in epoch.times.items():
             self._times[name] = self._times.get(name, 0) + value
-        if metric not in metrics:
-            raise ValueError(
-                f"the objective is {metric}, but what this model records is {', '.join(metrics)}"
-            )
+        for name in (one.metric for one in self._work.sweep.objectives):
+            if name not in metrics and name not in SIZES:
+                raise ValueError(
+                    f"the objective is {name}, but what this model records is {', '.join(metrics)}"
+                )
         chosen = self.built.options if self.built is not None else Options()
         is_best = self._seen.add(epoch, metrics[metric], chosen.min_delta)
         is_number = math.isfinite(metrics[metric]) and math.isfinite(metrics.get("loss", 0.0))
@@ -793,6 +797,21 @@ class _Attempt:
             raise PrunedError(why)
         is_enough = chosen.patience is not None and self._seen.waited >= chosen.patience
         return Answer(is_enough, is_best and chosen.restore_best_weights)
+
+    def diverged(self, trained: Trained | None) -> DivergedError | None:
+        """Why nothing has come of a training that is over; None if an objective says how good it is."""
+        sweep, seen = self._work.sweep, self._seen
+        if trained is None:
+            return self.failure
+        if seen.best is None:
+            metric, number = sweep.objective.metric, seen.epochs
+            last = f"{seen.metrics.get(metric, math.nan)} after {f'epoch {number}' if number else 'the fit'}"
+            never = f"was not a finite number in any of the {number} epochs: it is " if number > 1 else "is "
+            return DivergedError(f"the objective {metric} {never}{last}")
+        for name in (one.metric for one in sweep.objectives if sweep.further_objectives):
+            if not math.isfinite(trained.metrics.get(name, 0.0)):  # of several the last values count
+                return DivergedError(f"the objective {name} is {trained.metrics[name]} at the end")
+        return None
 
     def _save(self, state: State) -> None:
         work = self._work
