@@ -627,9 +627,9 @@ def list_(
             )
         console = _console()
         for name, lines in catalog.LISTS[what](profiles).items():
-            console.print(name, style="bold", markup=False, highlight=False)
+            console.print(name, style="bold")
             for line in lines:
-                console.print(f"    {line}", markup=False, highlight=False)
+                console.print(f"    {line}")
 
 
 @app.command(
@@ -713,21 +713,21 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
         _complain(outcome.error)
     frame = leaderboard(run)
     if len(frame):
-        console.print(f"\n{run.name}: the best of {counts['total']} trials", style="bold", highlight=False)
+        console.print(f"\n{run.name}: the best of {counts['total']} trials", style="bold")
         if console.is_terminal:
             console.print(leaderboard_table(frame, console.width))
         else:
             print(render(frame, "table"), flush=True)
     best = winner(run)
     if best is not None and best.verdict.rivals:
-        console.print(best.words(), highlight=False, markup=False)
+        console.print(best.words())
     if len(run.objectives) > 1:
         from results import front
 
         named = ", ".join(f"{name} {mode}" for name, mode in run.objectives)
         where = f"hpc table {run.folder} --where pareto"
         text = f"{len(front(run))} trials are on the Pareto front ({named}): {where}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     failed = [trial for trial in run.trials.values() if trial.state == "failed"]
     for trial in failed[:5]:
         attempt = trial.attempt
@@ -738,16 +738,16 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
         _complain(f"… and {len(failed) - 5} more; `hpc table {run.folder}` has them all.")
     if not outcome.trained:
         why = f"; {len(outcome.left)} {next(iter(outcome.left.values()))}" if outcome.left else ""
-        console.print(f"Nothing to do: no trial of {run.folder} is left to train{why}.", highlight=False)
+        console.print(f"Nothing to do: no trial of {run.folder} is left to train{why}.")
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n and state != "total")
-    console.print(f"{counts['total']} trials: {states}. The table: hpc table {run.folder}", highlight=False)
+    console.print(f"{counts['total']} trials: {states}. The table: hpc table {run.folder}")
     _tell_skipped(str(run.folder), run.skipped())
     bill = run.bill() if outcome.trained else None
     if bill:
-        console.print(_words(bill), style="dim", highlight=False)
+        console.print(_words(bill), style="dim")
     if not outcome.is_good and len(outcome.left) < counts["total"] - counts["finished"] - counts["pruned"]:
         verb = "Stopped" if outcome.interrupted else "Not all is finished"
-        console.print(f"{verb}; go on with: hpc resume {run.folder}", highlight=False)
+        console.print(f"{verb}; go on with: hpc resume {run.folder}")
     if not outcome.is_good or outcome.error:
         raise typer.Exit(1)
 
@@ -876,7 +876,7 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
     elif not finished and not is_busy(facts):
         lines.append(f"nobody is at it; go on with: hpc resume {facts['run']}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _failure_lines(folder: str, most: int = 5) -> list[str]:
@@ -918,9 +918,10 @@ def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:
 
 
 def _console() -> Console:
+    """Where people are told things, as they are: values may hold what rich takes for markup or an emoji."""
     from rich.console import Console
 
-    return Console()
+    return Console(markup=False, emoji=False, highlight=False)
 
 
 def _complain(text: str) -> None:

@@ -83,7 +83,7 @@ class Display(View):
 
     def print(self, text: str) -> None:
         """Write a line as it is."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def seconds_left(self, run: Run) -> float | None:
         """An estimate from the trials that have ended this time; None before the first."""
@@ -168,8 +168,8 @@ class LiveDisplay(Display):
             attempt = trial.attempt
             epochs = f"epoch {attempt.epochs}" + (f"/{total}" if (total := run_epochs(trial)) else "")
             value = cell(attempt.metrics.get(run.metric))
-            workers.add_row(attempt.job_id, epochs, f"{run.metric}={value}" if value else "",
-                            Text(point(run, trial), style="bright_black"))  # fmt: skip
+            texts = (attempt.job_id, epochs, f"{run.metric}={value}" if value else "")
+            workers.add_row(*map(Text, texts), Text(point(run, trial), style="bright_black"))
         if not running and not ended:
             workers.add_row("workers are starting (importing TensorFlow)")
         return Group(head, first, workers)
@@ -235,9 +235,9 @@ def leaderboard_table(frame: pd.DataFrame, width: int) -> Table:
     for name in texts:
         right = frame[name].dtype.kind in "if"
         header = name if whole else fold(name, least[name])
-        table.add_column(header, justify="right" if right else "left", no_wrap=True)
+        table.add_column(Text(header), justify="right" if right else "left", no_wrap=True)
     for position, row in enumerate(zip(*texts.values(), strict=True)):
-        table.add_row(*row, style="bold green" if position == 0 else "")
+        table.add_row(*map(Text, row), style="bold green" if position == 0 else "")
     return table
 
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 import results
+from hpc.command import _console
 from hpc.profile import Resources
 from hpc.progress import Lines, LiveDisplay, duration, fold, leaderboard_table, view
 from results import Run
@@ -107,6 +108,28 @@ def test_the_leaderboard_folds_names_where_the_window_is_narrow(
     assert "accuracy" in text(out)
     assert "…" not in text(out)
     assert fold("best_val_accuracy", 9) == "best_val_\naccuracy"
+
+
+def test_values_in_brackets_and_between_colons_are_shown_as_they_are(tmp_path: Path) -> None:
+    values = ["[mask]", "[red]x", "[/inst]", ":car:"]
+    made = plan([{"[b]": value} for value in values], metric="val_[/m]")
+    results.create(tmp_path / "[r]", made)
+    worker = Worker(tmp_path / "[r]")
+    for number in range(3):
+        worker.finish(f"t0{number}", [0.5], metrics={"val_[/m]": 0.5})
+    worker.start("t03")
+    worker.records.append("epoch", trial="t03", attempt=1, epoch=1, metrics={"val_[/m]": 0.5}, seconds=1.0)
+    run, out = Run(tmp_path / "[r]"), _console()
+    with out.capture() as shown:
+        out.print(leaderboard_table(results.leaderboard(run), 80))
+        out.print(LiveDisplay(out).picture(run))
+        out.print(f"in {run.folder.name}: :car:")
+    told = shown.get()
+    for word in [*values, "[b]", "val_[/m]=0.5", "best_val_[/m]", "in [r]: :car:"]:
+        assert word in told
+    plain = console()  # whatever the console is made to take for markup
+    Lines(plain).note(":car: [/b]")
+    assert text(plain) == ":car: [/b]\n"
 
 
 @pytest.mark.parametrize(
