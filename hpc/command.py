@@ -962,5 +962,8 @@ def _troubles() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point of the command."""
+    from jobs.streams import print_anything
+
+    print_anything()
     gc.disable()  # a short command is mostly imports, which make no garbage: a tenth faster
     app()
