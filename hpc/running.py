@@ -15,7 +15,7 @@ from typing import Any
 from hpc import leftovers
 from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
-from hpc.local import LocalJob, deal
+from hpc.local import LocalJob, check_folder, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
@@ -233,6 +233,7 @@ class _Runner:
 
     def carry_out(self) -> Outcome:
         """Do what is left to do, with the folder to oneself."""
+        check_folder(self._folder)
         claim_unless_run(self._folder)
         with lock(self._folder, wait_seconds=30):
             self._sweep, self._run = open_run(self._folder, self._sweep, self._resources, self._code)
