@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 Key = tuple[str | int, ...]
@@ -100,7 +100,7 @@ def read(path: Path, what: str = "a sweep", begins: str = "`name:`, `model:`, `d
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise SweepError(f"{source}, line {line}: is not YAML: {error.problem}.") from None
-    except YAMLError as error:
+    except Exception as error:  # YAMLError, or what ruamel leaves to Python, as of the date 2001-99-99
         raise SweepError(f"{source}: is not YAML: {error}.") from None
     if not isinstance(tree, CommentedMap):
         found = "is empty" if tree is None else f"holds {type(tree).__name__}, not key: value lines"
@@ -124,7 +124,7 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
         parts = path.strip().split(".")
         try:
             value = _plain(YAML(typ="rt").load(text), (), {})
-        except YAMLError:
+        except Exception:  # as above
             raise SweepError(f"--set {assignment}: {text!r} is not a YAML value.") from None
         node = entries
         for depth, part in enumerate(parts[:-1]):
@@ -175,15 +175,24 @@ def _copy(value: Any) -> Any:
     return [_copy(v) for v in value] if isinstance(value, list) else value
 
 
+def _line_of(node: CommentedMap, name: Any) -> int | None:
+    """On which line an entry stands: here, or in a mapping that is merged into this one (``<<``)."""
+    if name in (node.lc.data or ()):  # None where nothing but a merge stands
+        return int(node.lc.key(name)[0]) + 1
+    sources = (one[1] if isinstance(one, tuple) else one for one in node.merge)
+    return next((line for one in sources if (line := _line_of(one, name)) is not None), None)
+
+
 def _plain(node: Any, key: Key, places: dict[Key, str]) -> Any:
     if isinstance(node, CommentedMap):
         for name in node:
-            if name in node.lc.data:
-                places[(*key, str(name))] = f"line {node.lc.key(name)[0] + 1}"
+            line = _line_of(node, name)
+            if line is not None:
+                places[(*key, str(name))] = f"line {line}"
         return {str(name): _plain(value, (*key, str(name)), places) for name, value in node.items()}
     if isinstance(node, CommentedSeq):
         for index in range(len(node)):
-            if index in node.lc.data:
+            if index in (node.lc.data or ()):
                 places[(*key, index)] = f"line {node.lc.item(index)[0] + 1}"
         return [_plain(value, (*key, index), places) for index, value in enumerate(node)]
     if isinstance(node, ScalarBoolean):
