@@ -154,8 +154,17 @@ def _defaults(sweep: Sweep, model: Signature) -> dict[str, Any]:
         name: parameter.default
         for name, parameter in known.items()
         if name not in given and not parameter.required and name not in FROM_DATA
-        and parameter.default is not None
+        and parameter.default is not None and _can_be_stored(parameter.default)
     }  # fmt: skip
+
+
+def _can_be_stored(default: Any) -> bool:
+    """Whether YAML gives a default back as it was; a tuple would be a list to the user's function."""
+    if isinstance(default, dict):
+        return all(isinstance(name, str) and _can_be_stored(value) for name, value in default.items())
+    if isinstance(default, list):
+        return all(map(_can_be_stored, default))
+    return type(default) in (bool, int, float, str, type(None))
 
 
 def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +108,43 @@ def read(path: Path, what: str = "a sweep", begins: str = "`name:`, `model:`, `d
         raise SweepError(f"{source}: {found}; {what} starts with {begins}.")
     places: dict[Key, str] = {}
     return Document(_plain(tree, (), places), source, places)
+
+
+def of_python(entries: Mapping[str, Any]) -> Document:
+    """Entries that come from Python: NumPy's numbers and arrays, tuples and paths become plain values.
+
+    Raises:
+        SweepError: with every value that no YAML file could hold.
+    """
+    problems: list[str] = []
+    plain = {str(name): _of_python(value, (str(name),), problems) for name, value in entries.items()}
+    if problems:
+        raise SweepError(problems)
+    return Document(plain)
+
+
+def _of_python(value: Any, key: Key, problems: list[str]) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    for plain in (float, int, str):  # subclasses, too: NumPy's float64, an enumeration's words
+        if isinstance(value, plain):
+            return plain.__str__(value) if plain is str else plain(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(n): _of_python(v, (*key, str(n)), problems) for n, v in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [_of_python(one, (*key, index), problems) for index, one in enumerate(value)]
+    if hasattr(value, "tolist") and type(inner := value.tolist()) is not type(value):  # of NumPy or pandas
+        return _of_python(inner, key, problems)
+    kind = type(value).__name__
+    problems.append(
+        Document({}).problem(
+            key,
+            f"{value!r} is a {kind}; a sweep holds numbers, words, true, false, lists and groups of these.",
+        )
+    )
+    return None
 
 
 def override(document: Document, assignments: Iterable[str]) -> Document:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from sweeps import expression
-from sweeps.document import Document, Key, SweepError, did_you_mean, override, read, write
+from sweeps.document import Document, Key, SweepError, did_you_mean, of_python, override, read, write
 from sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
 from sweeps.searches.pruners import pruner_entries
 from sweeps.space import Choices, Dimension, dimension
@@ -511,7 +511,7 @@ def parse(entries: Mapping[str, Any], folder: Path | None = None) -> Sweep:
     Raises:
         SweepError: as :func:`load`.
     """
-    return _validated(Document(dict(entries)), (folder or Path.cwd()).resolve())
+    return _validated(of_python(entries), (folder or Path.cwd()).resolve())
 
 
 def _validated(document: Document, folder: Path) -> Sweep:
