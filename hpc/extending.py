@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hpc.lock import lock
 from results import Records, Run, RunError, write_text
-from sweeps import Sweep, load_stored
+from sweeps import Sweep, load_stored, size_problems
 
 
 def extend(folder: str | Path, trials: str) -> int:
@@ -39,6 +39,8 @@ def extend(folder: str | Path, trials: str) -> int:
             raise RunError(f"{folder} has {before} trials already; give more than that, or +40 for 40 more.")
         search = sweep.search.model_copy(update={"trials": wanted})
         longer = sweep.model_copy(update={"search": search})
+        for problem in size_problems(longer):
+            raise RunError(f"--trials {trials}: {problem}")
         known = set(run.trials)
         records = Records(run.records / "run.jsonl")
         try:

@@ -295,9 +295,9 @@ def _trials_to_check(sweep: Sweep) -> Iterator[Trial]:
 def _trial_problems(sweep: Sweep) -> Iterator[str]:
     names = {sweep.model, *(trial.model for trial in sweep.trials)}
     models, seen = {name: model_of(sweep, name) for name in names}, set()
+    signatures = {name: reference.signature() for name, reference in models.items()}
     for trial in _trials_to_check(sweep):
-        reference = models[trial.model]
-        problem = reference.problem(with_lists(trial.params, reference.signature()))
+        problem = models[trial.model].problem(with_lists(trial.params, signatures[trial.model]))
         if problem and problem not in seen:
             seen.add(problem)
             yield sweep.problem(("model",), f"{problem}.")

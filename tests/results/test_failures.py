@@ -92,7 +92,7 @@ def test_a_trial_that_came_right_the_second_time_has_not_failed(run: Run) -> Non
 
 class WordlessError(Exception):
     def __str__(self) -> str:
-        return str({}["reason"])
+        return dict[str, str]()["reason"]
 
     def __getattr__(self, name: str) -> object:
         raise KeyError(name)
