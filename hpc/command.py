@@ -702,7 +702,7 @@ def doctor(
 
 
 def _carry_out(start: Callable[..., Outcome]) -> None:
-    from hpc.progress import first_line, leaderboard_table, point, view
+    from hpc.progress import failure, leaderboard_table, view
     from results import leaderboard, render, winner
 
     gc.enable()
@@ -730,10 +730,7 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
         console.print(text, soft_wrap=True)
     failed = [trial for trial in run.trials.values() if trial.state == "failed"]
     for trial in failed[:5]:
-        attempt = trial.attempt
-        _complain(
-            f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {first_line(attempt.error)}"
-        )
+        _complain(failure(run, trial))
     if len(failed) > 5:
         _complain(f"… and {len(failed) - 5} more; `hpc table {run.folder}` has them all.")
     if not outcome.trained:
@@ -856,7 +853,10 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"lost: {facts['lost']} of the running ones have no worker any more")
     if facts["failures"]:
         lines.append("failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items()))
-        lines += _failure_lines(facts["run"])
+        import results
+        from results.failures import told
+
+        lines += told(results.Run(facts["run"]))
     best = facts["best"]
     if best:
         params = " ".join(f"{name}={value}" for name, value in best["params"].items())
@@ -877,19 +877,6 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"nobody is at it; go on with: hpc resume {facts['run']}")
     for line in lines:
         console.print(line, soft_wrap=True)
-
-
-def _failure_lines(folder: str, most: int = 5) -> list[str]:
-    """A line for each way in which trials have failed, the most frequent first."""
-    import results
-    from results.failures import failures
-
-    found, lines = failures(results.Run(folder)), []
-    for one in found[:most]:
-        log = f"; log: {folder}/{one.log}" if one.log else ""
-        first = "" if len(one.trials) == 1 else "first "
-        lines.append(f"    {len(one.trials)} × {one.reason}: {one.message} ({first}{one.trials[0]}{log})")
-    return lines if len(found) <= most else [*lines, f"    … and {len(found) - most} more ways to fail"]
 
 
 def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:

@@ -49,12 +49,15 @@ class Display(View):
             resources: that it takes.
             todo: trials to train.
         """
-        counts = run.counts()
-        again = f", {counts['total'] - todo} done before" if counts["total"] > todo else ""
-        self._before = counts["total"] - todo
+        self._look(run, todo)
+        again = f", {self._before} done before" if self._before > 0 else ""
+        self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
+
+    def _look(self, run: Run, todo: int) -> None:
+        """Take in how the run stands before so many trials are trained."""
+        self._before = run.counts()["total"] - todo
         self._ended, self._first, self._noted = 0, None, len(run.notes)
         self._seen = {name: (trial.state, len(trial.attempts)) for name, trial in run.trials.items()}
-        self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
 
     def update(self, run: Run) -> None:
         """Show what is new."""
@@ -92,6 +95,34 @@ class Display(View):
             return None
         left = run.counts()["total"] - self._before - done
         return (time.monotonic() - self._first) / done * left
+
+
+class Complaints(Display):
+    """What goes wrong, on standard error, and nothing else: what callers from Python see."""
+
+    MOST = 5
+    """Failed trials that are told; of others their number."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(stderr=True))
+        self._failed = 0
+
+    def begin(self, run: Run, resources: Resources, todo: int) -> None:
+        """Say nothing."""
+        self._look(run, todo)
+
+    def ended(self, run: Run, trial: TrialState) -> None:
+        """Write a line about a trial that has failed."""
+        if trial.state == "failed":
+            self._failed += 1
+            if self._failed <= self.MOST:
+                self.print(failure(run, trial))
+
+    def end(self) -> None:
+        """Say how many more have failed."""
+        if self._failed > self.MOST:
+            self.print(f"… and {self._failed - self.MOST} more have failed; print the outcome for the ways.")
+        self._failed = 0
 
 
 class Lines(Display):
@@ -136,8 +167,7 @@ class LiveDisplay(Display):
     def ended(self, run: Run, trial: TrialState) -> None:
         """Write a line about a trial that has failed, above the picture."""
         if trial.state == "failed":
-            attempt = trial.attempt
-            self.print(f"{trial.trial_id} failed ({attempt.reason}): {first_line(attempt.error)}")
+            self.print(failure(run, trial))
 
     def end(self) -> None:
         """Take the picture away."""
@@ -204,6 +234,12 @@ def point(run: Run, trial: TrialState) -> str:
     if run.has_folds:
         parts.append(("fold", trial.fold))
     return " ".join(f"{name}={cell(value)}" for name, value in parts) or f"seed={trial.seed}"
+
+
+def failure(run: Run, trial: TrialState) -> str:
+    """How a trial has failed, in a line."""
+    attempt = trial.attempt
+    return f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {first_line(attempt.error)}"
 
 
 def first_line(text: str) -> str:

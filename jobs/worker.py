@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,10 @@ class Worker:
         Returns:
             How many were finished.
         """
-        faulthandler.enable()
+        with suppress(
+            ValueError, RuntimeError, AttributeError
+        ):  # standard error may be a notebook's, no file
+            faulthandler.enable()
         place = find_place(os.environ)
         threads = self.threads or device.granted_cpus(os.environ, place.local_size)
         if self.parent is not None:  # a command on this machine has dealt out all of its CPUs

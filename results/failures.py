@@ -52,6 +52,21 @@ def failures(run: Run) -> list[Failure]:
     return sorted(found, key=lambda failure: -len(failure.trials))
 
 
+def told(run: Run, most: int = 5) -> list[str]:
+    """A line for each way in which trials have failed, the most frequent first.
+
+    Args:
+        run: as read.
+        most: ways that are told.
+    """
+    found, lines = failures(run), []
+    for one in found[:most]:
+        log = f"; log: {run.folder}/{one.log}" if one.log else ""
+        first = "" if len(one.trials) == 1 else "first "
+        lines.append(f"    {len(one.trials)} × {one.reason}: {one.message} ({first}{one.trials[0]}{log})")
+    return lines if len(found) <= most else [*lines, f"    … and {len(found) - most} more ways to fail"]
+
+
 def said_by(error: BaseException) -> str:
     """What an exception says; of one whose ``__str__`` raises another, that it can't be told."""
     try:

@@ -11,7 +11,8 @@ from rich.console import Console
 import results
 from hpc.command import _console
 from hpc.profile import Resources
-from hpc.progress import Lines, LiveDisplay, duration, fold, leaderboard_table, view
+from hpc.progress import Complaints, Lines, LiveDisplay, duration, fold, leaderboard_table, view
+from hpc.running import Outcome
 from results import Run
 from tests.results.test_results import Worker, plan
 
@@ -108,6 +109,32 @@ def test_the_leaderboard_folds_names_where_the_window_is_narrow(
     assert "accuracy" in text(out)
     assert "…" not in text(out)
     assert fold("best_val_accuracy", 9) == "best_val_\naccuracy"
+
+
+def test_callers_from_python_see_what_goes_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.create(tmp_path / "r", plan([{"rate": rate} for rate in range(9)]))
+    worker, run, shown = Worker(tmp_path / "r"), Run(tmp_path / "r"), Complaints()
+    shown.begin(run, RESOURCES, 9)
+    worker.finish("t00", [0.5])
+    for number in range(1, 9):
+        worker.start(f"t0{number}")
+        worker.fail(f"t0{number}", "error", "FileNotFoundError: no a.npz\nTraceback")
+    run.refresh()
+    shown.update(run)
+    shown.end()
+    out, err = capsys.readouterr()
+    first, *others, last = err.splitlines()
+    assert out == ""
+    assert first == "t01 failed (error; rate=1): FileNotFoundError: no a.npz"
+    assert len(others) == 4
+    assert last == "… and 3 more have failed; print the outcome for the ways."
+    outcome = Outcome(run, 9, {}, error="A worker could not start: x")
+    assert str(outcome).splitlines() == [
+        f"x: 9 trials: 1 finished, 8 failed; in {tmp_path / 'r'}",
+        "A worker could not start: x",
+        "    8 × error: FileNotFoundError: no a.npz (first t01)",
+    ]
+    assert [len(one.trials) for one in outcome.failures] == [8]
 
 
 def test_values_in_brackets_and_between_colons_are_shown_as_they_are(tmp_path: Path) -> None:

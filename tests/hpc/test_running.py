@@ -380,3 +380,14 @@ def test_a_folder_in_which_submitit_would_put_numbers_is_refused(tmp_path: Path,
         with pytest.raises(RunError, match=re.escape(said)):
             running.run(parse(entries), on=on, folder=folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_from_python_says_why_nothing_could_be_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data.py").write_text("def load():\n    raise FileNotFoundError('no a.npz')\n")
+    entries = {"name": "x", "model": "mlp", "data": "data.py:load", "fixed": {"epochs": 1}}
+    outcome = running.run(parse(entries, tmp_path), on="debug", folder=tmp_path / "r")
+    assert not outcome.is_good
+    assert str(outcome).splitlines()[1] == "FileNotFoundError: no a.npz"
+    assert "FileNotFoundError: no a.npz" in capsys.readouterr().err.splitlines()
