@@ -19,7 +19,7 @@ def _sweeps() -> dict[str, list[str]]:
     found = {}
     folder = Path(sweeps.__file__).parent
     for path in [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("*/*.yaml"))]:
-        comment = path.read_text().splitlines()[0].lstrip("# ")
+        comment = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
         found[str(path.relative_to(folder).with_suffix(""))] = [comment, str(path)]
     return found
 

@@ -403,8 +403,7 @@ def table(
         if columns:
             frame = results.selection.columns(frame, _names(columns))
         if form == "parquet" and out is not None:
-            with results.replacing(out) as scratch:
-                frame.to_parquet(scratch, index=False)
+            results.write_parquet(out, frame)
         elif out is not None:
             results.write_text(out, results.render(frame, form))
         else:
@@ -648,9 +647,9 @@ def list_(
             )
         console = _console()
         for name, lines in catalog.LISTS[what](profiles).items():
-            console.print(name, style="bold", markup=False, highlight=False)
+            console.print(name, style="bold")
             for line in lines:
-                console.print(f"    {line}", markup=False, highlight=False)
+                console.print(f"    {line}")
 
 
 @app.command(
@@ -723,7 +722,7 @@ def doctor(
 
 
 def _carry_out(start: Callable[..., Outcome]) -> None:
-    from hpc.progress import first_line, leaderboard_table, point, view
+    from hpc.progress import failure, leaderboard_table, view
     from results import leaderboard, render, winner
 
     gc.enable()
@@ -734,41 +733,38 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
         _complain(outcome.error)
     frame = leaderboard(run)
     if len(frame):
-        console.print(f"\n{run.name}: the best of {counts['total']} trials", style="bold", highlight=False)
+        console.print(f"\n{run.name}: the best of {counts['total']} trials", style="bold")
         if console.is_terminal:
             console.print(leaderboard_table(frame, console.width))
         else:
             print(render(frame, "table"), flush=True)
     best = winner(run)
     if best is not None and best.verdict.rivals:
-        console.print(best.words(), highlight=False, markup=False)
+        console.print(best.words())
     if len(run.objectives) > 1:
         from results import front
 
         named = ", ".join(f"{name} {mode}" for name, mode in run.objectives)
         where = f"hpc table {run.folder} --where pareto"
         text = f"{len(front(run))} trials are on the Pareto front ({named}): {where}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     failed = [trial for trial in run.trials.values() if trial.state == "failed"]
     for trial in failed[:5]:
-        attempt = trial.attempt
-        _complain(
-            f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {first_line(attempt.error)}"
-        )
+        _complain(failure(run, trial))
     if len(failed) > 5:
         _complain(f"… and {len(failed) - 5} more; `hpc table {run.folder}` has them all.")
     if not outcome.trained:
         why = f"; {len(outcome.left)} {next(iter(outcome.left.values()))}" if outcome.left else ""
-        console.print(f"Nothing to do: no trial of {run.folder} is left to train{why}.", highlight=False)
+        console.print(f"Nothing to do: no trial of {run.folder} is left to train{why}.")
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n and state != "total")
-    console.print(f"{counts['total']} trials: {states}. The table: hpc table {run.folder}", highlight=False)
+    console.print(f"{counts['total']} trials: {states}. The table: hpc table {run.folder}")
     _tell_skipped(str(run.folder), run.skipped())
     bill = run.bill() if outcome.trained else None
     if bill:
-        console.print(_words(bill), style="dim", highlight=False)
+        console.print(_words(bill), style="dim")
     if not outcome.is_good and len(outcome.left) < counts["total"] - counts["finished"] - counts["pruned"]:
         verb = "Stopped" if outcome.interrupted else "Not all is finished"
-        console.print(f"{verb}; go on with: hpc resume {run.folder}", highlight=False)
+        console.print(f"{verb}; go on with: hpc resume {run.folder}")
     if not outcome.is_good or outcome.error:
         raise typer.Exit(1)
 
@@ -877,7 +873,10 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"lost: {facts['lost']} of the running ones have no worker any more")
     if facts["failures"]:
         lines.append("failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items()))
-        lines += _failure_lines(facts["run"])
+        import results
+        from results.failures import told
+
+        lines += told(results.Run(facts["run"]))
     best = facts["best"]
     if best:
         params = " ".join(f"{name}={value}" for name, value in best["params"].items())
@@ -897,20 +896,7 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
     elif not finished and not is_busy(facts):
         lines.append(f"nobody is at it; go on with: hpc resume {facts['run']}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _failure_lines(folder: str, most: int = 5) -> list[str]:
-    """A line for each way in which trials have failed, the most frequent first."""
-    import results
-    from results.failures import failures
-
-    found, lines = failures(results.Run(folder)), []
-    for one in found[:most]:
-        log = f"; log: {folder}/{one.log}" if one.log else ""
-        first = "" if len(one.trials) == 1 else "first "
-        lines.append(f"    {len(one.trials)} × {one.reason}: {one.message} ({first}{one.trials[0]}{log})")
-    return lines if len(found) <= most else [*lines, f"    … and {len(found) - most} more ways to fail"]
+        console.print(line, soft_wrap=True)
 
 
 def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:
@@ -940,9 +926,10 @@ def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:
 
 
 def _console() -> Console:
+    """Where people are told things, as they are: values may hold what rich takes for markup or an emoji."""
     from rich.console import Console
 
-    return Console()
+    return Console(markup=False, emoji=False, highlight=False)
 
 
 def _complain(text: str) -> None:
@@ -983,5 +970,8 @@ def _troubles() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point of the command."""
+    from jobs.streams import print_anything
+
+    print_anything()
     gc.disable()  # a short command is mostly imports, which make no garbage: a tenth faster
     app()

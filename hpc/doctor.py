@@ -183,7 +183,9 @@ def _in_folder(
             yield findings.space(str(folder), space_of(scratch))
             script = scratch / "test.sh"
             jobs = max(1, min(named.profile.workers or 4, facts["max_array"]))
-            script.write_text(batch.script(named.profile, batch.Array("hpc-doctor", 0, jobs, jobs), scratch))
+            script.write_bytes(
+                os.fsencode(batch.script(named.profile, batch.Array("hpc-doctor", 0, jobs, jobs), scratch))
+            )
             try:
                 slurm.output("sbatch", "--test-only", str(script))
                 yield findings.refusal("")
@@ -279,7 +281,7 @@ class _Canary:
         self._tick()
         array = batch.Array(self._name, 0, 1, 1)
         script = self._folder / "canary.sh"
-        script.write_text(batch.script(self._profile, array, self._folder, verb="canary job"))
+        script.write_bytes(os.fsencode(batch.script(self._profile, array, self._folder, verb="canary job")))
         self._is_out = True
         self._job = self._slurm.submit(script)
         self._note(f"canary: job {self._job} is submitted, with a limit of {self._profile.time_min} min")
@@ -463,7 +465,13 @@ def _meet_here(
     error = next((rank["error"] for rank in ranks if rank["error"]), "")
     if not error and len(ranks) < size:
         error = f"{size - len(ranks)} of {size} ranks ended without a word"
-    one = {"backend": "gloo", "mpi": "none", "ranks": ranks, "error": error, "log": log.read_text()[-2000:]}
+    one = {
+        "backend": "gloo",
+        "mpi": "none",
+        "ranks": ranks,
+        "error": error,
+        "log": log.read_text(errors="replace")[-2000:],
+    }
     yield from findings.meetings(Profile(cluster="local", ranks=size), [one], size)
     sees = max((rank["gpus"] or 0 for rank in ranks), default=0)
     if facts["devices"] and ranks and not sees:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.showing import the_trial, trial_of
-from results import Run, RunError, TrialState, charts, pictures, table
+from results import Run, RunError, TrialState, charts, pictures, said_by, table
 from sweeps import did_you_mean, load_stored
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class _Subject:
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except BaseException as raised:  # a file that is gone, a function of the user's
-            raise _DoesNotGoError(f"the data can't be loaded: {an_error(raised)}") from None
+            raise _DoesNotGoError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
 
     @property
     def train(self) -> Any:
@@ -159,7 +159,7 @@ class _Subject:
         try:
             return keras.saving.load_model(path)
         except Exception as error:  # a class of the user's, mostly
-            raise _DoesNotGoError(f"plain Keras can't load {path}: {error}") from None
+            raise _DoesNotGoError(f"plain Keras can't load {path}: {said_by(error)}") from None
 
     def predict(self, x: Any) -> Any:
         return self.model.predict(x, verbose=0)

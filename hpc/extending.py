@@ -9,7 +9,7 @@ from hpc.lock import lock
 from hpc.opening import refuse_other_sources
 from jobs.sources import Sources
 from results import Records, Run, RunError, write_text
-from sweeps import Sweep, load_stored
+from sweeps import Sweep, load_stored, size_problems
 
 
 def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
@@ -45,6 +45,8 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
             raise RunError(f"{folder} has {before} trials already; give more than that, or +40 for 40 more.")
         search = sweep.search.model_copy(update={"trials": wanted})
         longer = sweep.model_copy(update={"search": search})
+        for problem in size_problems(longer):
+            raise RunError(f"--trials {trials}: {problem}")
         known = set(run.trials)
         records = Records(run.records / "run.jsonl")
         try:

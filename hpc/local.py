@@ -15,6 +15,7 @@ import psutil
 from hpc.profile import Resources
 from jobs.processes import Identity, identity, is_running, stop
 from jobs.worker import Task, Worker
+from results import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +127,21 @@ def _last_error(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("----")]
     last = max((i for i, line in enumerate(lines) if not line.startswith(" ")), default=0)
     return "\n".join(lines[last:])
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that submitit can work in the folder of a run.
+
+    Raises:
+        RunError: its path holds what submitit puts numbers of jobs and ranks for, and can't be told not to.
+    """
+    whole = str(folder.absolute())
+    for pattern in ("%j", "%t", "%A", "%a"):
+        if pattern in whole:
+            raise RunError(
+                f"{folder} can't hold a run on this machine: submitit, which starts its workers, takes the "
+                f"{pattern} in {whole} for the place of a number. Choose a folder without it with --dir."
+            )
 
 
 def deal(tasks: Sequence[Task], workers: int) -> list[tuple[Task, ...]]:

@@ -49,12 +49,15 @@ class Display(View):
             resources: that it takes.
             todo: trials to train.
         """
-        counts = run.counts()
-        again = f", {counts['total'] - todo} done before" if counts["total"] > todo else ""
-        self._before = counts["total"] - todo
+        self._look(run, todo)
+        again = f", {self._before} done before" if self._before > 0 else ""
+        self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
+
+    def _look(self, run: Run, todo: int) -> None:
+        """Take in how the run stands before so many trials are trained."""
+        self._before = run.counts()["total"] - todo
         self._ended, self._first, self._noted = 0, None, len(run.notes)
         self._seen = {name: (trial.state, len(trial.attempts)) for name, trial in run.trials.items()}
-        self.print(f"{run.name}: {todo} trials{again}; {resources.describe()}; in {run.folder}")
 
     def update(self, run: Run) -> None:
         """Show what is new."""
@@ -83,7 +86,7 @@ class Display(View):
 
     def print(self, text: str) -> None:
         """Write a line as it is."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def seconds_left(self, run: Run) -> float | None:
         """An estimate from the trials that have ended this time; None before the first."""
@@ -92,6 +95,34 @@ class Display(View):
             return None
         left = run.counts()["total"] - self._before - done
         return (time.monotonic() - self._first) / done * left
+
+
+class Complaints(Display):
+    """What goes wrong, on standard error, and nothing else: what callers from Python see."""
+
+    MOST = 5
+    """Failed trials that are told; of others their number."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(stderr=True))
+        self._failed = 0
+
+    def begin(self, run: Run, resources: Resources, todo: int) -> None:
+        """Say nothing."""
+        self._look(run, todo)
+
+    def ended(self, run: Run, trial: TrialState) -> None:
+        """Write a line about a trial that has failed."""
+        if trial.state == "failed":
+            self._failed += 1
+            if self._failed <= self.MOST:
+                self.print(failure(run, trial))
+
+    def end(self) -> None:
+        """Say how many more have failed."""
+        if self._failed > self.MOST:
+            self.print(f"… and {self._failed - self.MOST} more have failed; print the outcome for the ways.")
+        self._failed = 0
 
 
 class Lines(Display):
@@ -136,8 +167,7 @@ class LiveDisplay(Display):
     def ended(self, run: Run, trial: TrialState) -> None:
         """Write a line about a trial that has failed, above the picture."""
         if trial.state == "failed":
-            attempt = trial.attempt
-            self.print(f"{trial.trial_id} failed ({attempt.reason}): {first_line(attempt.error)}")
+            self.print(failure(run, trial))
 
     def end(self) -> None:
         """Take the picture away."""
@@ -168,8 +198,8 @@ class LiveDisplay(Display):
             attempt = trial.attempt
             epochs = f"epoch {attempt.epochs}" + (f"/{total}" if (total := run_epochs(trial)) else "")
             value = cell(attempt.metrics.get(run.metric))
-            workers.add_row(attempt.job_id, epochs, f"{run.metric}={value}" if value else "",
-                            Text(point(run, trial), style="bright_black"))  # fmt: skip
+            texts = (attempt.job_id, epochs, f"{run.metric}={value}" if value else "")
+            workers.add_row(*map(Text, texts), Text(point(run, trial), style="bright_black"))
         if not running and not ended:
             workers.add_row("workers are starting (importing TensorFlow)")
         return Group(head, first, workers)
@@ -206,6 +236,12 @@ def point(run: Run, trial: TrialState) -> str:
     return " ".join(f"{name}={cell(value)}" for name, value in parts) or f"seed={trial.seed}"
 
 
+def failure(run: Run, trial: TrialState) -> str:
+    """How a trial has failed, in a line."""
+    attempt = trial.attempt
+    return f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {first_line(attempt.error)}"
+
+
 def first_line(text: str) -> str:
     """What stands before the first line break."""
     return text.splitlines()[0] if text else ""
@@ -235,9 +271,9 @@ def leaderboard_table(frame: pd.DataFrame, width: int) -> Table:
     for name in texts:
         right = frame[name].dtype.kind in "if"
         header = name if whole else fold(name, least[name])
-        table.add_column(header, justify="right" if right else "left", no_wrap=True)
+        table.add_column(Text(header), justify="right" if right else "left", no_wrap=True)
     for position, row in enumerate(zip(*texts.values(), strict=True)):
-        table.add_row(*row, style="bold green" if position == 0 else "")
+        table.add_row(*map(Text, row), style="bold green" if position == 0 else "")
     return table
 
 

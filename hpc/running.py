@@ -15,7 +15,7 @@ from typing import Any
 from hpc import leftovers
 from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
-from hpc.local import LocalJob, deal
+from hpc.local import LocalJob, check_folder, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
@@ -25,7 +25,8 @@ from jobs.check import check
 from jobs.place import Place, find_place
 from jobs.processes import identity
 from jobs.worker import Task, Worker
-from results import Records, Run, RunError
+from results import Records, Run, RunError, said_by
+from results.failures import Failure, failures, told
 from sweeps import Sweep, SweepError, load_stored
 
 POLL_SECONDS = 0.25
@@ -52,7 +53,7 @@ class View:
         """Nothing more comes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """How carrying out a run ended.
 
@@ -75,6 +76,21 @@ class Outcome:
         """Whether every trial of the run has ended well."""
         counts = self.run.counts()
         return counts["finished"] + counts["pruned"] == counts["total"]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The ways in which trials of the run have failed, the most frequent first."""
+        return failures(self.run)
+
+    def __str__(self) -> str:
+        """How the run stands, and why trials of it have failed."""
+        counts = self.run.counts()
+        states = ", ".join(f"{n} {state}" for state, n in counts.items() if n and state != "total")
+        lines = [f"{self.run.name}: {counts['total']} trials: {states}; in {self.run.folder}"]
+        lines += [self.error] if self.error else []
+        return "\n".join([*lines, *told(self.run)])
+
+    __repr__ = __str__  # what a notebook shows
 
 
 def plan(
@@ -127,7 +143,7 @@ def run(
         folder: of the run; ``runs/<name of the sweep>`` unless given.
         workers: jobs at once, instead of the profile's.
         ranks: per job, instead of the profile's.
-        view: what shows progress; nothing unless given.
+        view: what shows progress; only what goes wrong, on standard error, unless given.
         profiles_file: a file of profiles that counts before all others.
         rehearse: as ``Worker.rehearse``.
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
@@ -145,7 +161,9 @@ def run(
     if measure:
         named = replace(named, profile=named.profile.model_copy(update={"measure": True}))
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
-    return _run(sweep, named, path, workers, ranks, view or View(), rehearse, mixed_code, began)
+    shown = view or _complaints()
+    outcome = _run(sweep, named, path, workers, ranks, shown, rehearse, mixed_code, began)
+    return outcome if view else _complained(outcome, shown)
 
 
 def resume(
@@ -177,9 +195,22 @@ def resume(
     named = profile_of(found, on, profiles_file)
     workers, ranks = said_of(found, on, workers, ranks)
     sweep = load_stored(found.sweep_file)
-    return _run(
-        sweep, named, Path(folder), workers, ranks, view or View(), mixed_code=mixed_code, began=began
-    )
+    shown = view or _complaints()
+    outcome = _run(sweep, named, Path(folder), workers, ranks, shown, mixed_code=mixed_code, began=began)
+    return outcome if view else _complained(outcome, shown)
+
+
+def _complaints() -> View:
+    from hpc.progress import Complaints
+
+    return Complaints()
+
+
+def _complained(outcome: Outcome, view: View) -> Outcome:
+    """Say what has stopped a run, as the command does."""
+    if outcome.error:
+        view.note(outcome.error)
+    return outcome
 
 
 def _run(
@@ -245,6 +276,7 @@ class _Runner:
 
     def carry_out(self) -> Outcome:
         """Do what is left to do, with the folder to oneself."""
+        check_folder(self._folder)
         claim_unless_run(self._folder)
         with lock(self._folder, wait_seconds=30):
             self._sweep, self._run, self._sources = open_run(
@@ -476,7 +508,7 @@ class _Runner:
             over.set()
             watch.join()
             self._records.append("ended", job=worker.job_id, how=how)
-        return f"{type(error).__name__}: {error}" if error is not None else ""
+        return f"{type(error).__name__}: {said_by(error)}" if error is not None else ""
 
     def _show_until(self, over: threading.Event) -> None:
         while not over.wait(POLL_SECONDS):

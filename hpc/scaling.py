@@ -271,8 +271,9 @@ def _trained(
     from hpc import running
 
     outcome = running.run(
-        sweep, on=on, folder=folder, workers=workers, ranks=ranks, profiles_file=profiles_file, measure=True
-    )
+        sweep, on=on, folder=folder, workers=workers, ranks=ranks, profiles_file=profiles_file, measure=True,
+        view=running.View(),
+    )  # fmt: skip
     if not outcome.is_good:
         failed = next((t.attempt for t in outcome.run.trials.values() if t.state == "failed"), None)
         why = outcome.error or (f"{failed.reason}: {failed.error}" if failed else "it was stopped")

@@ -150,7 +150,9 @@ class Slurm:
             SchedulerError: it refuses, in its words.
         """
         # Typed, since a variable like SBATCH_PARTITION counts more than the script.
-        lines = [line for line in script.read_text().splitlines() if line.startswith("#SBATCH ")]
+        lines = [
+            line for line in os.fsdecode(script.read_bytes()).splitlines() if line.startswith("#SBATCH ")
+        ]
         written = [option for line in lines for option in shlex.split(line[len("#SBATCH ") :])]
         command = ["sbatch", "--parsable", *written, *options, script.name]
         answer = self._run(command, cwd=script.parent)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from jobs.budget import Budget
-from results import Records, Run, RunError, record_loss
+from results import Records, Run, RunError, record_loss, said_by
 from sweeps import Sweep
 
 if TYPE_CHECKING:
@@ -124,5 +124,5 @@ class Search:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else error!r}"
+    lines = said_by(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -364,7 +364,7 @@ class _Submitter:
         job_ids: list[str] = []
         for array in planned.arrays:
             script = folder / f"{array.name}.sh"
-            script.write_text(planned.script(array, folder))
+            script.write_bytes(os.fsencode(planned.script(array, folder)))  # its paths as the system has them
             self._records.append(
                 "submitting", name=array.name, launch=launch, first=array.first, size=array.size,
                 ranks=planned.profile.nodes * planned.profile.ranks_of_node, user=os.getuid(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from jobs.streams import print_anything
+
 
 def main(arguments: list[str]) -> int:
     """Be a job, or one of its ranks.
@@ -13,6 +15,7 @@ def main(arguments: list[str]) -> int:
         arguments: ``job``, the folder of the launch, the number of the array's first job; or
             ``rank`` and the file of the step; or ``canary`` and what that takes.
     """
+    print_anything()
     if arguments[0] == "rank":
         from jobs.step import rank
 

@@ -23,7 +23,7 @@ from jobs.meeting import Meeting, join_seconds, presence
 from jobs.place import find_place, for_ranks
 from jobs.step import complete
 from jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
-from results import write_text
+from results import said_by, write_text
 
 CLOCK = "clock"
 """The file in which the login node writes its time again and again."""
@@ -284,7 +284,7 @@ def rank(path: Path) -> int:
         write_text(target, json.dumps(facts))
         world.leave()
     except Exception as error:
-        facts["error"] = f"{type(error).__name__}: {error}"
+        facts["error"] = f"{type(error).__name__}: {said_by(error)}"
         write_text(target, json.dumps(facts))
         traceback.print_exc()
         sys.stderr.flush()

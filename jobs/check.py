@@ -147,8 +147,17 @@ def _defaults(sweep: Sweep, model: Signature) -> dict[str, Any]:
         name: parameter.default
         for name, parameter in known.items()
         if name not in given and not parameter.required and name not in FROM_DATA
-        and parameter.default is not None
+        and parameter.default is not None and _can_be_stored(parameter.default)
     }  # fmt: skip
+
+
+def _can_be_stored(default: Any) -> bool:
+    """Whether YAML gives a default back as it was; a tuple would be a list to the user's function."""
+    if isinstance(default, dict):
+        return all(isinstance(name, str) and _can_be_stored(value) for name, value in default.items())
+    if isinstance(default, list):
+        return all(map(_can_be_stored, default))
+    return type(default) in (bool, int, float, str, type(None))
 
 
 def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:
@@ -279,9 +288,9 @@ def _trials_to_check(sweep: Sweep) -> Iterator[Trial]:
 def _trial_problems(sweep: Sweep) -> Iterator[str]:
     names = {sweep.model, *(trial.model for trial in sweep.trials)}
     models, seen = {name: model_of(sweep, name) for name in names}, set()
+    signatures = {name: reference.signature() for name, reference in models.items()}
     for trial in _trials_to_check(sweep):
-        reference = models[trial.model]
-        problem = reference.problem(with_lists(trial.params, reference.signature()))
+        problem = models[trial.model].problem(with_lists(trial.params, signatures[trial.model]))
         if problem and problem not in seen:
             seen.add(problem)
             yield sweep.problem(("model",), f"{problem}.")

@@ -17,6 +17,7 @@ import numpy as np
 from jobs.checkpoint import Position, State
 from jobs.world import World
 from models import Array, Dataset
+from results import said_by
 
 if TYPE_CHECKING:
     import keras
@@ -489,7 +490,7 @@ def digest(arrays: Sequence[Array]) -> str:
 
 def words_of(error: Exception) -> str:
     """What it is and says, in a line; Keras puts a line of its own before the words of a layer."""
-    text = re.sub(r"\x1b\[\d*m", "", str(error))  # it prints some of them in bold, too
+    text = re.sub(r"\x1b\[\d*m", "", said_by(error))  # it prints some of them in bold, too
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])}"
 

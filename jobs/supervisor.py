@@ -402,7 +402,8 @@ class _Supervisor:
             self._give_up(run, "cancelled" if preempted else "timeout")
             return
         self._record("requeued", job=job.job_id, restart=job.restart)
-        answer = subprocess.run(["scontrol", "requeue", job.job_id], capture_output=True, text=True)
+        command = ["scontrol", "requeue", job.job_id]
+        answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if answer.returncode:
             words = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
             self._record("unfit", job=job.job_id, error=words)
@@ -518,4 +519,4 @@ def _complaint(text: str) -> str:
 
 
 def _output(command: Sequence[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, errors="replace").stdout

@@ -9,9 +9,8 @@ import math
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from jobs import device, energy, horovod, packing
 from jobs.budget import Budget
-from jobs.check import arguments, data_of, digest, model_of
+from jobs.check import SIZES, arguments, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.clock import Clock
 from jobs.estimator import fit, is_estimator, regresses
@@ -41,7 +40,7 @@ from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
 from models import FROM_DATA, Dataset, Importer, Split, signature_of
-from results import Records, Run
+from results import Records, Run, said_by, trace_of
 from sweeps import Sweep, Trial, load_stored
 
 if TYPE_CHECKING:
@@ -113,7 +112,10 @@ class Worker:
         Returns:
             How many were finished.
         """
-        faulthandler.enable()
+        with suppress(
+            ValueError, RuntimeError, AttributeError
+        ):  # standard error may be a notebook's, no file
+            faulthandler.enable()
         place = find_place(os.environ)
         place.require(self.ranks)
         threads = self.threads or device.granted_cpus(os.environ, place.local_size)
@@ -442,8 +444,9 @@ class _Work:
                 return 0
             attempt.begin()
             (trained,) = self._train([attempt])
-            if attempt.failure is not None:
-                raise attempt.failure
+            diverged = attempt.diverged(trained)
+            if diverged is not None:
+                raise diverged
         except Stopped:
             raise
         except PrunedError as pruned:
@@ -478,12 +481,14 @@ class _Work:
                 attempt.stop(words, alone=True)
             left = [attempt.task for attempt in attempts if attempt.failure is None]
             return sum(self.train([self._attempt(Task(task.index, task.attempt + 1, True))]) for task in left)
-        finished = [(attempt, one) for attempt, one in zip(attempts, trained, strict=True) if one]
+        failures = [attempt.diverged(one) for attempt, one in zip(attempts, trained, strict=True)]
+        ended = zip(attempts, trained, failures, strict=True)
+        finished = [(attempt, one) for attempt, one, why in ended if one is not None and why is None]
         for attempt, one in sorted(finished, key=lambda pair: pair[0].merit, reverse=True):
             attempt.finish(one)  # the best first: of all the others no model is written
-        for attempt in attempts:
-            if attempt.failure is not None:
-                attempt.fail("diverged", str(attempt.failure))
+        for attempt, why in zip(attempts, failures, strict=True):
+            if why is not None:
+                attempt.fail("diverged", str(why))
         return len(finished)
 
     def _train(self, attempts: Sequence[_Attempt]) -> list[Trained | None]:
@@ -561,7 +566,7 @@ class _Work:
                 if (facts["code"], facts["made_with"]) == (self.code, _versions()):
                     state = read(path)  # all of it: a broken array shows only here
             except Exception as error:  # zipfile, numpy and json have errors of their own
-                self._record("note", text=f"{path} can't be read and is left aside: {error!r}")
+                self._record("note", text=f"{path} can't be read and is left aside: {words_of(error)}")
         found = self.world.agree(str(path) if state is not None else None)
         if found is None:
             return None
@@ -826,10 +831,11 @@ class _Attempt:
         self._work._record("epoch", **self._who, **facts)
         for name, value in epoch.times.items():
             self._times[name] = self._times.get(name, 0) + value
-        if metric not in metrics:
-            raise ValueError(
-                f"the objective is {metric}, but what this model records is {', '.join(metrics)}"
-            )
+        for name in (one.metric for one in self._work.sweep.objectives):
+            if name not in metrics and name not in SIZES:
+                raise ValueError(
+                    f"the objective is {name}, but what this model records is {', '.join(metrics)}"
+                )
         chosen = self.built.options if self.built is not None else Options()
         is_best = self._seen.add(epoch, metrics[metric], chosen.min_delta)
         is_number = math.isfinite(metrics[metric]) and math.isfinite(metrics.get("loss", 0.0))
@@ -839,6 +845,21 @@ class _Attempt:
         is_enough = chosen.patience is not None and self._seen.waited >= chosen.patience
         return Answer(is_enough, is_best and chosen.restore_best_weights)
 
+    def diverged(self, trained: Trained | None) -> DivergedError | None:
+        """Why nothing has come of a training that is over; None if an objective says how good it is."""
+        sweep, seen = self._work.sweep, self._seen
+        if trained is None:
+            return self.failure
+        if seen.best is None:
+            metric, number = sweep.objective.metric, seen.epochs
+            last = f"{seen.metrics.get(metric, math.nan)} after {f'epoch {number}' if number else 'the fit'}"
+            never = f"was not a finite number in any of the {number} epochs: it is " if number > 1 else "is "
+            return DivergedError(f"the objective {metric} {never}{last}")
+        for name in (one.metric for one in sweep.objectives if sweep.further_objectives):
+            if not math.isfinite(trained.metrics.get(name, 0.0)):  # of several the last values count
+                return DivergedError(f"the objective {name} is {trained.metrics[name]} at the end")
+        return None
+
     def _save(self, state: State) -> None:
         work = self._work
         facts = {**self._seen.facts(), "attempt": self.task.attempt, "code": work.code}
@@ -847,7 +868,7 @@ class _Attempt:
             checkpoints = Checkpoints(Path(work.worker.folder))
             checkpoints.save(self.trial.trial_id, replace(state, facts=facts))
         except Exception as error:  # a full disk, no memory: the one before is still there
-            work._record("note", text=f"no checkpoint of {self.trial.trial_id}: {error}")
+            work._record("note", text=f"no checkpoint of {self.trial.trial_id}: {words_of(error)}")
             return
         at = state.position
         work._record("checkpoint", **self._who, epoch=at.epochs, samples=at.samples)
@@ -861,7 +882,7 @@ class _Attempt:
             try:
                 work.kept.save(self.trial, trained.model, seen.best, self.built.scaling)
             except BaseException as raised:  # a class of the user's that Keras can't write, or a full disk
-                text = f"the model of {self.trial.trial_id} is not kept: {an_error(raised)}"
+                text = f"the model of {self.trial.trial_id} is not kept: {said_by(an_error(raised))}"
                 work._record("note", text=text)
         times = {name: round(getattr(trained, name), 3) for name in ("training_seconds", "drawing_seconds")}
         work._record(
@@ -1070,7 +1091,8 @@ def _failure(error: Exception) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    message = str(error) if isinstance(error, LeavingError) else f"{type(error).__name__}: {error}"
+    said = said_by(error)
+    message = said if isinstance(error, LeavingError) else f"{type(error).__name__}: {said}"
     reason = "error"
     if isinstance(error, DivergedError):
         return {"reason": "diverged", "error": str(error), "follows": False}
@@ -1078,5 +1100,4 @@ def _failure(error: Exception) -> dict[str, Any]:
         reason = "out-of-memory"
     follows = any(words in message for words in ("Horovod has been shut down", "HorovodInternalError", LEFT))
     first = message.strip().splitlines()[0]
-    trace = "".join(traceback.format_exception(error)).rstrip()
-    return {"reason": reason, "error": f"{first}\n{trace}", "follows": follows}
+    return {"reason": reason, "error": f"{first}\n{trace_of(error)}", "follows": follows}

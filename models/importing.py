@@ -16,6 +16,7 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import os
 import re
 import site
 import sys
@@ -188,7 +189,7 @@ class Importer:
         """The name under which a file is imported, which no other file has."""
         base = base_of(file)
         if base not in self._bases:
-            digest = hashlib.sha256(str(base).encode()).hexdigest()[:8]
+            digest = hashlib.sha256(os.fsencode(base)).hexdigest()[:8]
             label = re.sub(r"\W", "_", base.name) or "root"
             name = f"{label}_{digest}" + (f"_{self._number}" if self._number > 1 else "")
             module = ModuleType(name)

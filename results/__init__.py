@@ -1,8 +1,9 @@
 """What came out: the folder of a run, records, tables."""
 
 from results import selection
+from results.failures import said_by, trace_of
 from results.pareto import front
-from results.records import Records
+from results.records import Records, encodable
 from results.report import report
 from results.run import (
     MOST_LOST,
@@ -21,7 +22,7 @@ from results.run import (
     write_text,
 )
 from results.statistics import Estimate, estimate
-from results.table import FORMATS, cell, leaderboard, points, render, save, table
+from results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
 from results.winner import Winner, winner
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "cell",
     "claim",
     "create",
+    "encodable",
     "estimate",
     "front",
     "leaderboard",
@@ -49,9 +51,12 @@ __all__ = [
     "render",
     "replacing",
     "report",
+    "said_by",
     "save",
     "selection",
     "table",
+    "trace_of",
     "winner",
+    "write_parquet",
     "write_text",
 ]

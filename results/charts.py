@@ -231,7 +231,7 @@ def _parallel(subject: Subject) -> _Parts:
     data = drawn[[*names, subject.value]].copy()
     data.insert(0, "trial_id", [ids[0] for ids in drawn["trials"]])
     tenth = ranked.head(max(3, len(ranked) // 10))
-    ranges = [f"{plain(name)} {span(tenth[name])}" for name in names]
+    ranges = [f"{plain(name)} {span(tenth[name], subject.none(name))}" for name in names]
     words = (
         f"One line per point through its {len(names)} hyperparameters to its {subject.of_points}; the "
         f"better, the brighter and the further in front. The best {len(tenth)} of {len(ranked)} have "

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.records import EPOCH, Mark, lines, parse
@@ -79,10 +80,9 @@ class Epochs:
     def _before(self) -> list[pa.Table]:
         """What was gathered earlier; nothing if it can't be read, as when another process joins the parts."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         try:
-            return [pq.read_table(self._folder / name) for name in self._state.parts]
+            return [_read(self._folder / name) for name in self._state.parts]
         except (OSError, pa.ArrowException):
             self._state = _State()
             return []
@@ -128,8 +128,8 @@ class Epochs:
         name = f"{uuid.uuid4().hex}.parquet"  # another process may gather at the same time
         try:
             self._folder.mkdir(exist_ok=True)
-            with replacing(self._folder / name) as scratch:
-                pq.write_table(new, scratch)
+            with replacing(self._folder / name) as scratch, scratch.open("wb") as file:
+                pq.write_table(new, file)
             self._state.parts = [name] if joined else [*self._state.parts, name]
             with replacing(self._folder / "state.json") as scratch:
                 scratch.write_text(json.dumps(asdict(self._state)))
@@ -139,6 +139,14 @@ class Epochs:
         except OSError:  # read-only, or a full disk: the table is there all the same
             pass
         self._new = []
+
+
+def _read(path: Path) -> pa.Table:
+    """A part of the table; pyarrow itself can't open a path that is no UTF-8."""
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as file:
+        return pq.read_table(file)
 
 
 def _parsed(lines: Sequence[bytes]) -> tuple[pa.Table, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.epochs import Epochs
+from results.records import encodable
 from results.run import Run, RunError, TrialState, replacing
 from results.table import counted_epochs
 
@@ -300,7 +301,7 @@ def _to_mlflow(run: Run, uri: str) -> Exported:
             uri = f"sqlite:///{folder / 'mlflow.db'}"
         client = MlflowClient(tracking_uri=uri)
         return _Mlflow(run, client, uri).carry_out()
-    except (MlflowException, ImportError, OSError) as error:
+    except (MlflowException, ImportError, OSError, UnicodeError) as error:
         raise RunError(f"MLflow at {uri} can't be written: {error}".rstrip(".") + ".") from None
 
 
@@ -448,8 +449,8 @@ def _facts(run: Run) -> dict[str, Any]:
     tags = {"mlflow.source.git.commit": git.get("commit"), "mlflow.user": user}
     return {
         "run_id": hashlib.sha256(b"\0".join(texts)).hexdigest()[:16],
-        "run": str(run.folder.resolve()),
-        "tags": {name: str(value) for name, value in tags.items() if value},
+        "run": encodable(str(run.folder.resolve())),
+        "tags": {name: encodable(str(value)) for name, value in tags.items() if value},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -49,6 +50,38 @@ def failures(run: Run) -> list[Failure]:
         names = [trial.trial_id for trial in trials]
         found.append(Failure(reason, first_line(attempt.error), names, attempt.error, log))
     return sorted(found, key=lambda failure: -len(failure.trials))
+
+
+def told(run: Run, most: int = 5) -> list[str]:
+    """A line for each way in which trials have failed, the most frequent first.
+
+    Args:
+        run: as read.
+        most: ways that are told.
+    """
+    found, lines = failures(run), []
+    for one in found[:most]:
+        log = f"; log: {run.folder}/{one.log}" if one.log else ""
+        first = "" if len(one.trials) == 1 else "first "
+        lines.append(f"    {len(one.trials)} × {one.reason}: {one.message} ({first}{one.trials[0]}{log})")
+    return lines if len(found) <= most else [*lines, f"    … and {len(found) - most} more ways to fail"]
+
+
+def said_by(error: BaseException) -> str:
+    """What an exception says; of one whose ``__str__`` raises another, that it can't be told."""
+    try:
+        return str(error)
+    except Exception as broken:  # whatever a class of the user's does wrong
+        return f"what it says can't be told, since its __str__ raises {type(broken).__name__}"
+
+
+def trace_of(error: BaseException) -> str:
+    """The traceback of an exception, with what it says if it says anything."""
+    try:
+        return "".join(traceback.format_exception(error)).rstrip()
+    except Exception:  # a class of the user's whose __getattr__ or __repr__ raises
+        where = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{where}{type(error).__name__}: {said_by(error)}"
 
 
 def first_line(error: str) -> str:

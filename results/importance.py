@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from results.run import Run, RunError
-from results.statistics import is_number
+from results.statistics import is_number, word_for_missing
 from results.table import points
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def _parameter(values: pd.Series, results: pd.Series) -> tuple[list[Any], BaseDi
             values = values.map(math.log) if is_log(values) else values
             return values.tolist(), FloatDistribution(values.min(), values.max())
     else:
-        values = values.astype(object).where(values.notna(), "none").map(str)
+        none = word_for_missing(values.dropna())
+        values = values.astype(object).where(values.notna(), none).map(str)
         order = results.groupby(values).mean().sort_values(kind="stable").index.tolist()
     places = {one: float(place) for place, one in enumerate(order)}
     return values.map(places).tolist(), FloatDistribution(-0.5, len(order) - 0.5)

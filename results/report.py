@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.records import encodable
 from results.run import Run, RunError, replacing
 from results.table import Runs, by_point, cell, leaderboard, table
 from results.winner import Winner, winner
@@ -447,7 +448,7 @@ def _provenance(run: Run) -> dict[str, Any]:
         found = json.loads((run.folder / "provenance.json").read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return encodable(found) if isinstance(found, dict) else {}
 
 
 def _flat(entries: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
@@ -479,7 +480,7 @@ def _comparison(parts: Sequence[Part]) -> Grid:
         found = best.verdict.estimate if best else None
         rows.append(
             {
-                "run": str(part.run.folder),
+                "run": encodable(str(part.run.folder)),
                 "sweep": part.run.name,
                 "objective": f"{part.run.mode} {part.run.metric}",
                 "trials": counts["total"],
@@ -519,7 +520,9 @@ def _entries(part: Part) -> dict[str, str]:
         sweep = YAML(typ="safe").load(part.run.sweep_file)
     except (YAMLError, OSError, UnicodeDecodeError):
         sweep = None
-    found = {f"sweep.{name}": value for name, value in _flat(sweep if isinstance(sweep, dict) else {})}
+    found = {
+        f"sweep.{name}": value for name, value in _flat(encodable(sweep) if isinstance(sweep, dict) else {})
+    }
     found |= {name: value for name, value in part.provenance.items() if name not in ("time", "folder")}
     found |= {f"packages.{name}": value for name, value in part.packages.items()}
     if part.diff:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -332,7 +332,7 @@ def grouped(values: pd.Series, most: int) -> pd.Series:
     """Each value as text, or the range of those it is taken together with: categories, in their order.
 
     Args:
-        values: of a hyperparameter; what is missing is called ``none``.
+        values: of a hyperparameter; what is missing is called as :func:`word_for_missing` says.
         most: different numbers above which neighbouring ones are taken together, in so many groups of about
             as many values each.
 
@@ -353,6 +353,14 @@ def grouped(values: pd.Series, most: int) -> pd.Series:
     return _categories(values.map(_text, na_action="ignore"), [_text(one) for one in distinct])
 
 
+def word_for_missing(texts: Iterable[object]) -> str:
+    """What a hyperparameter is called where it has no value: ``none``, unless that is a value of its own."""
+    word, taken = "none", set(texts)
+    while word in taken:
+        word = f"({word})"
+    return word
+
+
 def is_number(values: pd.Series) -> bool:
     """Whether values of a hyperparameter are numbers, and neither texts nor true or false."""
     import pandas as pd
@@ -363,10 +371,11 @@ def is_number(values: pd.Series) -> bool:
 def _categories(texts: pd.Series, order: list[str]) -> pd.Series:
     import pandas as pd
 
+    none = word_for_missing(order)
     kinds = pd.CategoricalDtype(
-        [*dict.fromkeys(order), *(["none"] if texts.isna().any() else [])], ordered=True
+        [*dict.fromkeys(order), *([none] if texts.isna().any() else [])], ordered=True
     )
-    return texts.astype(object).where(texts.notna(), "none").astype(kinds)
+    return texts.astype(object).where(texts.notna(), none).astype(kinds)
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.importance import of_search
 from results.run import Run, RunError
-from results.statistics import grouped, interactions, is_number
+from results.statistics import grouped, interactions, is_number, word_for_missing
 from results.table import by_point
 from results.words import plain, said
 
@@ -73,6 +73,10 @@ class Subject:
         values = self.points[name]
         return is_number(values) and values.nunique() > VALUES
 
+    def none(self, name: str) -> str:
+        """The word for points at which a hyperparameter has no value."""
+        return word_for_missing(self.points[name].dropna())
+
     def is_scale(self, name: str) -> bool:
         """Whether these ranges lie side by side on an axis; not where "none" is one more."""
         return self.is_ranged(name) and bool(self.points[name].notna().all())
@@ -130,7 +134,10 @@ class Subject:
 
     def label(self, row: Any) -> str:
         """A point by the hyperparameters that vary."""
-        return ", ".join(f"{plain(name)} {said(row[name])}" for name in self.search[0]) or "the only point"
+        return (
+            ", ".join(f"{plain(name)} {said(row[name], self.none(name))}" for name in self.search[0])
+            or "the only point"
+        )
 
     @property
     def of_points(self) -> str:

@@ -13,6 +13,7 @@ from tabulate import tabulate
 from results.cost import by_trial
 from results.epochs import Epochs
 from results.pareto import front
+from results.records import encodable
 from results.run import STATES, Attempt, Run, RunError, TrialState, replacing
 from results.statistics import half_width
 
@@ -105,7 +106,7 @@ def _opened(run: str | Path | Run) -> Run:
 def _facts(run: Run, frame: pd.DataFrame) -> dict[str, Any]:
     columns = {name: f"param_{name}" if f"param_{name}" in frame else name for name in run.space}
     return {
-        "run": str(run.folder),
+        "run": encodable(str(run.folder)),
         "sweep": run.name,
         "objective": {"metric": run.metric, "mode": run.mode},
         "space": list(columns.values()),
@@ -322,10 +323,15 @@ def save(run: Run, frame: pd.DataFrame | None = None) -> None:
         return
     frame = table(run) if frame is None else frame
     try:
-        with replacing(path) as scratch:
-            frame.to_parquet(scratch, index=False)
+        write_parquet(path, frame)
     except OSError:  # read-only, or a full disk: there is the table all the same
         pass
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as a file of Parquet."""
+    with replacing(path) as scratch, scratch.open("wb") as file:  # pyarrow opens no path that is no UTF-8
+        frame.to_parquet(file, index=False)
 
 
 def render(frame: pd.DataFrame, form: str) -> str:
@@ -379,7 +385,7 @@ def cell(value: Any) -> str:
             return ""
         return str(int(value)) if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
     if type(value).__name__ == "Timestamp":
-        return str(value.strftime("%Y-%m-%d %H:%M:%S"))
+        return str(value.isoformat(sep=" ", timespec="seconds")).removesuffix("+00:00")
     return "".join(char if char.isprintable() else _unprintable(char) for char in str(value))
 
 

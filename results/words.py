@@ -19,12 +19,12 @@ def plain(text: object, most: int = 40) -> str:
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
 
 
-def said(value: Any) -> str:
-    """A value of a hyperparameter; ``none`` where there is none."""
+def said(value: Any, none: str = "none") -> str:
+    """A value of a hyperparameter; ``none`` is the word where there is none."""
     import pandas as pd
 
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "none"
+        return none
     return plain(short(float(value)) if isinstance(value, float) else value)
 
 
@@ -40,12 +40,12 @@ def brief(value: float) -> str:
     return f"{value:.0f}" if 100 <= abs(value) < 1e5 else short(float(f"{value:.2g}"))
 
 
-def span(values: pd.Series) -> str:
-    """What values of a hyperparameter are among some points."""
+def span(values: pd.Series, none: str = "none") -> str:
+    """What values of a hyperparameter are among some points; ``none`` is the word where there is none."""
     distinct = values.drop_duplicates()
     if is_number(values) and len(distinct) > 3:
         return f"{said(float(values.min()))} to {said(float(values.max()))}"
-    texts = [said(one) for one in (distinct.sort_values() if is_number(values) else distinct)]
+    texts = [said(one, none) for one in (distinct.sort_values() if is_number(values) else distinct)]
     return " or ".join(texts) if len(texts) <= 3 else f"{', '.join(texts[:3])} or others"
 
 

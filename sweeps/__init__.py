@@ -3,7 +3,7 @@
 from sweeps.document import Document, SweepError, did_you_mean, read
 from sweeps.searches import ADAPTIVE, SEARCHES
 from sweeps.space import Choices, Range
-from sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse
+from sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse, size_problems
 from sweeps.trial import Trial
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "load_stored",
     "parse",
     "read",
+    "size_problems",
 ]

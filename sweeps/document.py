@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 Key = tuple[str | int, ...]
@@ -100,13 +101,50 @@ def read(path: Path, what: str = "a sweep", begins: str = "`name:`, `model:`, `d
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise SweepError(f"{source}, line {line}: is not YAML: {error.problem}.") from None
-    except YAMLError as error:
+    except Exception as error:  # YAMLError, or what ruamel leaves to Python, as of the date 2001-99-99
         raise SweepError(f"{source}: is not YAML: {error}.") from None
     if not isinstance(tree, CommentedMap):
         found = "is empty" if tree is None else f"holds {type(tree).__name__}, not key: value lines"
         raise SweepError(f"{source}: {found}; {what} starts with {begins}.")
     places: dict[Key, str] = {}
     return Document(_plain(tree, (), places), source, places)
+
+
+def of_python(entries: Mapping[str, Any]) -> Document:
+    """Entries that come from Python: NumPy's numbers and arrays, tuples and paths become plain values.
+
+    Raises:
+        SweepError: with every value that no YAML file could hold.
+    """
+    problems: list[str] = []
+    plain = {str(name): _of_python(value, (str(name),), problems) for name, value in entries.items()}
+    if problems:
+        raise SweepError(problems)
+    return Document(plain)
+
+
+def _of_python(value: Any, key: Key, problems: list[str]) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    for plain in (float, int, str):  # subclasses, too: NumPy's float64, an enumeration's words
+        if isinstance(value, plain):
+            return plain.__str__(value) if plain is str else plain(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {str(n): _of_python(v, (*key, str(n)), problems) for n, v in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [_of_python(one, (*key, index), problems) for index, one in enumerate(value)]
+    if hasattr(value, "tolist") and type(inner := value.tolist()) is not type(value):  # of NumPy or pandas
+        return _of_python(inner, key, problems)
+    kind = type(value).__name__
+    problems.append(
+        Document({}).problem(
+            key,
+            f"{value!r} is a {kind}; a sweep holds numbers, words, true, false, lists and groups of these.",
+        )
+    )
+    return None
 
 
 def override(document: Document, assignments: Iterable[str]) -> Document:
@@ -124,7 +162,7 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
         parts = path.strip().split(".")
         try:
             value = _plain(YAML(typ="rt").load(text), (), {})
-        except YAMLError:
+        except Exception:  # as above
             raise SweepError(f"--set {assignment}: {text!r} is not a YAML value.") from None
         node = entries
         for depth, part in enumerate(parts[:-1]):
@@ -175,15 +213,24 @@ def _copy(value: Any) -> Any:
     return [_copy(v) for v in value] if isinstance(value, list) else value
 
 
+def _line_of(node: CommentedMap, name: Any) -> int | None:
+    """On which line an entry stands: here, or in a mapping that is merged into this one (``<<``)."""
+    if name in (node.lc.data or ()):  # None where nothing but a merge stands
+        return int(node.lc.key(name)[0]) + 1
+    sources = (one[1] if isinstance(one, tuple) else one for one in node.merge)
+    return next((line for one in sources if (line := _line_of(one, name)) is not None), None)
+
+
 def _plain(node: Any, key: Key, places: dict[Key, str]) -> Any:
     if isinstance(node, CommentedMap):
         for name in node:
-            if name in node.lc.data:
-                places[(*key, str(name))] = f"line {node.lc.key(name)[0] + 1}"
+            line = _line_of(node, name)
+            if line is not None:
+                places[(*key, str(name))] = f"line {line}"
         return {str(name): _plain(value, (*key, str(name)), places) for name, value in node.items()}
     if isinstance(node, CommentedSeq):
         for index in range(len(node)):
-            if index in node.lc.data:
+            if index in (node.lc.data or ()):
                 places[(*key, index)] = f"line {node.lc.item(index)[0] + 1}"
         return [_plain(value, (*key, index), places) for index, value in enumerate(node)]
     if isinstance(node, ScalarBoolean):

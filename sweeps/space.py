@@ -140,6 +140,27 @@ def point(space: Mapping[str, Dimension], value: Callable[[str, Dimension], Valu
     return found
 
 
+def combinations(space: Mapping[str, Dimension]) -> int:
+    """How many points all values give, of ranges their ends; counted without making them.
+
+    Raises:
+        ValueError: a condition can't be told of some values.
+    """
+    conditions = [dimension.when for dimension in space.values() if dimension.when]
+    decisive = {name for when in conditions for name in expression.names(when)}
+    counts: list[tuple[dict[str, Any], int]] = [({}, 1)]  # by the values that conditions are about
+    for name, dimension in space.items():
+        ends, before, counts = dimension.ends(), counts, []
+        for values, count in before:
+            if dimension.when and not expression.holds(dimension.when, values):
+                counts.append((values, count))
+            elif name in decisive:
+                counts += [({**values, name: value}, count) for value in ends]
+            else:
+                counts.append((values, count * len(ends)))
+    return sum(count for _, count in counts)
+
+
 def at(space: Mapping[str, Dimension], units: Mapping[str, float]) -> dict[str, Any]:
     """The point at a place of the unit cube, a number in [0, 1) for every name."""
     return point(space, lambda name, dimension: dimension.draw(units[name]))

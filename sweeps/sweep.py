@@ -21,10 +21,10 @@ from pydantic import (
 )
 
 from sweeps import expression
-from sweeps.document import Document, Key, SweepError, did_you_mean, override, read, write
+from sweeps.document import Document, Key, SweepError, did_you_mean, of_python, override, read, write
 from sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
 from sweeps.searches.pruners import pruner_entries
-from sweeps.space import Choices, Dimension, dimension
+from sweeps.space import Choices, Dimension, combinations, dimension
 from sweeps.trial import Trial, names_a_file, reference_name, trial_id
 
 SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -36,6 +36,8 @@ SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """Parameters of each search that learns, by Optuna's names; ``n_candidates`` is of our Gaussian process."""
+MOST_TRIALS = 1_000_000
+"""Of a run. More would take longer to plan than anybody waits, and have been meant otherwise."""
 RESERVED = (
     "trial_id", "state", "reason", "seed", "fold", "seconds", "ranks", "job_id", "node", "error", "run",
     "model",
@@ -170,6 +172,8 @@ def _seeds(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError(f"{value} is not a number of seeds; every point needs at least 1")
+        if value > MOST_TRIALS:
+            raise ValueError(f"{value:,} seeds are more than the {MOST_TRIALS:,} trials that a run may have")
         return list(range(value))
     if not isinstance(value, list) or not value:
         raise ValueError(f"{value!r} is neither a number of seeds (seeds: 3) nor a list of them")
@@ -330,11 +334,18 @@ class Sweep(_Entry):
         Args:
             params: the hyperparameters.
             facts: ``parameters``, if that is known.
+
+        Raises:
+            SweepError: one can't be told of the point.
         """
         known = {**self.defaults, **params, **facts}
-        for one in self.constraints:
-            if all(name in known for name in expression.names(one)) and not expression.holds(one, known):
-                return one
+        for index, one in enumerate(self.constraints):
+            named = {name: known[name] for name in expression.names(one) if name in known}
+            try:
+                if len(named) == len(expression.names(one)) and not expression.holds(one, named):
+                    return one
+            except ValueError as error:
+                raise SweepError(self.problem(("constraints", index), f"{error}.")) from None
         return ""
 
     def trial(self, point: Mapping[str, Any], seed: int, index: int, fold: int | None = None) -> Trial:
@@ -387,10 +398,10 @@ class Sweep(_Entry):
 
     def _points(self) -> Iterator[dict[str, Any]]:
         if self.is_adaptive:
-            return iter(())
+            return
         search = SEARCHES[self.search.method]
         found = search.points(self.space, self.search.trials, self.search.seed)
-        return (point for point in found if not self.allows({**self.fixed, **point}))
+        yield from (point for point in found if not self.allows({**self.fixed, **point}))
 
     def entries(self) -> dict[str, Any]:
         """The sweep as plain values, defaults filled in, as :func:`parse` takes it."""
@@ -532,7 +543,7 @@ def parse(entries: Mapping[str, Any], folder: Path | None = None) -> Sweep:
     Raises:
         SweepError: as :func:`load`.
     """
-    return _validated(Document(dict(entries)), (folder or Path.cwd()).resolve())
+    return _validated(of_python(entries), (folder or Path.cwd()).resolve())
 
 
 def _validated(document: Document, folder: Path) -> Sweep:
@@ -627,11 +638,41 @@ def _repeated(sweep: Sweep) -> Iterator[str]:
         names.add(name)
 
 
+def size_problems(sweep: Sweep) -> Iterator[str]:
+    """What is wrong with how many trials a sweep makes, told without making them."""
+    try:
+        points, what = combinations(sweep.space), "a grid of {:,} combinations"
+    except ValueError as error:
+        yield sweep.problem(("space",), f"{error}.")
+        return
+    key: Key = ("space",)
+    if sweep.is_adaptive or SEARCHES[sweep.search.method].needs_trials:
+        points, what, key = sweep.search.trials or 0, "{:,} points", ("search", "trials")
+    seeds, folds = len(sweep.seeds), sweep.folds.n_splits if sweep.folds else 1
+    number = (points + len(sweep.baselines)) * seeds * folds
+    number += sweep.confirm.best * sweep.confirm.seeds if sweep.confirm else 0
+    if number <= MOST_TRIALS:
+        return
+    times = [f"{count:,} {name}" for count, name in ((seeds, "seeds"), (folds, "folds")) if count > 1]
+    each = f", each with {' and '.join(times)}," if times else ""
+    confirmed = " with those of the confirmation" if sweep.confirm else ""
+    would = f" would be {number:,} trials{confirmed}" if number != points else ""
+    remedy = "ask for fewer"
+    if key == ("space",):
+        remedy = "draw some by search: {method: random, trials: 1000}, or give fewer values"
+    message = f"{what.format(points)}{each}{would}, and a run may have {MOST_TRIALS:,} trials; {remedy}."
+    yield sweep.problem(key, message)
+
+
 def _search_problems(sweep: Sweep) -> Iterator[str]:
     method, trials = sweep.search.method, sweep.search.trials
-    yield from _condition_problems(sweep)
+    wrong = list(_condition_problems(sweep))
+    yield from wrong
+    if not wrong and method in (*SEARCHES, *ADAPTIVE):
+        wrong = list(size_problems(sweep))
+        yield from wrong
     if method in ADAPTIVE:
-        yield from _adaptive_problems(sweep)
+        yield from _adaptive_problems(sweep, countable=not wrong)
         return
     search: StaticSearch | None = SEARCHES.get(method)
     if search is None:
@@ -649,7 +690,8 @@ def _search_problems(sweep: Sweep) -> Iterator[str]:
     if not search.needs_trials and trials is not None:
         message = f"{trials} is too much said: {method} tries every combination."
         yield sweep.problem(("search", "trials"), message)
-    yield from _too_many(sweep)
+    if not wrong:
+        yield from _too_many(sweep)
     for name in ("sampler", "runs"):
         if getattr(sweep.search, name):
             key = "from" if name == "runs" else name
@@ -699,7 +741,7 @@ def _condition_problems(sweep: Sweep) -> Iterator[str]:
                 yield sweep.problem(("constraints", index), message)
 
 
-def _adaptive_problems(sweep: Sweep) -> Iterator[str]:
+def _adaptive_problems(sweep: Sweep, *, countable: bool) -> Iterator[str]:
     method = sweep.search.method
     if sweep.search.trials is None:
         message = f"says not how many trials; write search: {{method: {method}, trials: 60}}."
@@ -721,7 +763,8 @@ def _adaptive_problems(sweep: Sweep) -> Iterator[str]:
         if given:
             message = f"go with {', '.join(SEARCHES)}, not with {method}."
             yield sweep.problem((part,), message)
-    yield from _too_many(sweep)
+    if countable:
+        yield from _too_many(sweep)
     yield from _asked_problems(sweep)
     if method in ("gp", "cmaes") and sweep.further_objectives:
         yield sweep.problem(("objective",), f"are several, which {method} can't search by; tpe can.")

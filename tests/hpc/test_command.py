@@ -370,3 +370,13 @@ def test_a_thousand_equal_failures_are_one_line(hpc: Hpc, tmp_path: Path) -> Non
     facts = json.loads(hpc("status", "a", "--json").stdout)
     assert facts["failures"] == {"error": 1000}
     assert len(facts["failed"]) == 10
+
+
+def test_a_terminal_of_latin_1_ends_no_command(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", trials=3, epochs=4)
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    command = [str(Path(sys.executable).with_name("hpc")), "show", str(run)]
+    done = subprocess.run(command, env=env, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Metrics, first to last epoch" in done.stdout
+    assert b" ... " in done.stdout  # instead of the sign for it

@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 import results
+from hpc.command import _console
 from hpc.profile import Resources
-from hpc.progress import Lines, LiveDisplay, duration, fold, leaderboard_table, view
+from hpc.progress import Complaints, Lines, LiveDisplay, duration, fold, leaderboard_table, view
+from hpc.running import Outcome
 from results import Run
 from tests.results.test_results import Worker, plan
 
@@ -107,6 +109,54 @@ def test_the_leaderboard_folds_names_where_the_window_is_narrow(
     assert "accuracy" in text(out)
     assert "…" not in text(out)
     assert fold("best_val_accuracy", 9) == "best_val_\naccuracy"
+
+
+def test_callers_from_python_see_what_goes_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.create(tmp_path / "r", plan([{"rate": rate} for rate in range(9)]))
+    worker, run, shown = Worker(tmp_path / "r"), Run(tmp_path / "r"), Complaints()
+    shown.begin(run, RESOURCES, 9)
+    worker.finish("t00", [0.5])
+    for number in range(1, 9):
+        worker.start(f"t0{number}")
+        worker.fail(f"t0{number}", "error", "FileNotFoundError: no a.npz\nTraceback")
+    run.refresh()
+    shown.update(run)
+    shown.end()
+    out, err = capsys.readouterr()
+    first, *others, last = err.splitlines()
+    assert out == ""
+    assert first == "t01 failed (error; rate=1): FileNotFoundError: no a.npz"
+    assert len(others) == 4
+    assert last == "… and 3 more have failed; print the outcome for the ways."
+    outcome = Outcome(run, 9, {}, error="A worker could not start: x")
+    assert str(outcome).splitlines() == [
+        f"x: 9 trials: 1 finished, 8 failed; in {tmp_path / 'r'}",
+        "A worker could not start: x",
+        "    8 × error: FileNotFoundError: no a.npz (first t01)",
+    ]
+    assert [len(one.trials) for one in outcome.failures] == [8]
+
+
+def test_values_in_brackets_and_between_colons_are_shown_as_they_are(tmp_path: Path) -> None:
+    values = ["[mask]", "[red]x", "[/inst]", ":car:"]
+    made = plan([{"[b]": value} for value in values], metric="val_[/m]")
+    results.create(tmp_path / "[r]", made)
+    worker = Worker(tmp_path / "[r]")
+    for number in range(3):
+        worker.finish(f"t0{number}", [0.5], metrics={"val_[/m]": 0.5})
+    worker.start("t03")
+    worker.records.append("epoch", trial="t03", attempt=1, epoch=1, metrics={"val_[/m]": 0.5}, seconds=1.0)
+    run, out = Run(tmp_path / "[r]"), _console()
+    with out.capture() as shown:
+        out.print(leaderboard_table(results.leaderboard(run), 80))
+        out.print(LiveDisplay(out).picture(run))
+        out.print(f"in {run.folder.name}: :car:")
+    told = shown.get()
+    for word in [*values, "[b]", "val_[/m]=0.5", "best_val_[/m]", "in [r]: :car:"]:
+        assert word in told
+    plain = console()  # whatever the console is made to take for markup
+    Lines(plain).note(":car: [/b]")
+    assert text(plain) == ":car: [/b]\n"
 
 
 @pytest.mark.parametrize(

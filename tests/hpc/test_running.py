@@ -19,8 +19,9 @@ import psutil
 import pytest
 
 import results
-from results import Run
-from sweeps import load_stored
+from hpc import running
+from results import Run, RunError
+from sweeps import load_stored, parse
 from sweeps.document import write
 from tests.conftest import Hpc, environment
 
@@ -366,3 +367,27 @@ def test_ranks_that_mpirun_has_started_are_one_worker(tmp_path: Path, hpc: Hpc, 
     refused = hpc("run", path, "--dir", "r", "--ranks", "3", prefix=mpirun)
     assert "mpirun has started 2 ranks" in refused.stderr
     assert refused.returncode == 2
+
+
+@pytest.mark.parametrize("name", ["80%train", "100%accuracy", "%j"])
+def test_a_folder_in_which_submitit_would_put_numbers_is_refused(tmp_path: Path, name: str) -> None:
+    folder, pattern = tmp_path / name, re.search(r"%[jta]", name)
+    assert pattern is not None
+    entries = {"name": "x", "model": "mlp", "data": "digits", "fixed": {"epochs": 1}}
+    said = f"{folder} can't hold a run on this machine: submitit, which starts its workers, takes the "
+    said += f"{pattern[0]} in {folder} for the place of a number"
+    for on in ("local", "debug"):
+        with pytest.raises(RunError, match=re.escape(said)):
+            running.run(parse(entries), on=on, folder=folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_from_python_says_why_nothing_could_be_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data.py").write_text("def load():\n    raise FileNotFoundError('no a.npz')\n")
+    entries = {"name": "x", "model": "mlp", "data": "data.py:load", "fixed": {"epochs": 1}}
+    outcome = running.run(parse(entries, tmp_path), on="debug", folder=tmp_path / "r")
+    assert not outcome.is_good
+    assert str(outcome).splitlines()[1] == "FileNotFoundError: no a.npz"
+    assert "FileNotFoundError: no a.npz" in capsys.readouterr().err.splitlines()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sweeps
-from jobs.check import check, data_of, division_of, function_options
+from jobs.check import check, data_of, digest, division_of, function_options
 from jobs.sources import Sources
 from models import Division
 from sweeps import SweepError
@@ -34,6 +34,9 @@ def needy(input_shape, units):
 
 def generous(input_shape, **more):
     """A model that takes anything."""
+
+def sizes(input_shape, kernel=(3, 3), names={"a"}, code=b"x", known=[1, "b"], group={"of": [(1,)]}):
+    """A model whose defaults YAML does not give back as they were."""
 
 def load(kind: str, stratify="by size"):
     """A dataset with an option that others have, too."""
@@ -232,6 +235,13 @@ def test_a_problem_is_told_with_file_and_line(tmp_path: Path) -> None:
     path.write_text("name: a\nmodel: mlp\ndata: digits\nspace:\n  dropout:\n    - 0.1\n    - 1.0\n")
     with pytest.raises(SweepError, match=r"a\.yaml, line 7: space\.dropout\[1\]: 1\.0 is not"):
         check(sweeps.load(path), 1)
+
+
+def test_a_default_that_yaml_would_change_stays_with_the_function(folder: Path) -> None:
+    sweep = check(sweeps.parse({**ENTRIES, "model": "net.py:sizes", "space": {}}, folder), 1)
+    assert sweep.defaults["known"] == [1, "b"]
+    assert not {"kernel", "names", "code", "group"} & sweep.defaults.keys()
+    assert len(digest(sweep)) == 64
 
 
 def test_defaults_are_filled_in_and_kept() -> None:

@@ -371,3 +371,23 @@ def test_what_fails_alone_after_its_pack_tells_of_itself_only(
     for trial in run.trials.values():
         assert trial.attempt.error.startswith("RuntimeError: nor for one\nTraceback")
         assert "no room for all" not in trial.attempt.error
+
+
+def test_lanes_whose_objective_is_never_a_number_have_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs.worker import _Seen
+
+    add = _Seen.add
+
+    def of_nan(seen: _Seen, epoch: Any, value: float, *rest: float) -> bool:
+        return add(seen, epoch, float("nan"), *rest)
+
+    monkeypatch.setattr(_Seen, "add", of_nan)
+    run = carried_out(tmp_path, {**SWEEP, "pack": 3})
+    for trial in run.trials.values():
+        assert trial.attempt.lanes == 3
+        assert (trial.state, trial.attempt.reason) == ("failed", "diverged")
+        assert trial.attempt.error.startswith(
+            "the objective val_accuracy was not a finite number in any of the 3"
+        )

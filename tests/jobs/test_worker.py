@@ -63,8 +63,28 @@ def forest(num_classes, trees=5):
     assert num_classes == 10
     return RandomForestClassifier(trees)
 
+def never(input_shape, num_classes):
+    class Never(keras.metrics.Metric):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            pass
+
+        def result(self):
+            return keras.ops.convert_to_tensor(float("nan"))
+
+    model = keras.Sequential(layers(input_shape, num_classes))
+    metrics = ["accuracy", Never(name="never")]
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=metrics)
+    return model
+
 def nothing(input_shape):
     return "a model"
+
+class WordlessError(Exception):
+    def __str__(self):
+        return {}["reason"]
+
+def wordless(input_shape):
+    raise WordlessError
 """
 
 
@@ -112,6 +132,8 @@ def test_models_of_every_kind_are_trained(tmp_path: Path, changes: dict[str, Any
          "returned a compiled model, so the sweep's optimizer would be of no effect"),
         ({"model": "net.py:nothing"},
          "net.py:nothing returned str, neither a keras.Model nor an estimator of scikit-learn"),
+        ({"model": "net.py:wordless"},
+         "WordlessError: what it says can't be told, since its __str__ raises KeyError"),
         ({"model": "net.py:plain", "objective": "val_own"},
          "the objective is val_own, but what this model records is loss, accuracy, val_loss, val_accuracy"),
         ({"fixed": {"initial_weights": [[[1.0]], [0.0]]}},
@@ -131,6 +153,32 @@ def test_what_a_model_does_wrong_is_told(tmp_path: Path, changes: dict[str, Any]
     for trial in work(tmp_path, changes).trials.values():
         assert (trial.state, trial.attempt.reason) == ("failed", "error")
         assert said in trial.attempt.error.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"objective": "val_never"},
+         "the objective val_never was not a finite number in any of the 2 epochs: it is nan after epoch 2"),
+        ({"objective": "val_never", "fixed": {"epochs": 1}}, "the objective val_never is nan after epoch 1"),
+        ({"objective": "val_never", "fixed": {"epochs": 0}}, "the objective val_never is nan after the fit"),
+        ({"objective": ["val_accuracy", "val_never"]}, "the objective val_never is nan at the end"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_trial_whose_objective_is_never_a_number_has_diverged(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    (trial,) = work(tmp_path, {"model": "net.py:never", **changes}).trials.values()
+    assert (trial.state, trial.attempt.reason, trial.attempt.error) == ("failed", "diverged", said)
+
+
+def test_a_further_objective_that_a_model_does_not_record_is_told(tmp_path: Path) -> None:
+    (trial,) = work(
+        tmp_path, {"model": "net.py:never", "objective": ["val_accuracy", "val_own"]}
+    ).trials.values()
+    assert trial.attempt.reason == "error"
+    assert "the objective is val_own, but what this model records is loss" in trial.attempt.error
 
 
 def test_records_say_what_happened_in_order(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,10 @@ def test_a_download_goes_into_keras_cache_and_its_failure_says_what_to_do(
     with pytest.raises(ModelError, match=r"can't be downloaded \(no route to host\); put it into a folder"):
         mnist()
     assert list(cache.iterdir()) == []
+
+
+def test_a_file_is_imported_from_a_folder_whose_name_is_no_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "net.py").write_text("def build():\n    return 'a model'\n")
+    assert model_reference("net.py:build", folder).resolve()() == "a model"

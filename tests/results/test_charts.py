@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from results import Run, RunError, pictures
 from results.charts import CHARTS, Chart, DoesNotGoError, charts, svg
+from results.importance import importance
 from results.statistics import estimate
 from tests.conftest import ROOT
 from tests.results.made import Params, grid, make
@@ -150,6 +151,25 @@ def test_points_without_a_number_are_a_place_of_their_own(tmp_path: Path) -> Non
         shown += [text.get_text() for axes in figure.axes for text in axes.get_yticklabels()]
         assert "none" in shown
         assert "nan" not in shown
+
+
+def test_a_value_called_none_is_none_of_the_points_without_one(tmp_path: Path) -> None:
+    worth = {"none": 1.0, "l2": 2.0, None: 3.0}
+    points: list[Params] = [
+        {"optimizer": "sgd" if penalty else "adam", "penalty": penalty, "rate": rate}
+        for penalty in worth for rate in (1, 2, 3, 4)
+    ]  # fmt: skip
+    run = make(tmp_path / "r", points, lambda p, s, e: worth[p["penalty"]] + p["rate"] / 100)
+    effects = chart(run, "effects").data
+    means = effects[effects["hyperparameter"] == "penalty"].set_index("value")["mean"]
+    assert means.round(3).to_dict() == {"none": 1.025, "l2": 2.025, "(none)": 3.025}
+    found = {one.name: one for one in charts(run)}
+    assert {"heatmap", "points", "parallel", "importance", "effects"} <= found.keys()
+    for one in found.values():
+        one.draw()
+    assert "penalty (none)" in found["points"].words
+    assert "penalty (none)" in found["parallel"].words
+    assert importance(run).set_index("hyperparameter")["importance"]["penalty"] > 0.1
 
 
 def test_panels_of_two_hyperparameters_stand_in_rows_and_columns(tmp_path: Path) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import results
 from results import Plan, Records, Run, create
+from results.comparison import compare
+from results.cost import by_outcome
+from results.exports import export
 from results.records import EPOCH, parse
 from tests.results.test_results import WHO, Worker, plan
 
@@ -219,6 +223,7 @@ def make_run(folder: Path) -> None:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(damage=[("entry", 0, ("time", -62_135_596_801))], which="local-1-0.jsonl")  # before the year 1
 @given(damage=damages(), which=st.sampled_from(["run.jsonl", "local-1-0.jsonl"]))
 def test_no_damage_stops_the_reader_or_loses_what_is_whole(
     damage: list[tuple[Any, ...]], which: str, tmp_path_factory: pytest.TempPathFactory
@@ -297,3 +302,48 @@ def test_a_run_of_an_empty_plan_is_shown(tmp_path: Path) -> None:
     create(tmp_path / "r", Plan("x", "loss", "min", [], [], "name: x\n", "{}\n"))
     assert results.table(tmp_path / "r").empty
     assert results.table(tmp_path / "r", epochs=True).empty
+
+
+LATIN = os.fsdecode(b"caf\xe9")  # as os.listdir gives a name that is no UTF-8
+
+
+def test_text_that_no_file_can_hold_is_made_such_where_it_enters_a_record(tmp_path: Path) -> None:
+    records = Records(tmp_path / "r.jsonl")
+    records.append("note", text=f"no {LATIN}", params={LATIN: ["\ud800", "é 🙂", float("nan")]})
+    records.close()
+    record = json.loads((tmp_path / "r.jsonl").read_text())
+    assert record["text"] == r"no caf\xe9"
+    assert record["params"] == {r"caf\xe9": [r"\ud800", "é 🙂", None]}
+
+
+def test_records_of_such_text_are_read_for_every_output(tmp_path: Path) -> None:
+    folder = tmp_path / LATIN
+    folder.mkdir()
+    create(folder / "r", plan([{"width": 8}, {"width": 16}, {"width": 32}]))
+    worker = Worker(folder / "r")
+    worker.finish("t00", [0.5, 0.75])
+    worker.finish("t01", [0.5, 0.25])
+    worker.start("t02")
+    with (folder / "r" / "records" / "local-1-0.jsonl").open("a") as file:  # as versions before wrote them
+        for record in (
+            {"record": "note", "text": LATIN},
+            {"record": "failed", "trial": "t02", "attempt": 1, "reason": "error", "error": LATIN, "time": 1},
+        ):
+            file.write(json.dumps(record) + "\n")
+    (folder / "r" / "provenance.json").write_text(json.dumps({"command": [LATIN]}))
+    run = Run(folder / "r")
+    assert run.notes == [r"caf\xe9"]
+    frame = results.table(run)
+    assert frame.error[2] == r"caf\xe9"
+    for form in ("table", "csv", "json", "markdown", "latex"):
+        assert "xe9" in results.render(frame, form)
+    results.save(run)
+    stored = io.BytesIO((folder / "r" / "table.parquet").read_bytes())
+    assert pd.read_parquet(stored).error[2] == r"caf\xe9"
+    assert len(results.table(run, epochs=True)) == 4
+    assert results.table([run, run]).run[0].endswith(r"caf\xe9/r")
+    for several in ([run], [run, run]):
+        assert r"caf\xe9" in results.report(several, tmp_path / "r.html").read_text()
+    assert export(run, "tensorboard", tmp_path / "t").trials == 3
+    assert compare(folder / "r", folder / "r").words()
+    assert by_outcome(run)["trials"].sum() == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from results import Run, create
-from results.failures import failures, pattern
+from results.failures import failures, pattern, said_by, trace_of
 from tests.results.test_results import Worker, plan
 
 
@@ -88,3 +88,24 @@ def test_a_trial_that_came_right_the_second_time_has_not_failed(run: Run) -> Non
     found = failures(run)
     assert ["t00"] not in [one.trials for one in found]
     assert [(one.reason, one.log) for one in found if one.trials == ["t01"]] == [("out-of-memory", None)]
+
+
+class WordlessError(Exception):
+    def __str__(self) -> str:
+        return dict[str, str]()["reason"]
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyError(name)
+
+
+def test_an_exception_whose_own_words_raise_is_told_all_the_same() -> None:
+    words = "what it says can't be told, since its __str__ raises KeyError"
+    assert said_by(WordlessError()) == words
+    assert said_by(ValueError("no")) == "no"
+    try:
+        raise WordlessError
+    except WordlessError as error:
+        told = trace_of(error).splitlines()
+    assert told[0] == "Traceback (most recent call last):"
+    assert "raise WordlessError" in told[2]
+    assert told[-1] == f"WordlessError: {words}"

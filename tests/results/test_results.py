@@ -606,4 +606,4 @@ def test_half_a_pair_of_surrogates_in_an_error_loses_no_record(folder: Path) -> 
     records = Records(folder / "records" / "x.jsonl")
     for _ in range(2):  # two workers say so
         records.append("note", text="in /data/\udce9t\u00e9.py")
-    assert Run(folder).notes == ["in /data/\udce9t\u00e9.py"]
+    assert Run(folder).notes == ["in /data/\\xe9t\u00e9.py"]

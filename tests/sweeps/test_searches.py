@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import sweeps
 from sweeps import SEARCHES, Choices, Range, SweepError
+from sweeps.searches.grid import Grid
 from sweeps.searches.samplers import decoded, distribution, encoded
-from sweeps.space import Dimension, dimension
+from sweeps.space import Dimension, combinations, dimension
 
 BASE: dict[str, Any] = {
     "name": "s", "model": "mlp", "data": "digits",
@@ -208,3 +209,48 @@ def test_the_ready_made_search_can_be_read() -> None:
     sweep = sweeps.load(Path(sweeps.__file__).parent / "mnist_search.yaml")
     assert sweep.is_adaptive
     assert sweep.size == 49
+
+
+TENS = {name: list(range(10)) for name in "abcdefgh"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"space": TENS}, "space: a grid of 100,000,000 combinations, and a run may have 1,000,000 trials; "
+         "draw some by search: {method: random, trials: 1000}, or give fewer values."),
+        ({"space": {name: TENS[name] for name in "abcde"}, "seeds": 5, "folds": 3},
+         "space: a grid of 100,000 combinations, each with 5 seeds and 3 folds, would be 1,500,000 trials,"),
+        ({"space": {**TENS, "i": {"choices": [1, 2], "when": "a >= 5"}}},
+         "a grid of 150,000,000 combinations, and"),
+        ({"search": {"method": "random", "trials": 10**9}}, "search.trials: 1,000,000,000 points, and a run"),
+        ({"search": {"method": "tpe", "trials": 10**9}}, "search.trials: 1,000,000,000 points, and a run"),
+        ({"search": {"method": "tpe", "trials": 9}, "confirm": {"best": 3000, "seeds": 1000}},
+         "9 points would be 3,000,009 trials with those of the confirmation, and a run may have 1,000,000"),
+        ({"seeds": 10**9}, "seeds: 1,000,000,000 seeds are more than the 1,000,000 trials that a run may"),
+        ({"folds": 10**9}, "combinations, each with 1,000,000,000 folds, would be 1,000,000,000 trials"),
+        ({"space": {"a": ["x", 2], "b": {"choices": [1], "when": "a > 1"}}},
+         "space: 'a > 1' can't be told of {'a': 'x'}"),
+        ({"space": {"a": ["x", 2]}, "constraints": ["a > 1"]},
+         "constraints[0]: 'a > 1' can't be told of {'a': 'x'}"),
+        ({"space": {"a": ["x", 2], "b": [1, 2]}, "constraints": ["a > 1"],
+          "search": {"method": "random", "trials": 2}}, "constraints[0]: 'a > 1' can't be told of"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_more_trials_than_a_run_may_have_are_counted_and_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SweepError) as error:
+        _ = sweeps.parse({"name": "x", "model": "mlp", "data": "digits", **changes}).trials
+    assert said in str(error.value)
+
+
+def test_combinations_are_counted_as_a_grid_makes_them() -> None:
+    space = {
+        "a": Choices((1, 2, 3)),
+        "b": Choices((1, 2), "a >= 2"),
+        "c": Choices((1, 2, 3, 4, 5)),
+        "d": Choices((True, False), "b == 2 or a == 3"),
+        "e": Choices((1, 2), "d"),
+    }
+    assert combinations(space) == len(list(Grid().points(space, None, 0)))
+    assert combinations({}) == 1

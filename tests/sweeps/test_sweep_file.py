@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sweeps
-from sweeps import Choices, Folds, Range, SweepError
+from sweeps import Choices, Folds, Range, SweepError, read
 
 GOOD = """\
 name: digits-mlp
@@ -336,3 +336,43 @@ def test_every_ready_made_sweep_can_be_read() -> None:
     for path, name in {**names, **course}.items():
         assert sweeps.load(path).name == name
         assert path.read_text().startswith("# ")  # what `hpc list sweeps` shows
+
+
+MERGED = """\
+name: merged
+model: mlp
+data: digits
+fixed: &common
+  epochs: 0.5
+budget:
+  <<: {node_hours: -1}
+baselines:
+  - <<: [{model: knn}, {model: svc, trees: 1}]
+confirm:
+  <<:
+    <<: {best: 0}
+    seeds: 2
+"""
+
+
+def test_what_is_merged_from_elsewhere_is_read_and_told_by_its_own_line(tmp_path: Path) -> None:
+    document = read(write(tmp_path, MERGED))
+    assert document.entries["budget"] == {"node_hours": -1}
+    assert document.entries["baselines"] == [{"model": "knn", "trees": 1}]
+    assert document.entries["confirm"] == {"best": 0, "seeds": 2}
+    with pytest.raises(SweepError) as error:
+        sweeps.load(write(tmp_path, MERGED))
+    said = "\n".join(error.value.problems)
+    assert "line 7: budget.node_hours: -1" in said
+    assert "line 12: confirm.best: 0" in said
+    anchored = read(write(tmp_path, "a: &a\n  x: 1\n  y: 2\nb:\n  <<: *a\n  y: 3\n"))
+    assert anchored.entries["b"] == {"x": 1, "y": 3}
+    assert (anchored.places["b", "x"], anchored.places["b", "y"]) == ("line 2", "line 6")
+
+
+@pytest.mark.parametrize("value", ["2001-99-99", "!!int x", "9" * 5000])
+def test_a_value_that_no_yaml_can_be_is_told(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SweepError, match=r"my sweep\.yaml: is not YAML: "):
+        sweeps.load(write(tmp_path, f"{GOOD}\nkeep: {value}\n"))
+    with pytest.raises(SweepError, match="is not a YAML value"):
+        sweeps.load(write(tmp_path, GOOD), [f"keep={value}"])

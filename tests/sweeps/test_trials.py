@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sweeps
-from sweeps import SHARED, Choices, Range, Trial
+from sweeps import SHARED, Choices, Range, SweepError, Trial
 from sweeps.searches.grid import Grid
 from sweeps.searches.random import Random
 from sweeps.trial import trial_id
@@ -32,6 +34,44 @@ def test_trials_have_the_names_they_have_always_had() -> None:
         for trial, facts in zip(trials, stored["trials"], strict=True):
             assert {"trial_id", "params", "seed"} <= facts.keys()
             assert {name: vars(trial)[name] for name in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ({"space": {"rate": np.logspace(-3, -1, 3)}}, {"space": {"rate": [0.001, 0.01, 0.1]}}),
+        ({"space": {"rate": list(np.array([0.5, 2.0]))}}, {"space": {"rate": [0.5, 2.0]}}),
+        ({"space": {"size": (np.int64(4), np.int32(8))}}, {"space": {"size": [4, 8]}}),
+        ({"space": {"size": range(1, 4)}}, {"space": {"size": [1, 2, 3]}}),
+        ({"space": {"size": [(8, 4), np.array([2, 2])]}}, {"space": {"size": [[8, 4], [2, 2]]}}),
+        ({"space": {"b": [np.True_, np.False_], "a": {"choices": [np.str_("x")], "when": {"b": np.True_}}}},
+         {"space": {"b": [True, False], "a": {"choices": ["x"], "when": "b == True"}}}),
+        ({"space": {"rate": {"low": np.float64(0), "high": np.float32(0.5)}},
+          "search": {"method": np.str_("random"), "trials": np.int64(3)}},
+         {"space": {"rate": {"low": 0.0, "high": 0.5}}, "search": {"method": "random", "trials": 3}}),
+        ({"fixed": {"epochs": np.array(3)}, "seeds": np.arange(2), "folds": np.int8(2)},
+         {"fixed": {"epochs": 3}, "seeds": [0, 1], "folds": 2}),
+        ({"data": {"name": Path("a.csv"), "train": np.int64(9)}}, {"data": {"name": "a.csv", "train": 9}}),
+        ({"baselines": ({"model": "knn", "n_neighbors": np.int64(3)},), "objective": ("loss", "val_loss")},
+         {"baselines": [{"model": "knn", "n_neighbors": 3}], "objective": ["loss", "val_loss"]}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_numbers_of_numpy_make_the_trials_that_plain_ones_make(
+    given: dict[str, Any], plain: dict[str, Any]
+) -> None:
+    base = {"name": "x", "model": "mlp", "data": "digits"}
+    made, wanted = sweeps.parse({**base, **given}), sweeps.parse({**base, **plain})
+    assert made.trials == wanted.trials
+    assert made.as_yaml() == wanted.as_yaml()
+    assert repr([trial.params for trial in made.trials]) == repr([trial.params for trial in wanted.trials])
+
+
+@pytest.mark.parametrize("value", [b"adam", {1, 2}, 1j, np.datetime64("2001-01-01"), Decimal("0.1"), object])
+def test_what_no_sweep_file_could_hold_is_refused(value: object) -> None:
+    entries = {"name": "x", "model": "mlp", "data": "digits", "space": {"rate": [0.1, value]}}
+    with pytest.raises(SweepError, match=r"^space\.rate\[1\]: .+; a sweep holds numbers, words, true"):
+        sweeps.parse(entries)
 
 
 def test_a_name_starts_with_a_letter_and_depends_on_all_that_decides_the_outcome() -> None:
