@@ -37,8 +37,10 @@ def open_run(folder: Path, sweep: Sweep, resources: Resources, code: str) -> tup
     """
     if (folder / "sweep.yaml").is_file():
         sweep = _go_on(folder, sweep)
-    else:
-        _begin(folder, sweep, resources, code)
+        run = Run(folder)
+        _refuse_other_names(sweep, run)
+        return sweep, run
+    _begin(folder, sweep, resources, code)
     return sweep, Run(folder)
 
 
@@ -66,6 +68,10 @@ def _go_on(folder: Path, sweep: Sweep) -> Sweep:
     path = folder / "sweep.yaml"
     stored = load_stored(path)
     differences = sweep.differences(stored)
+    if differences and not (through := sweep.through_links()).differences(stored):
+        # An earlier version has stored what links point to. A search has named its trials by that; the
+        # trials of any other sweep were planned by what the user wrote.
+        sweep, differences = through if stored.is_adaptive else sweep, []
     if differences:
         more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
         extended = ""
@@ -79,3 +85,18 @@ def _go_on(folder: Path, sweep: Sweep) -> Sweep:
     if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
         write_text(path, sweep.as_yaml())
     return sweep
+
+
+def _refuse_other_names(sweep: Sweep, run: Run) -> None:
+    """Make sure that trials have the names they were planned by, or they would be waited for for ever."""
+    planned: dict[int, str] = {}
+    for known in run.trials.values():  # those that were planned come first
+        planned.setdefault(known.index, known.trial_id)
+    for trial in () if sweep.is_adaptive else sweep.trials:
+        name = planned.get(trial.index, trial.trial_id)
+        if name != trial.trial_id:
+            raise RunError(
+                f"{run.folder}: trial {trial.index} was planned as {name}, but by sweep.yaml it is "
+                f"{trial.trial_id}: an earlier version has stored what a symbolic link points to. Go on with "
+                f"the sweep file itself: hpc run SWEEP.yaml --dir {run.folder}"
+            )
