@@ -24,6 +24,7 @@ from models import (
     Parameter,
     Reference,
     Signature,
+    dataset,
     dataset_reference,
     model_reference,
 )
@@ -32,6 +33,8 @@ from sweeps import SEARCHES, SHARED, Choices, Range, Sweep, SweepError, Trial, d
 
 SIZES = ("parameters", "seconds")
 """What may be a further objective without being a metric: the number of weights, and the time of a trial."""
+MOST_READ = 8 * 2**20
+"""Bytes of a file of data up to which it is read before anything is submitted."""
 DRAWN_TO_CHECK = 200
 """Points that are drawn from the space of a search that learns, to see whether models can be made of them."""
 
@@ -58,8 +61,10 @@ def function_options(sweep: Sweep) -> dict[str, Any]:
 
 
 def division_of(sweep: Sweep) -> Division:
-    """Those of every dataset, that say how it is divided."""
-    taken = function_options(sweep)
+    """Those of every dataset, that say how it is divided, and what its targets are."""
+    taken = dict(function_options(sweep))
+    if data_of(sweep).reader:
+        taken.pop("classes", None)  # which means the same to both
     return Division(**{name: v for name, v in data_options(sweep).items() if name not in taken})
 
 
@@ -96,6 +101,7 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
         except RunError as error:
             problems.append(sweep.problem(("search", "from", index), str(error)))
     if not problems:
+        problems += _file_problems(sweep)
         problems += _trial_problems(sweep)
         problems += _objective_problems(sweep)
     if problems:
@@ -185,6 +191,20 @@ def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:
         return
     if problem:
         yield sweep.problem(("data",), f"{problem}.")
+
+
+def _file_problems(sweep: Sweep) -> Iterator[str]:
+    """What is wrong in a file of data, if it is small enough to be read on a login node."""
+    reference = data_of(sweep)
+    if not reference.reader or reference.source().stat().st_size > MOST_READ:
+        return
+    options = {name: v for name, v in data_options(sweep).items() if name not in OF_WHOLES}
+    division = Division(**{name: v for name, v in options.items() if name in DIVISION}, validation_split=0.0)
+    try:
+        value = reference.resolve()(**function_options(sweep))
+        dataset(value, division, name=f"the dataset {sweep.data['name']}", dtype="float64")
+    except ModelError as error:
+        yield sweep.problem(("data",), f"{error}.")
 
 
 def _parameter_problems(sweep: Sweep, model: Signature) -> Iterator[str]:
@@ -333,8 +353,10 @@ def _metric_problems(sweep: Sweep, metric: str, key: tuple[str | int, ...]) -> I
         )
     given = _values(sweep, "metrics")
     known: dict[str, None] = {}
+    said = division_of(sweep).classes
+    may_be = (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False)
     for metrics in given:
-        for classes in (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False):
+        for classes in may_be if said == "auto" else (said,):
             names = metric_names(Options(metrics=metrics), classes=classes)
             known.update(dict.fromkeys(names))
     if metric not in known and not _compiles_itself(sweep):

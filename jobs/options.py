@@ -171,6 +171,35 @@ def targets(y: Array, options: Options, model: keras.Model, num_classes: int | N
     return np.eye(num_classes, dtype=options.dtype)[y]
 
 
+def check_outputs(model: keras.Model, y: Array, loss: str, num_classes: int | None) -> None:
+    """Make sure that outputs are compared to as many targets: Keras would repeat those without a word.
+
+    Args:
+        model: built.
+        y: targets as :func:`targets` gives them.
+        loss: by its name.
+        num_classes: None where numbers are predicted.
+
+    Raises:
+        ValueError: there are more or fewer of them.
+    """
+    shape = _output_shape(model)[1:]
+    if not all(isinstance(size, int) for size in shape):  # several outputs, or of any length
+        return
+    if num_classes is not None and loss == SPARSE:
+        if shape and shape[-1] < num_classes:
+            raise ValueError(
+                f"the number of the model's outputs is {shape[-1]}, that of classes {num_classes}: too few"
+            )
+    elif math.prod(shape) != math.prod(y.shape[1:]):
+        what = "targets" if num_classes is None else "classes"
+        hint = "; if the targets are classes, say data: {…, classes: true}" if num_classes is None else ""
+        raise ValueError(
+            f"the number of the model's outputs is {math.prod(shape)}, that of {what} of a sample "
+            f"{math.prod(y.shape[1:])}{hint}"
+        )
+
+
 def _is_binary(model: keras.Model, num_classes: int) -> bool:
     return num_classes == 2 and _output_shape(model)[-1:] == (1,)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jobs.check import data_of, division_of, function_options
-from models import Array, Dataset, ModelError, Split, dataset
+from models import Array, Dataset, ModelError, Split, dataset, hearing
 from sweeps import Folds, Sweep, Trial
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class Preparation:
     Args:
         sweep: checked.
 
+    Attributes:
+        dtype: of real-valued inputs and targets.
+        said: what a person should know of how the data were read, one sentence each.
+
     Raises:
         ModelError: the dataset is not one; see :func:`models.dataset`.
     """
@@ -63,13 +68,14 @@ class Preparation:
         drawn = sweep.space["dtype"].ends() if "dtype" in sweep.space else ()
         types = [*drawn, *(trial.params.get("dtype") for trial in sweep.trials), sweep.fixed.get("dtype")]
         self.dtype = "float64" if "float64" in types else "float32"
-        self._whole = dataset(
-            data_of(sweep).resolve()(**function_options(sweep)),
-            division_of(sweep),
-            name=self._name,
-            dtype=self.dtype,
-            whole=sweep.folds is not None,
-        )
+        with hearing() as self.said:
+            self._whole = dataset(
+                data_of(sweep).resolve()(**deepcopy(function_options(sweep))),
+                division_of(sweep),
+                name=self._name,
+                dtype=self.dtype,
+                whole=sweep.folds is not None,
+            )
         self._last: tuple[tuple[int | None, str], Prepared] | None = None
 
     def of(self, trial: Trial, scale: str) -> Prepared:

@@ -28,7 +28,7 @@ from jobs.graphs import Graphs
 from jobs.keeping import Kept
 from jobs.loop import words_of
 from jobs.memory import LEFT
-from jobs.options import COMPILED, Options, compile_model, options, targets
+from jobs.options import COMPILED, Options, check_outputs, compile_model, loss_of, options, targets
 from jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
 from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
@@ -132,8 +132,8 @@ class Worker:
                 group = f"-g{place.group}" if place.groups > 1 else ""
                 records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
                 records.append("ready", job=self.job_id, backend=world.backend, gpu=gpu, **held)
-                if world.remark:
-                    records.append("note", text=world.remark)
+                for text in filter(None, (world.remark, *preparation.said)):
+                    records.append("note", text=text)
             kept = Kept(folder, sweep.keep, sweep.objective.mode)
             request = request or StopRequest()
             meter = energy.meter(threads, gpu, os.cpu_count() or 1)
@@ -572,6 +572,7 @@ class _Work:
             data = data.with_parts(
                 {name: Split(part.x, targets(part.y, chosen, model, classes)) for name, part in parts}
             )
+            check_outputs(model, data.train.y, loss_of(chosen, model, classes), classes)
         if chosen.initial_weights is not None:
             _begin_with(model, chosen.initial_weights)
         self._note_idle_ranks(chosen, len(data.train))

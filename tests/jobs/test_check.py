@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sweeps
@@ -325,3 +326,41 @@ def test_options_go_to_the_datasets_function_or_to_its_division(folder: Path) ->
 def test_every_ready_made_sweep_is_right(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HPC_DATA", raising=False)  # where MNIST is found or not is told elsewhere
     check(sweeps.load(path), 1)
+
+
+def test_a_small_file_of_data_is_read_before_anything_is_submitted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a larger one only the names of its columns are."""
+    (folder / "prices.csv").write_text("a,price\n" + "1,0.5\n" * 5 + "1,?\n")
+    np.savez(folder / "waves.npz", x=np.zeros((4, 2)) + 1j, y=[0, 1, 0, 1])
+    np.savez(folder / "prices.npz", x=np.zeros((4, 2)), y=[100_000, 200_000, 150_000, 150_001])
+    for data, said in (
+        ({"name": "prices.csv", "train": 3}, "the target 'price' holds numbers, but text in line 7 ('?')"),
+        ({"name": "waves.npz", "test_split": 0.5}, "x holds complex numbers"),
+        (
+            {"name": "prices.npz"},
+            "the targets are whole numbers from 100000 to 200000, 4 different ones in 4",
+        ),
+    ):
+        assert said in problems(folder, {"data": data, "objective": "val_loss"})
+    assert not problems(folder, {"data": {"name": "prices.csv", "classes": True}})
+    assert not problems(folder, {"data": {"name": "prices.npz", "classes": False}, "objective": "val_loss"})
+    monkeypatch.setattr("jobs.check.MOST_READ", 10)
+    assert not problems(folder, {"data": "prices.csv"})
+
+
+def test_what_targets_are_taken_for_decides_which_metrics_there_are(folder: Path) -> None:
+    numbers = {"data": {"name": "digits", "classes": False}}
+    assert not problems(folder, {**numbers, "objective": "val_mean_absolute_error"})
+    assert "no metric 'val_accuracy' is recorded" in problems(
+        folder, {**numbers, "objective": "val_accuracy"}
+    )
+    own = {"data": {"name": "net.py:loads", "classes": False}}
+    assert "no metric 'val_accuracy' is recorded" in problems(folder, {**own, "objective": "val_accuracy"})
+
+
+def test_classes_of_a_file_mean_the_same_to_its_reader_and_to_the_dataset(folder: Path) -> None:
+    (folder / "names.csv").write_text("a,name\n" + "".join(f"1,n{i}\n" for i in range(150)))
+    sweep = sweeps.parse({**ENTRIES, "data": {"name": "names.csv", "classes": True}}, folder)
+    assert division_of(sweep).classes is function_options(sweep)["classes"] is True

@@ -10,6 +10,7 @@ import pytest
 from jobs.options import (
     PARAMETERS,
     Loss,
+    check_outputs,
     compile_model,
     label_ranking_average_precision,
     loss_of,
@@ -85,6 +86,38 @@ def test_numbers_to_predict_stay_as_they_are() -> None:
         assert targets(y, options({"loss": loss}), network(None), None) is y
     assert loss_of(options({}), network(None), None) == "mean_squared_error"
     assert loss_of(options({"loss": "huber"}), network(None), None) == "huber"
+
+
+@pytest.mark.parametrize(
+    ("units", "y", "loss", "classes", "said"),
+    [
+        (2, CLASSES, "sparse_categorical_crossentropy", 2, ""),
+        (3, CLASSES, "sparse_categorical_crossentropy", 2, ""),
+        (2, CLASSES, "sparse_categorical_crossentropy", 3, "is 2, that of classes 3: too few"),
+        (2, np.array(ONE_HOT), "mean_squared_error", 2, ""),
+        (3, np.array(ONE_HOT), "mean_squared_error", 2, "is 3, that of classes of a sample 2"),
+        (1, np.array(COLUMN), "binary_crossentropy", 2, ""),
+        (1, np.zeros(3), "mean_squared_error", None, ""),
+        (1, np.zeros((3, 1)), "mean_squared_error", None, ""),
+        (
+            10,
+            np.zeros(3),
+            "mean_squared_error",
+            None,
+            "is 10, that of targets of a sample 1; if the targets are",
+        ),
+        (1, np.zeros((3, 2)), "huber", None, "is 1, that of targets of a sample 2"),
+    ],
+)
+def test_outputs_that_targets_would_be_repeated_for_are_refused(
+    units: int, y: Any, loss: str, classes: int | None, said: str
+) -> None:
+    for model in (mlp((3,), units, None), subclassed(units)):
+        if not said:
+            check_outputs(model, y, loss, classes)
+            continue
+        with pytest.raises(ValueError, match=said):
+            check_outputs(model, y, loss, classes)
 
 
 OF_EACH_CLASS = ("sparse_categorical_crossentropy", "categorical_crossentropy")
