@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from models.dataset import hearing
-from models.datasets.files import csv, csv_problem, npz, npz_problem
+from models.datasets.files import _columns_problem, csv, csv_problem, npz, npz_problem
 from models.reference import ModelError, signature_of
 
 
@@ -362,6 +362,23 @@ def test_of_many_columns_some_are_shown(folder: Path) -> None:
     path = table(folder, ",".join(f"c{index}" for index in range(785)) + "\n")
     problem = str(csv_problem(path, {"target": "label"}))
     assert problem.endswith("there are " + ", ".join(f"c{index}" for index in range(20)) + ", … (785 in all)")
+
+
+def test_the_columns_are_gone_through_but_once(folder: Path) -> None:
+    """Or a table of 30,000 columns takes minutes."""
+
+    class Names(list[str]):
+        def __contains__(self, name: object) -> bool:
+            raise AssertionError(f"all columns are looked through for {name!r}")
+
+        count = index = __contains__  # type: ignore[assignment]
+
+    names = Names([*(f"c{index}" for index in range(50)), "y"])
+    drop, one_hot = ["c3", "c4"], ["c5", "c6"]
+    options: dict[str, Any] = {"target": "y", "drop": drop, "one_hot": one_hot}
+    assert _columns_problem(folder / "table.csv", names, options) is None
+    path = table(folder, f"{','.join(names)}\n" + "\n".join(",".join(["1"] * 51) for _ in range(3)) + "\n")
+    assert csv(path, **options)[0].shape == (3, 46 + 2)
 
 
 def test_only_the_first_line_of_a_table_is_read_before_it_is_submitted(folder: Path) -> None:
