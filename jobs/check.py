@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import horovod
-from jobs.options import PARAMETERS, TAKES_MOMENTUM, Options, metric_names
+from jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
 from models import (
     BASELINES,
     DIVIDED,
@@ -312,6 +312,11 @@ def _trial_problems(sweep: Sweep) -> Iterator[str]:
         if problem and problem not in seen:
             seen.add(problem)
             yield sweep.problem(("model",), f"{problem}.")
+    if sweep.data["name"] in NUMBERS and division_of(sweep).classes is not True:
+        for metrics in _values(sweep, "metrics"):
+            for metric in sorted(set(OF_LABELS) & set(metrics if isinstance(metrics, list) else ())):
+                message = f"{metric} is of classes, but {sweep.data['name']} has numbers to predict."
+                yield sweep.problem(("space" if "metrics" in sweep.space else "fixed", "metrics"), message)
     given = {*sweep.space, *sweep.fixed}
     optimizers = _values(sweep, "optimizer")
     if "momentum" in given and not set(optimizers) & set(TAKES_MOMENTUM):

@@ -28,7 +28,16 @@ from jobs.graphs import Graphs
 from jobs.keeping import Kept
 from jobs.loop import words_of
 from jobs.memory import LEFT
-from jobs.options import COMPILED, Options, check_outputs, compile_model, loss_of, options, targets
+from jobs.options import (
+    COMPILED,
+    Options,
+    check_metrics,
+    check_outputs,
+    compile_model,
+    loss_of,
+    options,
+    targets,
+)
 from jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
 from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
@@ -572,6 +581,7 @@ class _Work:
             data = data.with_parts(
                 {name: Split(part.x, targets(part.y, chosen, model, classes)) for name, part in parts}
             )
+            check_metrics(chosen, data.train.y, classes)
             check_outputs(model, data.train.y, loss_of(chosen, model, classes), classes)
         if chosen.initial_weights is not None:
             _begin_with(model, chosen.initial_weights)

@@ -364,3 +364,9 @@ def test_classes_of_a_file_mean_the_same_to_its_reader_and_to_the_dataset(folder
     (folder / "names.csv").write_text("a,name\n" + "".join(f"1,n{i}\n" for i in range(150)))
     sweep = sweeps.parse({**ENTRIES, "data": {"name": "names.csv", "classes": True}}, folder)
     assert division_of(sweep).classes is function_options(sweep)["classes"] is True
+
+
+def test_metrics_of_classes_are_refused_where_numbers_are_to_be_predicted(folder: Path) -> None:
+    entries = {"data": "regression", "objective": "val_loss", "fixed": {"metrics": ["r2_score", "auc"]}}
+    assert "fixed.metrics: auc is of classes, but regression has numbers to pred" in problems(folder, entries)
+    assert not problems(folder, {**entries, "fixed": {"metrics": ["r2_score"]}})
