@@ -29,10 +29,8 @@ from models import (
     model_reference,
 )
 from results import Run, RunError
-from sweeps import SEARCHES, SHARED, Choices, Range, Sweep, SweepError, Trial, did_you_mean
+from sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, SweepError, Trial, did_you_mean
 
-SIZES = ("parameters", "seconds")
-"""What may be a further objective without being a metric: the number of weights, and the time of a trial."""
 MOST_READ = 8 * 2**20
 """Bytes of a file of data up to which it is read before anything is submitted."""
 DRAWN_TO_CHECK = 200

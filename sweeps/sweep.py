@@ -22,6 +22,7 @@ from pydantic import (
 
 from sweeps import expression
 from sweeps.document import Document, Key, SweepError, did_you_mean, override, read, write
+from sweeps.modes import EITHER, KNOWN, mode_of, plain
 from sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
 from sweeps.searches.pruners import pruner_entries
 from sweeps.space import Choices, Dimension, dimension
@@ -116,7 +117,7 @@ class Objective(_Entry):
 
     Attributes:
         metric: the name of a metric as Keras logs it; ``val_`` means on the validation data.
-        mode: ``min`` or ``max``; guessed from the metric's name where it is left out.
+        mode: ``min`` or ``max``; where it is left out that of :func:`sweeps.modes.mode_of`.
     """
 
     metric: str = "val_loss"
@@ -159,11 +160,19 @@ def _named(value: object, key: str) -> object:
 
 def _objective(value: object) -> object:
     value = _named(value, "metric")
-    if isinstance(value, Mapping) and "mode" not in value and isinstance(value.get("metric"), str):
-        small = ("loss", "error", "mse", "mae", "entropy", "divergence", "hinge", "parameters", "seconds")
-        least = any(word in value["metric"].lower() for word in small)
-        return {**value, "mode": "min" if least else "max"}
-    return value
+    if not isinstance(value, Mapping) or "mode" in value or not isinstance(value.get("metric"), str):
+        return value
+    metric, mode = value["metric"], mode_of(value["metric"])
+    if mode is None:
+        known = (
+            [] if plain(metric) in EITHER else [f"{part}{name}" for part in ("val_", "") for name in KNOWN]
+        )
+        near = did_you_mean(metric, known)
+        raise ValueError(
+            f"whether less or more of {metric} is better is not known{near}; say so: "
+            f"objective: {{metric: {metric}, mode: min}}, or mode: max"
+        )
+    return {**value, "mode": mode}
 
 
 def _seeds(value: object) -> object:
@@ -566,6 +575,8 @@ def _validated(document: Document, folder: Path) -> Sweep:
 def _sentence(document: Document, error: dict[str, Any]) -> str:
     """One of pydantic's errors in our words."""
     key: Key = tuple(error["loc"])
+    if key[0] == "further_objectives":
+        key = ("objective", int(key[1]) + 1, *key[2:])
     kind, value = error["type"], error["input"]
     if kind == "missing":
         needed = {"name": "digits-mlp", "model": "mlp", "data": "digits"}

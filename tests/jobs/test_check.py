@@ -134,8 +134,9 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"fixed": {"learning_rate": 0}}, ["fixed.learning_rate: 0 is not a number above 0"]),
     ({"fixed": {"momentum": 0.9}}, ["fixed.momentum: adam takes no momentum; sgd and rmsprop do"]),
     ({"fixed": {"input_shape": 3}}, ["fixed.input_shape: is decided by the data"]),
-    ({"objective": "val_acuracy"}, ["objective.metric: no metric 'val_acuracy' is recorded",
-                                    'did you mean "val_accuracy"?']),
+    ({"objective": "val_acuracy"}, ["objective: whether less or more of val_acuracy", '"val_accuracy"?']),
+    ({"objective": {"metric": "val_acuracy", "mode": "max"}},
+     ["objective.metric: no metric 'val_acuracy' is recorded", 'did you mean "val_accuracy"?']),
     ({"objective": "val_accuracy", "fixed": {"metrics": ["auc"]}}, ["no metric 'val_accuracy' is recorded"]),
     ({"model": "ned.py:build"}, ["there is no file", 'did you mean "net.py"?']),
     ({"model": "net.py:biuld"}, ["there is no function 'biuld' in", 'did you mean "build"?']),
@@ -221,7 +222,7 @@ def test_a_batch_may_have_fewer_samples_than_there_are_ranks(folder: Path) -> No
 
 
 def test_objectives_of_a_model_that_compiles_itself_are_left_to_the_worker(folder: Path) -> None:
-    changes = {"model": "net.py:build", "objective": "val_own", "space": {}}
+    changes = {"model": "net.py:build", "objective": {"metric": "val_own", "mode": "max"}, "space": {}}
     assert "no metric 'val_own'" in problems(folder, changes)
     (folder / "net.py").write_text(MODEL + "\n    model.compile(metrics=[own])\n")
     assert problems(folder, changes) == ""

@@ -112,7 +112,7 @@ def test_models_of_every_kind_are_trained(tmp_path: Path, changes: dict[str, Any
          "returned a compiled model, so the sweep's optimizer would be of no effect"),
         ({"model": "net.py:nothing"},
          "net.py:nothing returned str, neither a keras.Model nor an estimator of scikit-learn"),
-        ({"model": "net.py:plain", "objective": "val_own"},
+        ({"model": "net.py:plain", "objective": {"metric": "val_own", "mode": "max"}},
          "the objective is val_own, but what this model records is loss, accuracy, val_loss, val_accuracy"),
         ({"fixed": {"initial_weights": [[[1.0]], [0.0]]}},
          "initial_weights don't fit: the model's weights have the shapes (64, 10), (10,), not (1, 1), (1,)"),
