@@ -7,10 +7,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from jobs import horovod
+from jobs import earlier, horovod
 from jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
 from models import (
     BASELINES,
@@ -28,7 +27,6 @@ from models import (
     dataset_reference,
     model_reference,
 )
-from results import Run, RunError
 from sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, SweepError, Trial, did_you_mean
 
 MOST_READ = 8 * 2**20
@@ -93,11 +91,7 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
     problems += _data_problems(sweep, data)
     problems += _parameter_problems(sweep, model)
     problems += _baseline_problems(sweep)
-    for index, folder in enumerate(sweep.search.runs):
-        try:
-            Run(sweep.folder / Path(folder).expanduser())
-        except RunError as error:
-            problems.append(sweep.problem(("search", "from", index), str(error)))
+    problems += earlier.problems(sweep)
     if not problems:
         problems += _file_problems(sweep)
         problems += _trial_problems(sweep)

@@ -389,8 +389,10 @@ class Sweep(_Entry):
         return tuple(trials)
 
     def _trial_id(self, model: str, params: Mapping[str, Any], seed: int, fold: int | None) -> str:
-        data = {**self.data, "name": self._name_of(self.data["name"])}
-        return trial_id(self._name_of(model), data, params, seed, self._fold_facts(fold))
+        return trial_id(self._name_of(model), self._data_facts(), params, seed, self._fold_facts(fold))
+
+    def _data_facts(self) -> dict[str, Any]:
+        return {**self.data, "name": self._name_of(self.data["name"])}
 
     def _name_of(self, reference: str) -> str:
         return self.names.get(reference) or reference_name(reference)
@@ -466,6 +468,10 @@ class Sweep(_Entry):
             if mine.get(key) != its.get(key):
                 found.extend(_differences(key, mine.get(key), its.get(key)))
         return found
+
+    def data_differences(self, other: Sweep) -> list[str]:
+        """What of its data and their options is otherwise in another sweep, one sentence each."""
+        return list(_differences("data", self._data_facts(), other._data_facts()))
 
     def through_links(self) -> Sweep:
         """The sweep with the files that links point to, as earlier versions stored it."""
