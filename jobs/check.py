@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -51,9 +52,10 @@ def data_options(sweep: Sweep) -> dict[str, Any]:
 
 
 def function_options(sweep: Sweep) -> dict[str, Any]:
-    """Those that the dataset's function takes."""
+    """Those that the dataset's function takes: its own, to do with as it likes."""
     own = data_of(sweep).signature().parameters
-    return {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+    taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+    return deepcopy(taken)
 
 
 def division_of(sweep: Sweep) -> Division:
@@ -379,15 +381,16 @@ def _values(sweep: Sweep, name: str) -> list[Any]:
 
 
 def arguments(signature: Signature, sweep: Sweep, trial: Trial) -> dict[str, Any]:
-    """The hyperparameters that the model of a trial takes, as it takes them.
+    """The hyperparameters that the model of a trial takes, as it takes them: its own, to do with as it likes.
 
     A default of the training is not one of the model's: a model that has an argument
     ``optimizer`` of its own keeps its own default, unless the sweep gives one.
     """
     defaults = sweep.defaults if trial.model == sweep.model else {}
     own = {name: value for name, value in defaults.items() if name not in PARAMETERS}
-    return {
+    taken = {
         name: value
         for name, value in with_lists({**own, **trial.params}, signature).items()
         if name in signature.parameters or (signature.open and name not in PARAMETERS)
     }
+    return deepcopy(taken)  # or a model that empties its list would empty that of the next trial

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +69,7 @@ class Preparation:
         self.dtype = "float64" if "float64" in types else "float32"
         with hearing() as self.said:
             self._whole = dataset(
-                data_of(sweep).resolve()(**deepcopy(function_options(sweep))),
+                data_of(sweep).resolve()(**function_options(sweep)),
                 division_of(sweep),
                 name=self._name,
                 dtype=self.dtype,

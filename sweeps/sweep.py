@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -562,7 +563,7 @@ def parse(entries: Mapping[str, Any], folder: Path | None = None) -> Sweep:
     Raises:
         SweepError: as :func:`load`.
     """
-    return _validated(Document(dict(entries)), (folder or Path.cwd()).resolve())
+    return _validated(Document(deepcopy(dict(entries))), (folder or Path.cwd()).resolve())
 
 
 def _validated(document: Document, folder: Path) -> Sweep:

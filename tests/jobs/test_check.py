@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import sweeps
-from jobs.check import check, code_digest, data_of, division_of, function_options
-from models import Division
+from jobs.check import arguments, check, code_digest, data_of, division_of, function_options
+from models import Division, signature_of
 from sweeps import SweepError
 
 ENTRIES: dict[str, Any] = {
@@ -371,3 +371,31 @@ def test_metrics_of_classes_are_refused_where_numbers_are_to_be_predicted(folder
     entries = {"data": "regression", "objective": "val_loss", "fixed": {"metrics": ["r2_score", "auc"]}}
     assert "fixed.metrics: auc is of classes, but regression has numbers to pred" in problems(folder, entries)
     assert not problems(folder, {**entries, "fixed": {"metrics": ["r2_score"]}})
+
+
+def test_what_a_function_does_with_its_lists_is_no_matter_of_the_next_trial(folder: Path) -> None:
+    def build(hidden: Any, kinds: Any = None, first: Any = None) -> None:
+        hidden.pop()
+        kinds[0].clear()
+        first.append(2)
+
+    entries = {**ENTRIES, "model": "net.py:generous", "data": {"name": "net.py:loads", "parts": {"a": [1]}},
+               "space": {"hidden": [[64, 32], [16]], "learning_rate": [0.1, 0.2]}}  # fmt: skip
+    sweep = sweeps.parse({**entries, "fixed": {"kinds": [[1]]}, "defaults": {"first": [1]}}, folder)
+    first = sweep.trials[0]
+    for _ in range(2):
+        taken = arguments(signature_of(build), sweep, first)
+        assert taken == {"hidden": [64, 32], "kinds": [[1]], "first": [1]}
+        build(**taken)
+        options = function_options(sweep)
+        assert options == {"parts": {"a": [1]}}
+        options["parts"]["a"].append(2)
+    assert first.params["hidden"] == [64, 32]
+    assert sweep.entries()["data"]["parts"] == {"a": [1]}
+
+
+def test_a_sweep_stays_as_it_was_parsed_whatever_becomes_of_the_lists_it_was_made_of(folder: Path) -> None:
+    sizes = [[64, 32]]
+    sweep = sweeps.parse({**ENTRIES, "space": {"hidden_size": sizes}}, folder)
+    sizes[0].pop()
+    assert sweep.trials[0].params["hidden_size"] == [64, 32]
