@@ -192,8 +192,9 @@ def check_outputs(model: keras.Model, y: Array, loss: str, num_classes: int | No
     Raises:
         ValueError: there are more or fewer of them.
     """
-    shape = _output_shape(model)[1:]
-    if not all(isinstance(size, int) for size in shape):  # several outputs, or of any length
+    given = _output_shape(model)[1:]
+    shape = tuple(size for size in given if isinstance(size, int))
+    if shape != given:  # several outputs, or of any length
         return
     if num_classes is not None and loss == SPARSE:
         if shape and shape[-1] < num_classes:

@@ -175,7 +175,8 @@ def dataset(
     if decided:
         parts = _decided(parts, division.classes, name)
     if WHOLE in parts:
-        parts = _divided(*parts[WHOLE], division, name, validated=not whole)
+        x, y = parts[WHOLE]
+        parts = _divided(x, y, division, name, validated=not whole)
     given = division.model_fields_set & set(OF_WHOLES)
     if given and not is_whole(value):
         raise ModelError(f"{name} comes divided, so {min(given)} is of no effect; leave it out")
@@ -357,7 +358,7 @@ def _is_finite(array: Array) -> bool:
 
 
 def _array(value: object, name: str) -> Array:
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):  # NumPy drops the mask
+    if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):  # NumPy drops the mask
         raise ModelError(f"{name}: values are masked; fill in what is missing, or take the samples out")
     return np.asarray(value)
 

@@ -256,16 +256,17 @@ class _Table:
 
     def cells(self, wanted: Iterable[np.integer[Any]], name: str) -> str:
         """Where fields stand and what they hold, as ``line 7 ('NA'), line 9 ('?')``."""
-        wanted, column, found = list(map(int, wanted)), list(self.names).index(name), {}
+        places, column = [int(row) for row in wanted], list(self.names).index(name)
+        found: dict[int, str] = {}
         with self.file.open(encoding="utf-8-sig", newline="") as lines:
             rows = _rows(lines, self.sep)
             next(rows)
             for index, (line, fields) in enumerate(rows):
-                if index in wanted:
+                if index in places:
                     found[index] = f"line {line} ({fields[column] if column < len(fields) else ''!r})"
-                if len(found) == len(wanted):
+                if len(found) == len(places):
                     break
-        return ", ".join(found.get(row, f"sample {row + 1}") for row in wanted)  # if the file has changed
+        return ", ".join(found.get(row, f"sample {row + 1}") for row in places)  # if the file has changed
 
     def coerced(self, name: str) -> Array:
         """The column as float64, NaN where it holds no number."""

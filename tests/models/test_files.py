@@ -205,7 +205,7 @@ def test_whole_numbers_that_may_be_either_are_asked_about(
 
 def test_what_a_target_was_read_as_is_said(folder: Path) -> None:
     """Of real numbers nothing need be said."""
-    for values, options, said in (
+    cases: list[tuple[str, dict[str, Any], str]] = [
         ("b a b", {}, "table.csv: the target 'y' was read as 2 classes of text"),
         ("1 ? 2", {"classes": True}, "table.csv: the target 'y' was read as 3 classes of text"),
         ("True False", {}, "table.csv: the target 'y' was read as 2 classes of true and false"),
@@ -213,7 +213,8 @@ def test_what_a_target_was_read_as_is_said(folder: Path) -> None:
                         "classes: false takes them as numbers to predict"),
         ("0.5 1.5", {}, ""),
         ("4 5", {"classes": False}, ""),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for values, options, said in cases:
         path = table(folder, "x,y\n" + "".join(f"0,{value}\n" for value in values.split()))
         with hearing() as heard:
             csv(path, **options)
