@@ -42,15 +42,15 @@ def open_run(
         sources = Sources.of(sweep)
         _begin(folder, sweep, resources, sources.digest)
         return sweep, Run(folder), sources
-    stored = _stored(folder, sweep)
+    sweep, stored = _same(folder, sweep)
     run = Run(folder)
+    _refuse_other_names(sweep, run)
     last = next((launch["files"] for launch in reversed(run.launches) if "files" in launch), None)
     sources = Sources.of(sweep, last)
     if mixed_code:
         forget_data(folder)
     else:
         refuse_other_sources(run, sources)
-    sweep = sweep.model_copy(update={"name": stored.name, "defaults": stored.defaults})
     if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
         write_text(folder / "sweep.yaml", sweep.as_yaml())
     return sweep, run, sources
@@ -103,14 +103,18 @@ def _begin(folder: Path, sweep: Sweep, resources: Resources, code: str) -> None:
     )  # fmt: skip
 
 
-def _stored(folder: Path, sweep: Sweep) -> Sweep:
-    """The sweep of a run, which must be the same.
+def _same(folder: Path, sweep: Sweep) -> tuple[Sweep, Sweep]:
+    """A sweep with the defaults of its run, and as it is stored there.
 
     Raises:
-        RunError: it is another.
+        RunError: the run is of another.
     """
     stored = load_stored(folder / "sweep.yaml")
     differences = sweep.differences(stored)
+    if differences and not (through := sweep.through_links()).differences(stored):
+        # An earlier version has stored what links point to. A search has named its trials by that; the
+        # trials of any other sweep were planned by what the user wrote.
+        sweep, differences = through if stored.is_adaptive else sweep, []
     if differences:
         more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
         extended = ""
@@ -120,4 +124,19 @@ def _stored(folder: Path, sweep: Sweep) -> Sweep:
             f"{folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
             f"Two sweeps never share a folder; choose another with --dir.{extended}"
         )
-    return stored
+    return sweep.model_copy(update={"name": stored.name, "defaults": stored.defaults}), stored
+
+
+def _refuse_other_names(sweep: Sweep, run: Run) -> None:
+    """Make sure that trials have the names they were planned by, or they would be waited for for ever."""
+    planned: dict[int, str] = {}
+    for known in run.trials.values():  # those that were planned come first
+        planned.setdefault(known.index, known.trial_id)
+    for trial in () if sweep.is_adaptive else sweep.trials:
+        name = planned.get(trial.index, trial.trial_id)
+        if name != trial.trial_id:
+            raise RunError(
+                f"{run.folder}: trial {trial.index} was planned as {name}, but by sweep.yaml it is "
+                f"{trial.trial_id}: an earlier version has stored what a symbolic link points to. Go on with "
+                f"the sweep file itself: hpc run SWEEP.yaml --dir {run.folder}"
+            )

@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from jobs import horovod
-from jobs.options import PARAMETERS, TAKES_MOMENTUM, Options, metric_names
+from jobs import earlier, horovod
+from jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
 from models import (
     BASELINES,
     DIVIDED,
@@ -24,14 +24,14 @@ from models import (
     Parameter,
     Reference,
     Signature,
+    dataset,
     dataset_reference,
     model_reference,
 )
-from results import Run, RunError
-from sweeps import SEARCHES, SHARED, Choices, Range, Sweep, SweepError, Trial, did_you_mean
+from sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, SweepError, Trial, did_you_mean
 
-SIZES = ("parameters", "seconds")
-"""What may be a further objective without being a metric: the number of weights, and the time of a trial."""
+MOST_READ = 8 * 2**20
+"""Bytes of a file of data up to which it is read before anything is submitted."""
 DRAWN_TO_CHECK = 200
 """Points that are drawn from the space of a search that learns, to see whether models can be made of them."""
 
@@ -52,14 +52,17 @@ def data_options(sweep: Sweep) -> dict[str, Any]:
 
 
 def function_options(sweep: Sweep) -> dict[str, Any]:
-    """Those that the dataset's function takes."""
+    """Those that the dataset's function takes: its own, to do with as it likes."""
     own = data_of(sweep).signature().parameters
-    return {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+    taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+    return deepcopy(taken)
 
 
 def division_of(sweep: Sweep) -> Division:
-    """Those of every dataset, that say how it is divided."""
-    taken = function_options(sweep)
+    """Those of every dataset, that say how it is divided, and what its targets are."""
+    taken = dict(function_options(sweep))
+    if data_of(sweep).reader:
+        taken.pop("classes", None)  # which means the same to both
     return Division(**{name: v for name, v in data_options(sweep).items() if name not in taken})
 
 
@@ -90,12 +93,9 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
     problems += _data_problems(sweep, data)
     problems += _parameter_problems(sweep, model)
     problems += _baseline_problems(sweep)
-    for index, folder in enumerate(sweep.search.runs):
-        try:
-            Run(sweep.folder / Path(folder).expanduser())
-        except RunError as error:
-            problems.append(sweep.problem(("search", "from", index), str(error)))
+    problems += earlier.problems(sweep)
     if not problems:
+        problems += _file_problems(sweep)
         problems += _trial_problems(sweep)
         problems += _objective_problems(sweep)
     if problems:
@@ -187,6 +187,20 @@ def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:
         return
     if problem:
         yield sweep.problem(("data",), f"{problem}.")
+
+
+def _file_problems(sweep: Sweep) -> Iterator[str]:
+    """What is wrong in a file of data, if it is small enough to be read on a login node."""
+    reference = data_of(sweep)
+    if not reference.reader or reference.source().stat().st_size > MOST_READ:
+        return
+    options = {name: v for name, v in data_options(sweep).items() if name not in OF_WHOLES}
+    division = Division(**{name: v for name, v in options.items() if name in DIVISION}, validation_split=0.0)
+    try:
+        value = reference.resolve()(**function_options(sweep))
+        dataset(value, division, name=f"the dataset {sweep.data['name']}", dtype="float64")
+    except ModelError as error:
+        yield sweep.problem(("data",), f"{error}.")
 
 
 def _parameter_problems(sweep: Sweep, model: Signature) -> Iterator[str]:
@@ -294,6 +308,11 @@ def _trial_problems(sweep: Sweep) -> Iterator[str]:
         if problem and problem not in seen:
             seen.add(problem)
             yield sweep.problem(("model",), f"{problem}.")
+    if sweep.data["name"] in NUMBERS and division_of(sweep).classes is not True:
+        for metrics in _values(sweep, "metrics"):
+            for metric in sorted(set(OF_LABELS) & set(metrics if isinstance(metrics, list) else ())):
+                message = f"{metric} is of classes, but {sweep.data['name']} has numbers to predict."
+                yield sweep.problem(("space" if "metrics" in sweep.space else "fixed", "metrics"), message)
     given = {*sweep.space, *sweep.fixed}
     optimizers = _values(sweep, "optimizer")
     if "momentum" in given and not set(optimizers) & set(TAKES_MOMENTUM):
@@ -335,8 +354,10 @@ def _metric_problems(sweep: Sweep, metric: str, key: tuple[str | int, ...]) -> I
         )
     given = _values(sweep, "metrics")
     known: dict[str, None] = {}
+    said = division_of(sweep).classes
+    may_be = (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False)
     for metrics in given:
-        for classes in (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False):
+        for classes in may_be if said == "auto" else (said,):
             names = metric_names(Options(metrics=metrics), classes=classes)
             known.update(dict.fromkeys(names))
     if metric not in known and not _compiles_itself(sweep):
@@ -362,15 +383,16 @@ def _values(sweep: Sweep, name: str) -> list[Any]:
 
 
 def arguments(signature: Signature, sweep: Sweep, trial: Trial) -> dict[str, Any]:
-    """The hyperparameters that the model of a trial takes, as it takes them.
+    """The hyperparameters that the model of a trial takes, as it takes them: its own, to do with as it likes.
 
     A default of the training is not one of the model's: a model that has an argument
     ``optimizer`` of its own keeps its own default, unless the sweep gives one.
     """
     defaults = sweep.defaults if trial.model == sweep.model else {}
     own = {name: value for name, value in defaults.items() if name not in PARAMETERS}
-    return {
+    taken = {
         name: value
         for name, value in with_lists({**own, **trial.params}, signature).items()
         if name in signature.parameters or (signature.open and name not in PARAMETERS)
     }
+    return deepcopy(taken)  # or a model that empties its list would empty that of the next trial

@@ -39,6 +39,12 @@ METRICS = {
     "recall": "Recall",
     "cosine_similarity": "CosineSimilarity",
 }
+TOP_K = ("sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy")
+"""One metric: Keras has it for class numbers, and for one-hot vectors."""
+OF_CLASS_NUMBERS = ("accuracy", "label_ranking_average_precision", *TOP_K)
+"""Metrics that take class numbers as well; all others of classes are measured by their one-hot vectors."""
+OF_LABELS = ("binary_accuracy", "auc", "precision", "recall", "label_ranking_average_precision", *TOP_K)
+"""Metrics that mean something only where targets are zeros and ones."""
 PACKAGE = "hpc_sweeps"
 """Under which Keras knows this project's functions."""
 SPARSE = "sparse_categorical_crossentropy"
@@ -63,7 +69,8 @@ class Options(BaseModel):
         loss: a Keras loss; auto is sparse_categorical_crossentropy where targets are classes
             (binary_crossentropy for a model with one output) and mean_squared_error where they are
             numbers. Losses of probabilities or numbers see classes one-hot.
-        metrics: of Keras; auto is accuracy where targets are classes, else mean_absolute_error.
+        metrics: of Keras; auto is accuracy where targets are classes, else mean_absolute_error. They see
+            classes one-hot where they need that.
         patience: epochs without a better value of the objective after which a trial is finished; None trains
             all epochs.
         min_delta: by how much a value must be better to count as such for ``patience``.
@@ -143,12 +150,14 @@ def metric_names(options: Options, *, classes: bool) -> list[str]:
 
 
 def loss_of(options: Options, model: keras.Model, num_classes: int | None) -> str:
-    """The loss by its name, auto resolved."""
-    if options.loss != "auto":
-        return options.loss
-    if num_classes is None:
+    """The loss by its name, auto resolved; a metric that needs one-hot classes makes the loss take them."""
+    if options.loss == "auto" and num_classes is None:
         return "mean_squared_error"
-    return "binary_crossentropy" if _is_binary(model, num_classes) else SPARSE
+    if options.loss == "auto" and num_classes is not None and _is_binary(model, num_classes):
+        return "binary_crossentropy"
+    loss = SPARSE if options.loss == "auto" else options.loss
+    needs_one_hot = not set(_metrics(options, num_classes is not None)) <= set(OF_CLASS_NUMBERS)
+    return "categorical_crossentropy" if loss == SPARSE and num_classes and needs_one_hot else loss
 
 
 def targets(y: Array, options: Options, model: keras.Model, num_classes: int | None) -> Array:
@@ -169,6 +178,61 @@ def targets(y: Array, options: Options, model: keras.Model, num_classes: int | N
     if _is_binary(model, num_classes):
         return y[:, None].astype(options.dtype)
     return np.eye(num_classes, dtype=options.dtype)[y]
+
+
+def check_outputs(model: keras.Model, y: Array, loss: str, num_classes: int | None) -> None:
+    """Make sure that outputs are compared to as many targets: Keras would repeat those without a word.
+
+    Args:
+        model: built.
+        y: targets as :func:`targets` gives them.
+        loss: by its name.
+        num_classes: None where numbers are predicted.
+
+    Raises:
+        ValueError: there are more or fewer of them.
+    """
+    given = _output_shape(model)[1:]
+    shape = tuple(size for size in given if isinstance(size, int))
+    if shape != given:  # several outputs, or of any length
+        return
+    if num_classes is not None and loss == SPARSE:
+        if shape and shape[-1] < num_classes:
+            raise ValueError(
+                f"the number of the model's outputs is {shape[-1]}, that of classes {num_classes}: too few"
+            )
+    elif math.prod(shape) != math.prod(y.shape[1:]):
+        what = "targets" if num_classes is None else "classes"
+        hint = "; if the targets are classes, say classes: true under data" if num_classes is None else ""
+        raise ValueError(
+            f"the number of the model's outputs is {math.prod(shape)}, that of {what} of a sample "
+            f"{math.prod(y.shape[1:])}{hint}"
+        )
+
+
+def check_metrics(options: Options, y: Array, num_classes: int | None) -> None:
+    """Make sure that the metrics mean something of the targets.
+
+    Args:
+        options: of the training.
+        y: targets as :func:`targets` gives them.
+        num_classes: None where numbers are predicted.
+
+    Raises:
+        ValueError: one needs zeros and ones, or several of them.
+    """
+    wanted = [name for name in _metrics(options, num_classes is not None) if name in OF_LABELS]
+    if num_classes is not None or not wanted:
+        return
+    other = y[(y != 0) & (y != 1)]
+    if other.size:
+        raise ValueError(
+            f"{wanted[0]} is measured where targets are zeros and ones, but a number to predict is "
+            f"{other[0]:g}; if the targets are classes, say classes: true under data"
+        )
+    several = [name for name in wanted if name in TOP_K]
+    if several and math.prod(y.shape[1:]) == 1:
+        raise ValueError(f"{several[0]} is measured of several outputs, but the targets are single numbers")
 
 
 def _is_binary(model: keras.Model, num_classes: int) -> bool:
@@ -195,15 +259,18 @@ def compile_model(model: keras.Model, options: Options, *, num_classes: int | No
         samples: for training, which with the epochs give the length of a schedule.
     """
 
-    metrics = [_metric(name) for name in _metrics(options, num_classes is not None)]
     loss = loss_of(options, model, num_classes)
+    metrics = [_metric(name, loss) for name in _metrics(options, num_classes is not None)]
     # XLA has no kernels of Horovod's operations, and Keras turns it on where there is a GPU.
     model.compile(_optimizer(options, options.steps(samples)), loss, metrics=metrics, jit_compile=False)
 
 
-def _metric(name: str) -> Any:
+def _metric(name: str, loss: str) -> Any:
     import keras
 
+    if name in TOP_K and name != TOP_K[loss != SPARSE]:
+        kind = "Sparse" if loss == SPARSE else ""
+        return getattr(keras.metrics, f"{kind}TopKCategoricalAccuracy")(name=name)
     if name == "label_ranking_average_precision":
         # By its registered name a saved model is loaded again.
         known = keras.saving.register_keras_serializable(PACKAGE)(label_ranking_average_precision)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jobs.check import data_of, division_of, function_options
 from jobs.settings import KerasSettings
-from models import Array, Dataset, Importer, ModelError, Split, dataset
+from models import Array, Dataset, Importer, ModelError, Split, dataset, hearing
 from sweeps import Folds, Sweep, Trial
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class Preparation:
         digest: SHA-256 of what a function of the user's has given, by which it is noticed if it gives
             other samples elsewhere; empty for data that are ours or in a file.
 
+    Attributes:
+        dtype: of real-valued inputs and targets.
+        said: what a person should know of how the data were read, one sentence each.
+
     Raises:
         ModelError: the dataset is not one; see :func:`models.dataset`.
     """
@@ -76,13 +80,14 @@ class Preparation:
         np.random.seed(0)  # so that a function that draws by these gives all workers the same
         # The user's files, which are imported now, may have set it, too.
         self.dtype = "float64" if "float64" in (*types, KerasSettings.now().floatx) else "float32"
-        self._whole = dataset(
-            function(**function_options(sweep)),
-            division_of(sweep),
-            name=self._name,
-            dtype=self.dtype,
-            whole=sweep.folds is not None,
-        )
+        with hearing() as self.said:
+            self._whole = dataset(
+                function(**function_options(sweep)),
+                division_of(sweep),
+                name=self._name,
+                dtype=self.dtype,
+                whole=sweep.folds is not None,
+            )
         self.digest = _digest(self._whole) if reference.is_users_code else ""
         self._last: tuple[tuple[int | None, str], Prepared] | None = None
 

@@ -60,7 +60,7 @@ class Sources:
         named: list[str] = []
         for reference in references:
             for place, path in enumerate(reference.files()):
-                name = Path(os.path.relpath(path, sweep.folder)).as_posix()
+                name = _name(path, sweep)
                 stamps.setdefault(name, _stamp(path, reference, (known or {}).get(name)))
                 paths[name] = path
                 if not place:
@@ -73,6 +73,16 @@ class Sources:
         )
         others = "".join(rest)  # without folders, which may be moved
         return Sources(stamps, paths, _digest(entries + others), _digest(entries))
+
+    @staticmethod
+    def of_data(sweep: Sweep) -> dict[str, list[Any]]:
+        """The stamps of the files of the data alone.
+
+        Raises:
+            ModelError: the data that the sweep names are not there.
+        """
+        reference = dataset_reference(sweep.data["name"], sweep.folder)
+        return {_name(path, sweep): _stamp(path, reference, None) for path in reference.files()}
 
     def changes(self, before: Stamps) -> list[str]:
         """What differs from before, a sentence each; files without a byte do nothing.
@@ -161,6 +171,10 @@ def forget_data(run: Path) -> None:
     """Let the next job of a run say which samples a function of the user's gives."""
     for path in (run / "jobs").glob("data-*.json"):
         path.unlink()
+
+
+def _name(path: Path, sweep: Sweep) -> str:
+    return Path(os.path.relpath(path, sweep.folder)).as_posix()
 
 
 def _stamp(path: Path, reference: Reference, known: Sequence[Any] | None) -> list[Any]:

@@ -6,7 +6,6 @@ are never more trials than were asked for, and never two of one point.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 import weakref
@@ -21,6 +20,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from jobs import earlier
 from jobs.journal import Journal
 from jobs.turn import Turn
 from results import MOST_LOST, Run
@@ -191,7 +191,7 @@ class Study:
             if before == self._wanted:
                 return
             folders = self.sweep.search.runs if before is None else []
-            others = [Run(self.sweep.folder / folder) for folder in folders]
+            others = [Run(self.sweep.folder / folder, keep_epochs=True) for folder in folders]
             known = {_facts(one).get("trial", "") for one in self._trials(self._search)}
             for index, trial in enumerate([] if self.sweep.is_adaptive else self.sweep.trials):
                 if trial.trial_id not in known:
@@ -203,10 +203,13 @@ class Study:
 
     def _take_over(self, run: Run, known: set[str]) -> None:
         """Tell the search of what finished trials of another run have come to."""
-        space, taken, passed = self.sweep.space, 0, 0
+        space, taken, passed, without = self.sweep.space, 0, 0, 0
         for trial in sorted(run.trials.values(), key=lambda trial: trial.index):
-            values = _values(self.sweep, trial.attempt.metrics, trial.attempt.best)
-            if trial.state != "finished" or values is None or trial.stage:
+            if trial.state != "finished" or trial.stage:
+                continue
+            values = earlier.values(self.sweep, run, trial)
+            if values is None:
+                without += 1
                 continue
             try:
                 there = _within(space, trial.params)
@@ -229,6 +232,7 @@ class Study:
             )
             taken += 1
         lies = f"; {passed} lie outside this space" if passed else ""
+        lies += f"; {without} have no value of the objective" if without else ""
         self.note(f"The search begins with {taken} finished trials of {run.folder}{lies}.")
 
     # Handing out
@@ -576,9 +580,7 @@ def _values(sweep: Sweep, metrics: Mapping[str, Any], best: float | None) -> lis
     """The values of the objectives: of one its best over the epochs, of several the last ones."""
     if not sweep.further_objectives:
         return None if best is None else [float(best)]
-    found = [metrics.get(one.metric) for one in sweep.objectives]
-    known = [float(value) for value in found if value is not None and math.isfinite(value)]
-    return known if len(known) == len(found) else None
+    return earlier.known(metrics, [one.metric for one in sweep.objectives])
 
 
 def _within(space: Mapping[str, Dimension], params: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from jobs import device, energy, horovod, packing
 from jobs.budget import Budget
-from jobs.check import SIZES, arguments, data_of, digest, model_of
+from jobs.check import arguments, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
 from jobs.clock import Clock
 from jobs.estimator import fit, is_estimator, regresses
@@ -28,7 +28,16 @@ from jobs.keeping import Kept
 from jobs.leaving import LeavingError, an_error, contained
 from jobs.loop import words_of
 from jobs.memory import LEFT
-from jobs.options import COMPILED, Options, compile_model, options, targets
+from jobs.options import (
+    COMPILED,
+    Options,
+    check_metrics,
+    check_outputs,
+    compile_model,
+    loss_of,
+    options,
+    targets,
+)
 from jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
 from jobs.parts import refuse_own_steps
 from jobs.place import find_place
@@ -41,7 +50,7 @@ from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, 
 from jobs.world import World
 from models import FROM_DATA, Dataset, Importer, Split, signature_of
 from results import Records, Run, said_by, trace_of
-from sweeps import Sweep, Trial, load_stored
+from sweeps import SIZES, Sweep, Trial, load_stored
 
 if TYPE_CHECKING:
     import keras
@@ -161,8 +170,8 @@ class Worker:
                         data=preparation.digest,
                         **held,
                     )
-                    if world.remark:
-                        records.append("note", text=world.remark)
+                    for text in filter(None, (world.remark, *preparation.said)):
+                        records.append("note", text=text)
                     if hidden:
                         how = "is imported by a name that is computed: changes of it go unnoticed"
                         records.append("note", text=f"{', '.join(hidden)} {how}")
@@ -612,6 +621,8 @@ class _Work:
             data = data.with_parts(
                 {name: Split(part.x, targets(part.y, chosen, model, classes)) for name, part in parts}
             )
+            check_metrics(chosen, data.train.y, classes)
+            check_outputs(model, data.train.y, loss_of(chosen, model, classes), classes)
         if chosen.initial_weights is not None:
             _begin_with(model, chosen.initial_weights)
         self._note_idle_ranks(chosen, len(data.train))

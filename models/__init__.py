@@ -15,7 +15,7 @@ from typing import Any
 
 from models import baselines
 from models.convolutional import cnn, cnn_problem
-from models.dataset import DIVISION, OF_WHOLES, Array, Dataset, Division, Split, dataset
+from models.dataset import DIVISION, OF_WHOLES, Array, Dataset, Division, Split, dataset, hearing
 from models.datasets import DATASETS, DIVIDED, NUMBERS, READERS
 from models.datasets import PROBLEMS as DATASET_PROBLEMS
 from models.importing import Importer
@@ -84,6 +84,7 @@ __all__ = [
     "Split",
     "dataset",
     "dataset_reference",
+    "hearing",
     "mlp",
     "model_reference",
     "parameters_of",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,32 @@ from models.reference import ModelError, Parameter, parameters_of
 Array = NDArray[Any]
 Samples = Annotated[int, Field(ge=1, description="a number of samples, at least 1")]
 Share = Annotated[float, Field(ge=0, lt=1, description="a share from 0 up to, but not including, 1")]
+Classes = Annotated[Literal["auto"] | bool, Field(description="auto, true or false")]
 PARTS = ("train", "validation", "test")
+MOST_CLASSES = 100
+"""More different whole numbers than that may be classes or not, which only the user knows."""
+MOST_UNSAID = 20
+"""More classes than that are said, though nothing speaks against them."""
+
+_said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+
+
+@contextmanager
+def hearing() -> Iterator[list[str]]:
+    """What whoever loads data says meanwhile that a person should know, in words."""
+    said: list[str] = []
+    token = _said.set(said)
+    try:
+        yield said
+    finally:
+        _said.reset(token)
+
+
+def say(text: str) -> None:
+    """Say what data were taken for, if anybody is hearing."""
+    said = _said.get()
+    if said is not None:
+        said.append(text)
 
 
 @dataclass(frozen=True)
@@ -91,6 +118,8 @@ class Division(BaseModel):
         test_split: share of all samples that is kept for the test, of data that come whole.
         split_seed: of the shuffling before data that come whole are divided.
         stratify: whether each part has the same share of every class.
+        classes: whether targets of shape (n,) or (n, 1) are classes, counted from 0; with auto whole
+            numbers are, but those that may as well be numbers to predict are refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -102,6 +131,7 @@ class Division(BaseModel):
     test_split: Share = 0.0
     split_seed: Annotated[int, Field(ge=0, lt=2**32, description="a whole number from 0")] = 0
     stratify: bool = True
+    classes: Classes = "auto"
 
 
 DIVISION: dict[str, Parameter] = parameters_of(Division)
@@ -121,8 +151,9 @@ def dataset(
     """Make a :class:`Dataset` of what a function returned.
 
     Whole-numbered targets of shape (n,) or (n, 1) are class numbers from 0, real-valued ones are
-    numbers to predict. Samples are divided as scikit-learn's ``train_test_split`` does it: first
-    the test part is taken from all, then the validation part from the rest.
+    numbers to predict, unless ``division.classes`` says otherwise. Samples are divided as
+    scikit-learn's ``train_test_split`` does it: first the test part is taken from all, then the
+    validation part from the rest.
 
     Args:
         value: a Dataset; two or three pairs of arrays, ``((x_train, y_train), (x_validation,
@@ -135,10 +166,17 @@ def dataset(
 
     Raises:
         ModelError: another structure, no samples, unequal lengths or shapes, NaN or infinity,
-            fewer samples than asked for.
+            numbers that are complex or beyond the dtype, fewer samples than asked for; whole-numbered
+            targets may be classes or numbers to predict.
     """
     division = division or Division()
-    parts = _parts(value, division, name, validated=not whole)
+    decided = not isinstance(value, Dataset) or division.classes != "auto"
+    parts = _parts(value, name)
+    if decided:
+        parts = _decided(parts, division.classes, name)
+    if WHOLE in parts:
+        x, y = parts[WHOLE]
+        parts = _divided(x, y, division, name, validated=not whole)
     given = division.model_fields_set & set(OF_WHOLES)
     if given and not is_whole(value):
         raise ModelError(f"{name} comes divided, so {min(given)} is of no effect; leave it out")
@@ -155,7 +193,7 @@ def dataset(
         except ModelError as error:
             raise ModelError(f"{name}, {_NAMES[part]} part: {error}") from None
     data = Dataset(splits["train"], splits.get("validation"), _classes(splits, name), splits.get("test"))
-    if isinstance(value, Dataset):
+    if isinstance(value, Dataset) and not decided:
         data = replace(data, num_classes=value.num_classes)
     if whole and data.validation is not None:
         both = [data.train, data.validation]
@@ -164,6 +202,7 @@ def dataset(
     return data
 
 
+WHOLE = "whole"
 _NAMES = {"train": "training", "validation": "validation", "test": "test"}
 
 
@@ -181,8 +220,8 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2
 
 
-def _parts(value: Any, division: Division, name: str, *, validated: bool) -> dict[str, Any]:
-    """The arrays of each part, whatever the structure they came in."""
+def _parts(value: Any, name: str) -> dict[str, Any]:
+    """The arrays of each part, or the whole, whatever the structure they came in."""
     if isinstance(value, Dataset):
         return {part: (split.x, split.y) for part, split in value.parts().items()}
     if isinstance(value, Mapping):
@@ -196,7 +235,7 @@ def _parts(value: Any, division: Division, name: str, *, validated: bool) -> dic
                 raise ModelError(f"{name}: {part} must be a pair (x, y), but is {_shown(pair)}")
         return {part: tuple(pair) for part, pair in value.items()}
     if is_whole(value):
-        return _divided(np.asarray(value[0]), np.asarray(value[1]), division, name, validated)
+        return {WHOLE: tuple(value)}
     if isinstance(value, (tuple, list)) and len(value) in (2, 3) and all(map(_is_pair, value)):
         return dict(zip(PARTS, map(tuple, value), strict=False))
     raise ModelError(
@@ -209,9 +248,71 @@ def _shown(value: object) -> str:
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple) else type(value).__name__
 
 
-def _divided(x: Array, y: Array, division: Division, name: str, validated: bool) -> dict[str, Any]:
-    from sklearn.model_selection import train_test_split
+def _decided(parts: Mapping[str, Any], classes: bool | Literal["auto"], name: str) -> dict[str, Any]:
+    """The parts with targets that are class numbers if they are whole numbers, else numbers to predict.
 
+    Raises:
+        ModelError: they may be either, or are not what ``classes`` says.
+    """
+    targets = {part: _array(y, name) for part, (_, y) in parts.items()}
+    is_single = all(y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1) for y in targets.values())
+    if not all(y.dtype.kind in "biuf" and y.size for y in targets.values()) or not is_single:
+        if classes is True and not is_single:
+            raise ModelError(f"{name}: classes: true is for targets of shape (n,) or (n, 1)")
+        return dict(parts)
+    every = np.concatenate([y.ravel() for y in targets.values()])
+    is_real = [y.dtype.kind == "f" for y in targets.values()]
+    if classes is False:
+        targets = {part: y if y.dtype.kind == "f" else y.astype(np.float64) for part, y in targets.items()}
+    elif all(is_real) and classes == "auto":
+        if _counts_from_0(every):
+            say(f"{name}: the targets are real numbers, all whole, from 0 to {every.max():.0f}: they are "
+                "taken as numbers to predict; classes: true takes them as classes")  # fmt: skip
+    elif any(is_real):
+        if not _is_finite(every):
+            return dict(parts)  # which is said of the part
+        bad = every[every != np.floor(every)]
+        if len(bad):
+            why = "classes: true" if classes is True else "the targets of some parts are whole numbers"
+            raise ModelError(f"{name}: {why}, but a target is {bad[0]}")
+        targets = {part: y.astype(np.int64) for part, y in targets.items()}
+    elif classes == "auto":
+        _refuse_doubtful(every, name)
+    return {part: (x, targets[part]) for part, (x, _) in parts.items()}
+
+
+def _refuse_doubtful(y: Array, name: str) -> None:
+    """Raise ModelError if whole numbers may as well be numbers to predict; say it where that is less likely.
+
+    Classes are counted from 0 with few gaps, and there are several samples of each.
+    """
+    least, classes = int(y.min()), int(y.max()) + 1
+    if least < 0:
+        return  # which is said of the part
+    different = len(np.unique(y))
+    if classes > MOST_CLASSES and (different < classes / 2 or classes > len(y) / 2):
+        raise ModelError(
+            f"{name}: the targets are whole numbers from {least} to {classes - 1}, {different} different "
+            f"ones in {len(y)} samples; say classes: false under data if they are numbers to predict, "
+            "classes: true if each is a class, counted from 0"
+        )
+    if (different < classes or classes > MOST_UNSAID) and not _said.get():  # else their reader has said it
+        gaps = f", of which {classes - different} have no sample" if different < classes else ""
+        say(f"{name}: the targets, whole numbers from {least} to {classes - 1}, are taken as {classes} "
+            f"classes{gaps}; classes: false takes them as numbers to predict")  # fmt: skip
+
+
+def _counts_from_0(y: Array) -> bool:
+    """Whether real numbers are such as the numbers of classes are."""
+    if not _is_finite(y) or y.min() != 0 or not 1 <= y.max() < MOST_CLASSES:
+        return False
+    return bool((y == np.floor(y)).all()) and len(np.unique(y)) == y.max() + 1
+
+
+def _divided(
+    x: Array, y: Array, division: Division, name: str, *, validated: bool
+) -> dict[str, tuple[Array, Array]]:
+    x, y = _array(x, name), _array(y, name)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ModelError(f"{name}: x has shape {x.shape}, y has {y.shape}, not as many samples")
     rest, parts = np.arange(len(x)), {}
@@ -220,6 +321,8 @@ def _divided(x: Array, y: Array, division: Division, name: str, validated: bool)
     shares = {"test": division.test_split, "validation": division.validation_split if validated else 0.0}
     for part, share in shares.items():
         if share:
+            from sklearn.model_selection import train_test_split
+
             try:
                 rest, taken = train_test_split(
                     rest,
@@ -241,7 +344,10 @@ def _classes(splits: Mapping[str, Split], name: str) -> int | None:
         return None
     least = min(split.y.min() for split in splits.values())
     if least < 0:
-        raise ModelError(f"{name}: classes are counted from 0, but a target is {least}")
+        raise ModelError(
+            f"{name}: classes are counted from 0, but a target is {least}; say classes: false under data if "
+            "the targets are numbers to predict"
+        )
     return int(max(split.y.max() for split in splits.values())) + 1
 
 
@@ -251,8 +357,14 @@ def _is_finite(array: Array) -> bool:
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
+def _array(value: object, name: str) -> Array:
+    if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):  # NumPy drops the mask
+        raise ModelError(f"{name}: values are masked; fill in what is missing, or take the samples out")
+    return np.asarray(value)
+
+
 def _split(x: object, y: object, name: str, dtype: str) -> Split:
-    inputs, targets = np.asarray(x), np.asarray(y)
+    inputs, targets = _array(x, name), _array(y, name)
     if targets.dtype == bool:
         targets = targets.astype(np.int32)
     if targets.ndim == 2 and targets.shape[1] == 1 and np.issubdtype(targets.dtype, np.integer):
@@ -260,14 +372,43 @@ def _split(x: object, y: object, name: str, dtype: str) -> Split:
     for what, array in (("x", inputs), ("y", targets)):
         if array.ndim == 0 or len(array) == 0:
             raise ModelError(f"{name}: {what} holds no samples (shape {array.shape})")
-        if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-            raise ModelError(f"{name}: {what} holds {array.dtype}, not numbers")
+        if array.dtype.kind not in "biuf":
+            raise ModelError(f"{name}: {what} holds {_kind(array)}, not numbers{_remedy(array, what)}")
         if np.issubdtype(array.dtype, np.floating) and not _is_finite(array):
             raise ModelError(f"{name}: {what} holds NaN or infinity")
     if len(inputs) != len(targets):
         raise ModelError(f"{name}: x has {len(inputs)} samples, y has {len(targets)}")
-    if np.issubdtype(inputs.dtype, np.floating):
-        inputs = inputs.astype(dtype, copy=False)
-    if np.issubdtype(targets.dtype, np.floating):
-        targets = targets.astype(dtype, copy=False)
-    return Split(inputs, targets)
+    return Split(_cast(inputs, dtype, f"{name}: x"), _cast(targets, dtype, f"{name}: y"))
+
+
+def _kind(array: Array) -> str:
+    kinds = {"c": "complex numbers", "M": "dates", "m": "durations"}
+    return f"{kinds[array.dtype.kind]} ({array.dtype})" if array.dtype.kind in kinds else str(array.dtype)
+
+
+def _remedy(array: Array, what: str) -> str:
+    remedies = {
+        "c": "; give the real and the imaginary part as two features",
+        "M": "; take what matters of a date as numbers, like the seconds since the first",
+        "m": "; divide by a duration, as x / np.timedelta64(1, 's')",
+    }
+    if array.dtype.kind in "OSU" and what == "y":
+        return "; number the classes from 0, as np.unique(y, return_inverse=True)[1] does"
+    return remedies.get(array.dtype.kind, "")
+
+
+def _cast(array: Array, dtype: str, name: str) -> Array:
+    """Real numbers in the dtype of the training, whole ones as they are; what is lost is said."""
+    great = 2 ** (np.finfo(dtype).nmant + 1)  # from here on not all whole numbers are there
+    may_be_great = array.dtype != dtype and array.dtype.kind in "iuf" and array.dtype.itemsize > 2
+    if may_be_great and max(-float(array.min()), float(array.max())) >= great:
+        with np.errstate(over="ignore", invalid="ignore"):
+            other = array.astype(dtype)
+            back = other.astype(array.dtype)
+        if not _is_finite(other):
+            raise ModelError(f"{name} holds {np.abs(array).max():.3g}, which {dtype} can't hold; scale it")
+        lost = (np.abs(array.astype(np.float64)) >= great) & (array == np.floor(array)) & (back != array)
+        if lost.any():
+            say(f"{name} holds whole numbers like {int(array[lost][0])}, which {dtype} takes for "
+                f"{int(other[lost][0])}; subtract what they have in common, or scale them")  # fmt: skip
+    return array.astype(dtype, copy=False) if array.dtype.kind == "f" else array

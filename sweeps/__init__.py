@@ -1,6 +1,7 @@
 """What is tried: the sweep file, the space, the searches, and ready-made sweeps as YAML."""
 
 from sweeps.document import Document, SweepError, did_you_mean, read
+from sweeps.modes import SIZES
 from sweeps.searches import ADAPTIVE, SEARCHES
 from sweeps.space import Choices, Range
 from sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse, size_problems
@@ -10,6 +11,7 @@ __all__ = [
     "ADAPTIVE",
     "SEARCHES",
     "SHARED",
+    "SIZES",
     "Choices",
     "Document",
     "Folds",

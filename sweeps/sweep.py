@@ -22,10 +22,11 @@ from pydantic import (
 
 from sweeps import expression
 from sweeps.document import Document, Key, SweepError, did_you_mean, of_python, override, read, write
+from sweeps.modes import EITHER, KNOWN, mode_of, plain
 from sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
 from sweeps.searches.pruners import pruner_entries
 from sweeps.space import Choices, Dimension, combinations, dimension
-from sweeps.trial import Trial, names_a_file, reference_name, trial_id
+from sweeps.trial import Trial, names_a_file, place_and_function, reference_name, trial_id
 
 SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
     "tpe": ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
@@ -118,7 +119,7 @@ class Objective(_Entry):
 
     Attributes:
         metric: the name of a metric as Keras logs it; ``val_`` means on the validation data.
-        mode: ``min`` or ``max``; guessed from the metric's name where it is left out.
+        mode: ``min`` or ``max``; where it is left out that of :func:`sweeps.modes.mode_of`.
     """
 
     metric: str = "val_loss"
@@ -161,11 +162,19 @@ def _named(value: object, key: str) -> object:
 
 def _objective(value: object) -> object:
     value = _named(value, "metric")
-    if isinstance(value, Mapping) and "mode" not in value and isinstance(value.get("metric"), str):
-        small = ("loss", "error", "mse", "mae", "entropy", "divergence", "hinge", "parameters", "seconds")
-        least = any(word in value["metric"].lower() for word in small)
-        return {**value, "mode": "min" if least else "max"}
-    return value
+    if not isinstance(value, Mapping) or "mode" in value or not isinstance(value.get("metric"), str):
+        return value
+    metric, mode = value["metric"], mode_of(value["metric"])
+    if mode is None:
+        known = (
+            [] if plain(metric) in EITHER else [f"{part}{name}" for part in ("val_", "") for name in KNOWN]
+        )
+        near = did_you_mean(metric, known)
+        raise ValueError(
+            f"whether less or more of {metric} is better is not known{near}; say so: "
+            f"objective: {{metric: {metric}, mode: min}}, or mode: max"
+        )
+    return {**value, "mode": mode}
 
 
 def _seeds(value: object) -> object:
@@ -238,6 +247,8 @@ class Sweep(_Entry):
             that a later version of this project finishes it as it started. Not for users.
         code_folder: where the sweep file lay, from which modules of the user's are looked for. Not for
             users.
+        names: by which files count in the names of trials, of those that are stored with a folder
+            which would make it another. Not for users.
     """
 
     name: str
@@ -258,6 +269,7 @@ class Sweep(_Entry):
     pack: Annotated[int | Literal["auto", "off"], BeforeValidator(_pack)] = "auto"
     defaults: dict[str, Any] = {}
     code_folder: str = ""
+    names: dict[str, str] = {}
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
@@ -358,7 +370,7 @@ class Sweep(_Entry):
             fold: left out, if there are any.
         """
         params = {**self.fixed, **point}
-        name = trial_id(self.model, self.data, params, seed, self._fold_facts(fold))
+        name = self._trial_id(self.model, params, seed, fold)
         return Trial(index, name, params, seed, self.model, fold)
 
     @property
@@ -386,9 +398,18 @@ class Sweep(_Entry):
         for group in (points, others):
             for seed, fold in product(self.seeds, self._fold_numbers()):
                 for model, params in group:
-                    name = trial_id(model, self.data, params, seed, self._fold_facts(fold))
+                    name = self._trial_id(model, params, seed, fold)
                     trials.append(Trial(len(trials), name, params, seed, model, fold))
         return tuple(trials)
+
+    def _trial_id(self, model: str, params: Mapping[str, Any], seed: int, fold: int | None) -> str:
+        return trial_id(self._name_of(model), self._data_facts(), params, seed, self._fold_facts(fold))
+
+    def _data_facts(self) -> dict[str, Any]:
+        return {**self.data, "name": self._name_of(self.data["name"])}
+
+    def _name_of(self, reference: str) -> str:
+        return self.names.get(reference) or reference_name(reference)
 
     def _fold_numbers(self) -> list[int | None]:
         return [None] if self.folds is None else list(range(self.folds.n_splits))
@@ -409,9 +430,7 @@ class Sweep(_Entry):
         data["name"] = _absolute(data["name"], self._folder)
         search = self.search.entries()
         if self.search.runs:
-            search["from"] = [
-                str((self._folder / Path(one).expanduser()).resolve()) for one in self.search.runs
-            ]
+            search["from"] = [str(self._folder / Path(one).expanduser()) for one in self.search.runs]
         objectives = [{"metric": one.metric, "mode": one.mode} for one in self.objectives]
         further: dict[str, Any] = {}
         if self.constraints:
@@ -427,6 +446,11 @@ class Sweep(_Entry):
                 {**baseline, "model": _absolute(baseline["model"], self._folder)}
                 for baseline in self.baselines
             ]
+        given = [model, self.data["name"], *(baseline["model"] for baseline in self.baselines)]
+        names = {_absolute(one, self._folder): self._name_of(one) for one in given}
+        names = {one: name for one, name in names.items() if name != reference_name(one)}
+        if names:
+            further["names"] = names
         return {
             "name": self.name,
             "model": _absolute(model, self._folder),
@@ -466,19 +490,34 @@ class Sweep(_Entry):
                 found.extend(_differences(key, mine.get(key), its.get(key)))
         return found
 
+    def data_differences(self, other: Sweep) -> list[str]:
+        """What of its data and their options is otherwise in another sweep, one sentence each."""
+        return list(_differences("data", self._data_facts(), other._data_facts()))
+
+    def through_links(self) -> Sweep:
+        """The sweep with the files that links point to, as earlier versions stored it."""
+        entries = self.entries()
+        entries["model"] = _real(entries["model"])
+        entries["data"]["name"] = _real(entries["data"]["name"])
+        for baseline in entries.get("baselines", []):
+            baseline["model"] = _real(baseline["model"])
+        if self.search.runs:
+            entries["search"]["from"] = [str(Path(one).resolve()) for one in entries["search"]["from"]]
+        entries.pop("names", None)
+        return parse(entries, self._folder)
+
     def _identity(self) -> dict[str, Any]:
         entries = self.entries()
-        entries["model"] = reference_name(entries["model"])
-        entries["data"]["name"] = reference_name(entries["data"]["name"])
-        for baseline in entries.get("baselines", []):
-            baseline["model"] = reference_name(baseline["model"])
+        entries["model"] = self._name_of(self.model)
+        entries["data"]["name"] = self._name_of(self.data["name"])
+        for baseline, given in zip(entries.get("baselines", []), self.baselines, strict=True):
+            baseline["model"] = self._name_of(given["model"])
         entries["search"].pop("timeout_min", None)
         entries["search"]["from"] = [Path(one).name for one in self.search.runs]
-        return {
-            k: v
-            for k, v in entries.items()
-            if k not in ("name", "keep", "pack", "budget", "defaults", "code_folder")
-        }
+        return {k: v for k, v in entries.items() if k not in _NO_PART_OF_IT}
+
+
+_NO_PART_OF_IT = ("name", "keep", "pack", "budget", "defaults", "names", "code_folder")
 
 
 def _differences(key: str, mine: Any, its: Any) -> Iterator[str]:
@@ -495,11 +534,19 @@ def _shown(value: Any) -> str:
 
 
 def _absolute(reference: str, folder: Path) -> str:
+    """The same, seen from anywhere. Links stay: trials are named by what the user wrote."""
     if not names_a_file(reference):
         return reference
-    file, colon, function = reference.rpartition(":")
-    path = (folder / Path(file if colon else reference).expanduser()).resolve()
-    return f"{path}:{function}" if colon else str(path)
+    file, function = place_and_function(reference)
+    path = folder / Path(file).expanduser()
+    return f"{path}:{function}" if function else str(path)
+
+
+def _real(reference: str) -> str:
+    if not names_a_file(reference):
+        return reference
+    file, function = place_and_function(reference)
+    return f"{Path(file).resolve()}:{function}" if function else str(Path(file).resolve())
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
@@ -517,6 +564,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     problems = {
         "defaults": "is written by hpc into the folder of a run; what you want to set goes under fixed.",
         "code_folder": "is written by hpc into the folder of a run; names count from the sweep file.",
+        "names": "is written by hpc into the folder of a run.",
     }
     for name, problem in problems.items():
         if name in document.entries:
@@ -562,6 +610,8 @@ def _validated(document: Document, folder: Path) -> Sweep:
 def _sentence(document: Document, error: dict[str, Any]) -> str:
     """One of pydantic's errors in our words."""
     key: Key = tuple(error["loc"])
+    if key[0] == "further_objectives":
+        key = ("objective", int(key[1]) + 1, *key[2:])
     kind, value = error["type"], error["input"]
     if kind == "missing":
         needed = {"name": "digits-mlp", "model": "mlp", "data": "digits"}
@@ -574,7 +624,7 @@ def _sentence(document: Document, error: dict[str, Any]) -> str:
         }  # fmt: skip
         entry = parts.get(str(key[0]), Sweep) if len(key) > 1 else Sweep
         fields = {field.alias or name: name for name, field in entry.model_fields.items()}
-        known = [name for name in fields if name not in ("defaults", "further_objectives")]
+        known = [name for name in fields if name not in ("defaults", "names", "further_objectives")]
         return document.problem(
             key, f"is not known here{did_you_mean(key[-1], known)}; known are {', '.join(known)}."
         )

@@ -69,14 +69,28 @@ def trial_id(
     return "t" + base64.b32encode(digest).decode()[:10].lower()
 
 
+def place_and_function(reference: str) -> tuple[str, str]:
+    """The file or module of ``file.py:function``, and the function; of anything else all, and no function.
+
+    Folders may have colons in their names: only one before the name of a function counts.
+    """
+    place, _, function = reference.rpartition(":")
+    return (place, function) if place and function.isidentifier() else (reference, "")
+
+
 def names_a_file(reference: str) -> bool:
     """Whether a model or dataset is in a file: ``file.py:function``, or one of data like ``a.csv``."""
-    file, colon, _ = reference.rpartition(":")
-    return file.endswith(".py") if colon else "." in reference
+    place, function = place_and_function(reference)
+    return place.endswith(".py") if function else "." in reference
 
 
 def reference_name(reference: str) -> str:
-    """A file without its folder; anything else as it is."""
+    """A file without its folder; anything else as it is.
+
+    Names of trials are made of it. So of data in a folder like ``10:30``, given with that folder, it has
+    what stands around the last colon, as it always had; ``Sweep.names`` has the name of one that was given
+    without.
+    """
     file, colon, function = reference.rpartition(":")
     name = (file if colon else function).replace("\\", "/").rsplit("/", 1)[-1]
     return f"{name}:{function}" if colon else name if names_a_file(reference) else reference

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from csv import Error as CsvError
 from csv import reader
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from models.dataset import Array
+from models.dataset import MOST_CLASSES, Array, Classes, say
 from models.reference import ModelError, near
 
 if TYPE_CHECKING:
@@ -25,15 +27,18 @@ Columns = Annotated[
     str | Annotated[list[str], Field(min_length=1)],
     Field(description="the name of a column, or a list of names"),
 ]
-Classes = Annotated[Literal["auto"] | bool, Field(description="auto, true or false")]
 Separator = Annotated[
     str, Field(pattern=r'^[^"\r\n]$', description='one character, such as "," or ";" or "\\t"')
 ]
 ArrayName = Annotated[str, Field(min_length=1, description="the name of an array in the file")]
 
+Decimal = Annotated[Literal[".", ","], Field(description='"." or ","')]
+
 PARTS = ("train", "validation", "test")
-MOST_CLASSES = 100
-"""More different whole numbers than that may be classes or not, which only the user knows."""
+MOST_TEXTS = 10
+"""More different texts than that are no classes if they are more than half as many as samples."""
+NUMBERLIKE = re.compile(r"[€$£]?\s*[+-]?\d[\d.,'\s]*[€$£%]?")
+"""What a person would read as a number, though Python would not."""
 
 
 def csv(
@@ -44,11 +49,13 @@ def csv(
     one_hot: Columns | None = None,
     classes: Classes = "auto",
     sep: Separator = ",",
+    decimal: Decimal = ".",
 ) -> tuple[Array, Array]:
     """A table in a CSV file: a line with the names of the columns, then one sample per line.
 
     A target of text, of true and false, or of whole numbers holds classes, which are numbered
-    from 0 in sorted order; any other holds numbers to predict. The file is UTF-8.
+    from 0 in sorted order; any other holds numbers to predict. The file is UTF-8. What a target was
+    read as is said (:func:`models.dataset.say`), unless it holds real numbers.
 
     Args:
         path: relative to the current folder.
@@ -58,8 +65,10 @@ def csv(
         one_hot: features to replace by a column of zeros and ones per value; these come after all
             other features, in sorted order.
         classes: whether the target holds classes; auto decides as said above, but refuses whole
-            numbers of which more than 100, or more than half as many as samples, are different.
+            numbers of which more than 100, or more than half as many as samples, are different, and
+            text that looks like numbers, stands among numbers, or is another in nearly every line.
         sep: what stands between two columns.
+        decimal: what stands before the fraction of a number.
 
     Returns:
         x of shape (n, features), float64; y of shape (n,), int32 classes or float64 numbers, or of
@@ -69,14 +78,16 @@ def csv(
         ModelError: the file can't be read, has no such column or no sample; a field is empty or
             infinite, or text where a number is needed; what the target holds can't be told.
     """
-    options = {"target": target, "drop": drop, "one_hot": one_hot, "classes": classes, "sep": sep}
+    options = {"target": target, "drop": drop, "one_hot": one_hot, "classes": classes, "sep": sep,
+               "decimal": decimal}  # fmt: skip
     file = _file(path)
     names = _header(file, sep)
     problem = _columns_problem(file, names, options)
     if problem:
         raise ModelError(problem)
     targets = _targets(names, options)
-    table = _Table(file, sep, names, _read(file, sep, names).drop(columns=_names(drop)))
+    data = _read(file, sep, decimal, names).drop(columns=_names(drop))
+    table = _Table(file, sep, decimal, names, data)
     table.refuse_missing()
     if len(targets) == 1:
         y = _classes_or_numbers(table, targets[0], classes)
@@ -165,12 +176,15 @@ class _Table:
     Attributes:
         file: where it is from.
         sep: what stands between two columns there.
+        decimal: what stands before the fraction of a number there.
         names: of all columns there.
         data: without the columns that are left out.
     """
 
-    def __init__(self, file: Path, sep: str, names: Sequence[str], data: pandas.DataFrame) -> None:
-        self.file, self.sep, self.names, self.data = file, sep, names, data
+    def __init__(
+        self, file: Path, sep: str, decimal: str, names: Sequence[str], data: pandas.DataFrame
+    ) -> None:
+        self.file, self.sep, self.decimal, self.names, self.data = file, sep, decimal, names, data
 
     def refuse_missing(self) -> None:
         """Raise ModelError if there is no row, or a field with no value in it."""
@@ -182,12 +196,17 @@ class _Table:
             name = str(self.data.columns[missing[rows[0]].argmax()])
             more = f", the first of {len(rows)} such lines" if len(rows) > 1 else ""
             raise ModelError(
-                f"{self.file}: the column {name!r} holds no value in {self.cell(rows[0], name)}{more}; "
+                f"{self.file}: the column {name!r} holds no value in {self.cells(rows[:1], name)}{more}; "
                 "fill in what is missing, take the lines out, or list the column under drop"
             )
 
     def numbers(self, names: Sequence[str], instead: str) -> Array:
         """Those columns as float64, of shape (n, columns); :meth:`number` says what is raised."""
+        chosen = self.data[list(names)]
+        if all(dtype.kind in "biuf" for dtype in chosen.dtypes):
+            whole = np.ascontiguousarray(chosen.to_numpy(np.float64))
+            if np.isfinite(whole).all():
+                return whole
         return np.stack([self.number(name, instead) for name in names], axis=1)
 
     def number(self, name: str, instead: str) -> Array:
@@ -196,46 +215,70 @@ class _Table:
         Raises:
             ModelError: a field is infinite, or is text, where ``instead`` says what to do.
         """
-        values = self._coerced(name)
+        values = self.coerced(name)
         for bad, what, remedy in (
             (np.isnan(values), "text", instead),
             (np.isinf(values), "an infinite number", "correct it, or take the line out"),
         ):
             if bad.any():
                 raise ModelError(
-                    f"{self.file}: the column {name!r} holds {what} in {self.cell(bad.argmax(), name)}, "
-                    f"where a number is needed; {remedy}"
+                    f"{self.file}: the column {name!r} holds {what} in {self.some(bad, name)}, "
+                    f"where a number is needed; {self.hint(name, bad)}{remedy}"
                 )
         return values
 
     def is_text(self, name: str) -> bool:
         """Whether some field is no number, or all are true or false."""
-        return self.data[name].dtype == bool or bool(np.isnan(self._coerced(name)).any())
+        return self.data[name].dtype == bool or bool(np.isnan(self.coerced(name)).any())
+
+    def hint(self, name: str, bad: Array) -> str:
+        """What option would make numbers of texts, to be followed by what else could be done."""
+        texts = self.data[name][bad].astype(str)
+        if texts.str.contains(",").mean() <= 0.5 or not np.isfinite(_coerced(texts, ",")).mean() > 0.5:
+            return ""
+        return 'say decimal: "," if a comma stands before the fraction; else '
 
     def features(self, targets: Sequence[str], one_hot: Sequence[str]) -> Array:
         """All other columns as float64, of shape (n, features), those of ``one_hot`` expanded."""
         import pandas
 
-        plain = [name for name in self.data.columns if name not in targets and name not in one_hot]
+        others = {*targets, *one_hot}
+        plain = [name for name in self.data.columns if name not in others]
         parts = [self.numbers(plain, _INSTEAD_OF_TEXT)] if plain else []
         parts += [pandas.get_dummies(self.data[name]).to_numpy(np.float64) for name in one_hot]
         return np.concatenate(parts, axis=1)
 
-    def cell(self, row: int | np.integer[Any], name: str) -> str:
-        """Where a field stands and what it holds, as ``line 7 ('NA')``."""
+    def some(self, bad: Array, name: str) -> str:
+        """Where the first of some fields stand, and how many they are."""
+        rows = np.flatnonzero(bad)
+        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+        return f"{self.cells(rows[:3], name)}{more}"
+
+    def cells(self, wanted: Iterable[np.integer[Any]], name: str) -> str:
+        """Where fields stand and what they hold, as ``line 7 ('NA'), line 9 ('?')``."""
+        places, column = [int(row) for row in wanted], list(self.names).index(name)
+        found: dict[int, str] = {}
         with self.file.open(encoding="utf-8-sig", newline="") as lines:
             rows = _rows(lines, self.sep)
             next(rows)
             for index, (line, fields) in enumerate(rows):
-                if index == row:
-                    column = list(self.names).index(name)
-                    return f"line {line} ({fields[column] if column < len(fields) else ''!r})"
-        return f"sample {row + 1}"  # the file has changed since
+                if index in places:
+                    found[index] = f"line {line} ({fields[column] if column < len(fields) else ''!r})"
+                if len(found) == len(places):
+                    break
+        return ", ".join(found.get(row, f"sample {row + 1}") for row in places)  # if the file has changed
 
-    def _coerced(self, name: str) -> Array:
-        import pandas
+    def coerced(self, name: str) -> Array:
+        """The column as float64, NaN where it holds no number."""
+        return _coerced(self.data[name], self.decimal)
 
-        return pandas.to_numeric(self.data[name], errors="coerce").to_numpy(np.float64)
+
+def _coerced(column: pandas.Series[Any], decimal: str) -> Array:
+    import pandas
+
+    if decimal != "." and column.dtype.kind not in "biuf":  # else pandas has read it so
+        column = column.astype(str).str.replace(decimal, ".")
+    return pandas.to_numeric(column, errors="coerce").to_numpy(np.float64)
 
 
 _INSTEAD_OF_TEXT = "list the column under one_hot if it has a few different values, else under drop"
@@ -246,8 +289,13 @@ def _classes_or_numbers(table: _Table, name: str, classes: bool | Literal["auto"
     column = table.data[name]
     if table.is_text(name):
         if classes is False:
-            return table.number(name, "leave classes: false out")
-        return _numbered(column.to_numpy() if column.dtype == bool else column.astype(str).to_numpy())
+            return table.number(name, "correct it, take the line out, or leave classes: false out")
+        if classes == "auto" and column.dtype != bool:
+            _refuse_texts(table, name)
+        numbers = _numbered(column.to_numpy() if column.dtype == bool else column.astype(str).to_numpy())
+        kind = "true and false" if column.dtype == bool else "text"
+        say(f"{table.file.name}: the target {name!r} was read as {numbers.max() + 1} classes of {kind}")
+        return numbers
     values = table.number(name, "")
     if classes is False or (classes == "auto" and (values != np.floor(values)).any()):
         return values
@@ -258,14 +306,36 @@ def _classes_or_numbers(table: _Table, name: str, classes: bool | Literal["auto"
             f"{len(values)} samples; say classes: true if each is a class, classes: false if they are "
             "numbers to predict"
         )
-    return _numbered(values)
+    numbers = _numbered(values)
+    instead = "; classes: false takes them as numbers to predict" if classes == "auto" else ""
+    say(f"{table.file.name}: the target {name!r} was read as {numbers.max() + 1} classes, since it holds "
+        f"whole numbers{instead}")  # fmt: skip
+    return numbers
+
+
+def _refuse_texts(table: _Table, name: str) -> None:
+    """Raise ModelError if a target of text seems to hold numbers, or something else than classes."""
+    texts = table.data[name].astype(str)
+    bad = np.isnan(table.coerced(name))
+    doubt = ""
+    if not bad.all():
+        doubt = f"holds numbers, but text in {table.some(bad, name)}"
+    elif texts.map(lambda text: NUMBERLIKE.fullmatch(text.strip()) is not None).mean() > 0.5:
+        doubt = f"holds what looks like numbers, but is text: {table.some(bad, name)}"
+    elif MOST_TEXTS < (different := texts.nunique()) > len(texts) / 2:
+        doubt = f"holds {different} different texts in {len(texts)} samples: {table.some(bad, name)}"
+    if doubt:
+        raise ModelError(
+            f"{table.file}: the target {name!r} {doubt}; {table.hint(name, bad)}correct them or take the "
+            "lines out if these are numbers to predict, say classes: true if each text is a class"
+        )
 
 
 def _numbered(values: Array) -> Array:
     return np.unique(values, return_inverse=True)[1].astype(np.int32)
 
 
-def _read(file: Path, sep: str, names: Sequence[str]) -> pandas.DataFrame:
+def _read(file: Path, sep: str, decimal: str, names: Sequence[str]) -> pandas.DataFrame:
     import pandas
 
     # Left to itself pandas would take the first column for an index where lines are too long.
@@ -275,6 +345,7 @@ def _read(file: Path, sep: str, names: Sequence[str]) -> pandas.DataFrame:
             return pandas.read_csv(
                 lines,
                 sep=sep,
+                decimal=decimal,
                 names=list(names),
                 header=0,
                 index_col=False,
@@ -325,7 +396,7 @@ def _names(option: object) -> list[str]:
 
 
 def _targets(names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
-    dropped = _names(options.get("drop"))
+    dropped = set(_names(options.get("drop")))
     return _names(options.get("target")) or [name for name in names if name not in dropped][-1:]
 
 
@@ -340,13 +411,14 @@ def _columns_problems(file: Path, names: Sequence[str], options: Mapping[str, An
             f"{file} begins with the numbers {_some(names)} where the names of the columns must stand; "
             "add a line with names"
         )
-    for name in names:
-        if names.count(name) > 1:
-            yield f"{file} has {names.count(name)} columns called {name!r}; give each its own name"
+    for name, number in Counter(names).items():
+        if number > 1:
+            yield f"{file} has {number} columns called {name!r}; give each its own name"
+    known = set(names)
     used: dict[str, str] = {}
     for option in ("target", "drop", "one_hot"):
         for name in _names(options.get(option)):
-            if name not in names:
+            if name not in known:
                 yield (
                     f"{option}: there is no column {name!r} in {file}{near(name, names)}; "
                     f"there are {_some(names)}"
@@ -364,12 +436,14 @@ def _columns_problems(file: Path, names: Sequence[str], options: Mapping[str, An
                 f"drop: [{name!r}]"
             )
     targets = _targets(names, options)
-    if not set(names) - set(_names(options.get("drop"))) - set(targets):
+    if not known - set(_names(options.get("drop"))) - set(targets):
         other = next((sep for sep in ";\t|, " if len(names) == 1 and sep in names[0]), None)
         hint = f"; are columns separated by {other!r}? Then say so by sep" if other else ""
         yield f"{file} has no column to predict from: there is only {_some(names)}{hint}"
     if len(targets) > 1 and options.get("classes") is True:
         yield f"classes: true stands beside {len(targets)} targets; only a single one can hold classes"
+    if options.get("decimal") == "," == options.get("sep", ","):
+        yield "a comma can't stand both between two columns (sep) and before a fraction (decimal)"
 
 
 def _is_number(name: str) -> bool:

@@ -23,7 +23,7 @@ from jobs.place import Place, find_place
 from jobs.settings import KerasSettings
 from jobs.training import Lane, train, train_lanes
 from jobs.world import World
-from models import Dataset, Split
+from models import Array, Dataset, Split
 
 Drawing = dict[str, Any]
 SAMPLES, VALIDATION, CLASSES, BATCH, EPOCHS = 22, 9, 4, 8, 2
@@ -38,8 +38,8 @@ def samples(kind: str, targets: str) -> Dataset:
     def split(n: int) -> Split:
         y = draw.integers(0, CLASSES, n).astype(np.int32)
         shape = (n, *SHAPES[kind])
-        x = draw.integers(0, WORDS, shape) if kind == "words" else draw.normal(size=shape)
-        x = x.astype(np.int32 if kind == "words" else np.float32)
+        words = draw.integers(0, WORDS, shape).astype(np.int32)
+        x: Array = words if kind == "words" else draw.normal(size=shape).astype(np.float32)
         return Split(x, np.eye(CLASSES, dtype=np.float32)[y] if targets == "one-hot" else y)
 
     return Dataset(split(SAMPLES), split(VALIDATION), CLASSES)
@@ -48,29 +48,90 @@ def samples(kind: str, targets: str) -> Dataset:
 REGULARIZERS = [None, "l1", "l2", "l1_l2", "orthogonal", "shared"]
 CONSTRAINTS = [None, "max_norm", "non_neg", "unit_norm"]
 ACTIVATIONS = [
-    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "silu", "celu", "mish", "tanh", "sigmoid",
-    "hard_sigmoid", "softplus", "softsign", "softmax", "glu", "tanh_shrink", "log_sigmoid",
-]  # fmt: skip
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "celu",
+    "mish",
+    "tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "softplus",
+    "softsign",
+    "softmax",
+    "glu",
+    "tanh_shrink",
+    "log_sigmoid",
+]
 LAYERS: dict[str, list[str]] = {
     "vectors": [
-        "Dense", "Activation", "PReLU", "LeakyReLU", "ELU", "BatchNormalization", "LayerNormalization",
-        "UnitNormalization", "Rescaling", "ActivityRegularization", "Dropout", "Conv1D", "Normalization",
+        "Dense",
+        "Activation",
+        "PReLU",
+        "LeakyReLU",
+        "ELU",
+        "BatchNormalization",
+        "LayerNormalization",
+        "UnitNormalization",
+        "Rescaling",
+        "ActivityRegularization",
+        "Dropout",
+        "Conv1D",
+        "Normalization",
     ],
     "images": [
-        "Conv2D", "DepthwiseConv2D", "SeparableConv2D", "MaxPooling2D", "AveragePooling2D", "ZeroPadding2D",
-        "GroupNormalization", "BatchNormalization", "Conv2DTranspose", "Cropping2D", "UpSampling2D",
+        "Conv2D",
+        "DepthwiseConv2D",
+        "SeparableConv2D",
+        "MaxPooling2D",
+        "AveragePooling2D",
+        "ZeroPadding2D",
+        "GroupNormalization",
+        "BatchNormalization",
+        "Conv2DTranspose",
+        "Cropping2D",
+        "UpSampling2D",
     ],
-    "words": ["LSTM", "GRU", "SimpleRNN", "Bidirectional", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "Conv1D"],
-}  # fmt: skip
+    "words": [
+        "LSTM",
+        "GRU",
+        "SimpleRNN",
+        "Bidirectional",
+        "GlobalAveragePooling1D",
+        "GlobalMaxPooling1D",
+        "Conv1D",
+    ],
+}
 OPTIMIZERS = [
-    "SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adadelta", "Adagrad", "Ftrl", "Lion", "Lamb",
+    "SGD",
+    "RMSprop",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Nadam",
+    "Adadelta",
+    "Adagrad",
+    "Ftrl",
+    "Lion",
+    "Lamb",
     "Adafactor",
-]  # fmt: skip
+]
 MORE = [
-    {}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.1}, {"weight_decay": 0.1}, {"use_ema": True},
-    {"use_ema": True, "ema_overwrite_frequency": 2}, {"gradient_accumulation_steps": 2},
+    {},
+    {"clipnorm": 0.5},
+    {"global_clipnorm": 0.5},
+    {"clipvalue": 0.1},
+    {"weight_decay": 0.1},
+    {"use_ema": True},
+    {"use_ema": True, "ema_overwrite_frequency": 2},
+    {"gradient_accumulation_steps": 2},
     {"loss_scale_factor": 4.0},
-]  # fmt: skip
+]
 SCHEDULES = [
     None,
     "ExponentialDecay",
@@ -82,25 +143,66 @@ SCHEDULES = [
 LOSSES = {
     "classes": ["sparse_categorical_crossentropy"],
     "one-hot": [
-        "categorical_crossentropy", "categorical_focal_crossentropy", "binary_crossentropy", "mean_squared_error",
-        "mean_absolute_error", "huber", "log_cosh", "kl_divergence", "poisson", "hinge", "squared_hinge",
-        "categorical_hinge", "cosine_similarity", "smoothed", "sum",
+        "categorical_crossentropy",
+        "categorical_focal_crossentropy",
+        "binary_crossentropy",
+        "mean_squared_error",
+        "mean_absolute_error",
+        "huber",
+        "log_cosh",
+        "kl_divergence",
+        "poisson",
+        "hinge",
+        "squared_hinge",
+        "categorical_hinge",
+        "cosine_similarity",
+        "smoothed",
+        "sum",
     ],
-}  # fmt: skip
+}
 METRICS = {
     "classes": ["accuracy", "sparse_categorical_crossentropy", "sparse_top_k_categorical_accuracy"],
     "one-hot": [
-        "accuracy", "AUC", "Precision", "Recall", "F1Score", "R2Score", "MeanSquaredError", "CosineSimilarity",
-        "RootMeanSquaredError", "KLDivergence", "TopKCategoricalAccuracy", "OneHotMeanIoU",
+        "accuracy",
+        "AUC",
+        "Precision",
+        "Recall",
+        "F1Score",
+        "R2Score",
+        "MeanSquaredError",
+        "CosineSimilarity",
+        "RootMeanSquaredError",
+        "KLDivergence",
+        "TopKCategoricalAccuracy",
+        "OneHotMeanIoU",
     ],
-}  # fmt: skip
+}
 NUMBERS = ("rate", "penalty", "dropout", "decay")
 """What pairs differ in that is a number of a config, and an input of the graphs."""
 HIDDEN = (
-    "exempt", "exempt by variable", "adapted", "discretized", "closure", "namesake", "partial", "lambda",
-    "subclass", "attribute", "global", "own loss", "own metric", "own penalty", "own constraint",
-    "own schedule", "own optimizer", "constant", "frozen", "epsilon", "method", "own model",
-)  # fmt: skip
+    "exempt",
+    "exempt by variable",
+    "adapted",
+    "discretized",
+    "closure",
+    "namesake",
+    "partial",
+    "lambda",
+    "subclass",
+    "attribute",
+    "global",
+    "own loss",
+    "own metric",
+    "own penalty",
+    "own constraint",
+    "own schedule",
+    "own optimizer",
+    "constant",
+    "frozen",
+    "epsilon",
+    "method",
+    "own model",
+)
 """What pairs differ in that no config says."""
 SCALE = 0.5
 
@@ -181,10 +283,12 @@ class _Maker:
             size = self.either("own penalty", 0.01, 0.3)
             return lambda w: size * keras.ops.sum(keras.ops.square(w))
         kinds = {
-            "l1": lambda: keras.regularizers.L1(factor), "l2": lambda: keras.regularizers.L2(factor),
+            "l1": lambda: keras.regularizers.L1(factor),
+            "l2": lambda: keras.regularizers.L2(factor),
             "l1_l2": lambda: keras.regularizers.L1L2(factor, 0.01),
-            "orthogonal": lambda: keras.regularizers.OrthogonalRegularizer(factor), "shared": lambda: self.shared,
-        }  # fmt: skip
+            "orthogonal": lambda: keras.regularizers.OrthogonalRegularizer(factor),
+            "shared": lambda: self.shared,
+        }
         return kinds.get(self.drawing["regularizer"], lambda: None)()
 
     def constraint(self) -> Any:
@@ -211,9 +315,13 @@ class _Maker:
         made: dict[str, Callable[[], Any]] = {
             "Dense": lambda: layers.Dense(6, **dense, kernel_constraint=self.constraint()),
             "Activation": lambda: layers.Activation(activation),
-            "PReLU": layers.PReLU, "LeakyReLU": layers.LeakyReLU, "ELU": layers.ELU,
-            "BatchNormalization": layers.BatchNormalization, "LayerNormalization": layers.LayerNormalization,
-            "UnitNormalization": layers.UnitNormalization, "Rescaling": lambda: layers.Rescaling(0.5, 0.1),
+            "PReLU": layers.PReLU,
+            "LeakyReLU": layers.LeakyReLU,
+            "ELU": layers.ELU,
+            "BatchNormalization": layers.BatchNormalization,
+            "LayerNormalization": layers.LayerNormalization,
+            "UnitNormalization": layers.UnitNormalization,
+            "Rescaling": lambda: layers.Rescaling(0.5, 0.1),
             "ActivityRegularization": lambda: layers.ActivityRegularization(l2=0.01),
             "Dropout": lambda: layers.Dropout(self.either("dropout", 0.2, 0.6)),
             "Conv1D": lambda: layers.Conv1D(4, 2, padding="same", **dense),
@@ -221,15 +329,20 @@ class _Maker:
             "Conv2D": lambda: layers.Conv2D(3, 3, **dense),
             "DepthwiseConv2D": lambda: layers.DepthwiseConv2D(3, padding="same"),
             "SeparableConv2D": lambda: layers.SeparableConv2D(3, 3),
-            "MaxPooling2D": layers.MaxPooling2D, "AveragePooling2D": layers.AveragePooling2D,
-            "ZeroPadding2D": layers.ZeroPadding2D, "GroupNormalization": lambda: layers.GroupNormalization(1),
-            "Conv2DTranspose": lambda: layers.Conv2DTranspose(2, 3, **dense), "Cropping2D": layers.Cropping2D,
-            "UpSampling2D": layers.UpSampling2D, "LSTM": lambda: layers.LSTM(3), "GRU": lambda: layers.GRU(3),
-            "SimpleRNN": lambda: layers.SimpleRNN(3), 
+            "MaxPooling2D": layers.MaxPooling2D,
+            "AveragePooling2D": layers.AveragePooling2D,
+            "ZeroPadding2D": layers.ZeroPadding2D,
+            "GroupNormalization": lambda: layers.GroupNormalization(1),
+            "Conv2DTranspose": lambda: layers.Conv2DTranspose(2, 3, **dense),
+            "Cropping2D": layers.Cropping2D,
+            "UpSampling2D": layers.UpSampling2D,
+            "LSTM": lambda: layers.LSTM(3),
+            "GRU": lambda: layers.GRU(3),
+            "SimpleRNN": lambda: layers.SimpleRNN(3),
             "Bidirectional": lambda: layers.Bidirectional(layers.LSTM(2)),
             "GlobalAveragePooling1D": layers.GlobalAveragePooling1D,
             "GlobalMaxPooling1D": layers.GlobalMaxPooling1D,
-        }  # fmt: skip
+        }
         if name == "Conv1D" and len(h.shape) == 2:
             h = layers.Reshape((h.shape[1], 1))(h)
             return layers.Flatten()(made[name]()(h))
@@ -313,7 +426,7 @@ class _Maker:
             "PiecewiseConstantDecay": lambda: schedules.PiecewiseConstantDecay([2], [rate, rate / 2]),
             "PolynomialDecay": lambda: schedules.PolynomialDecay(rate, 6),
             "InverseTimeDecay": lambda: schedules.InverseTimeDecay(rate, 2, 0.5),
-        }  # fmt: skip
+        }
         return made[self.drawing["schedule"]]()
 
     def optimizer(self) -> Any:
@@ -398,8 +511,15 @@ def kept(drawing: Drawing, values: Sequence[int], world: World) -> list[Result]:
         settings.put()
         model = _begun(drawing, value)
         trained = train(
-            model, data, world, epochs=EPOCHS, batch_size=BATCH, seed=0, shuffle=False, graphs=graphs,
-        )  # fmt: skip
+            model,
+            data,
+            world,
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            seed=0,
+            shuffle=False,
+            graphs=graphs,
+        )
         found.append(_result(trained.metrics, trained.model))
     settings.put()
     return found
@@ -419,9 +539,14 @@ def packed(drawing: Drawing) -> list[Result] | None:
         if lanes[0].plan is None or lanes[1].plan is None or lanes[0].plan.shapes != lanes[1].plan.shapes:
             return None
         trained = train_lanes(
-            lanes, data, world=World(Place(), Path(), ""), epochs=EPOCHS, batch_size=BATCH, shuffle=False,
+            lanes,
+            data,
+            world=World(Place(), Path(), ""),
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            shuffle=False,
             graphs=graphs,
-        )  # fmt: skip
+        )
     except PackError:
         return None
     finally:
@@ -439,9 +564,14 @@ def fitted(drawing: Drawing, value: int) -> Result:
     model.run_eagerly = True  # the same steps, which need no graphs for so few of them
     assert data.validation is not None
     history = model.fit(
-        data.train.x, data.train.y, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0,
+        data.train.x,
+        data.train.y,
+        batch_size=BATCH,
+        epochs=EPOCHS,
+        shuffle=False,
+        verbose=0,
         validation_data=(data.validation.x, data.validation.y),
-    ).history  # fmt: skip
+    ).history
     metrics: dict[str, float] = {}
     for name, values in history.items():
         last = np.asarray(values[-1])
@@ -497,9 +627,12 @@ class Answering:
 
     def __init__(self, *arguments: str, **env: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs.drawn", *arguments], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, env={**os.environ, **env},
-        )  # fmt: skip
+            [sys.executable, "-m", "tests.jobs.drawn", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **env},
+        )
 
     def ask(self, question: Any) -> None:
         """Hand it a line."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sweeps
-from jobs.check import check, data_of, digest, division_of, function_options
+from jobs.check import arguments, check, data_of, digest, division_of, function_options
 from jobs.sources import Sources
-from models import Division
+from models import Division, signature_of
 from sweeps import SweepError
 
 ENTRIES: dict[str, Any] = {
@@ -137,8 +138,9 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
     ({"fixed": {"learning_rate": 0}}, ["fixed.learning_rate: 0 is not a number above 0"]),
     ({"fixed": {"momentum": 0.9}}, ["fixed.momentum: adam takes no momentum; sgd and rmsprop do"]),
     ({"fixed": {"input_shape": 3}}, ["fixed.input_shape: is decided by the data"]),
-    ({"objective": "val_acuracy"}, ["objective.metric: no metric 'val_acuracy' is recorded",
-                                    'did you mean "val_accuracy"?']),
+    ({"objective": "val_acuracy"}, ["objective: whether less or more of val_acuracy", '"val_accuracy"?']),
+    ({"objective": {"metric": "val_acuracy", "mode": "max"}},
+     ["objective.metric: no metric 'val_acuracy' is recorded", 'did you mean "val_accuracy"?']),
     ({"objective": "val_accuracy", "fixed": {"metrics": ["auc"]}}, ["no metric 'val_accuracy' is recorded"]),
     ({"model": "ned.py:build"}, ["there is no file", 'did you mean "net.py"?']),
     ({"model": "net.py:biuld"}, ["there is no function 'biuld' in", 'did you mean "build"?']),
@@ -224,7 +226,7 @@ def test_a_batch_may_have_fewer_samples_than_there_are_ranks(folder: Path) -> No
 
 
 def test_objectives_of_a_model_that_compiles_itself_are_left_to_the_worker(folder: Path) -> None:
-    changes = {"model": "net.py:build", "objective": "val_own", "space": {}}
+    changes = {"model": "net.py:build", "objective": {"metric": "val_own", "mode": "max"}, "space": {}}
     assert "no metric 'val_own'" in problems(folder, changes)
     (folder / "net.py").write_text(MODEL + "\n    model.compile(metrics=[own])\n")
     assert problems(folder, changes) == ""
@@ -336,3 +338,75 @@ def test_options_go_to_the_datasets_function_or_to_its_division(folder: Path) ->
 def test_every_ready_made_sweep_is_right(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HPC_DATA", raising=False)  # where MNIST is found or not is told elsewhere
     check(sweeps.load(path), 1)
+
+
+def test_a_small_file_of_data_is_read_before_anything_is_submitted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a larger one only the names of its columns are."""
+    (folder / "prices.csv").write_text("a,price\n" + "1,0.5\n" * 5 + "1,?\n")
+    np.savez(folder / "waves.npz", x=np.zeros((4, 2)) + 1j, y=[0, 1, 0, 1])
+    np.savez(folder / "prices.npz", x=np.zeros((4, 2)), y=[100_000, 200_000, 150_000, 150_001])
+    for data, said in (
+        ({"name": "prices.csv", "train": 3}, "the target 'price' holds numbers, but text in line 7 ('?')"),
+        ({"name": "waves.npz", "test_split": 0.5}, "x holds complex numbers"),
+        (
+            {"name": "prices.npz"},
+            "the targets are whole numbers from 100000 to 200000, 4 different ones in 4",
+        ),
+    ):
+        assert said in problems(folder, {"data": data, "objective": "val_loss"})
+    assert not problems(folder, {"data": {"name": "prices.csv", "classes": True}})
+    assert not problems(folder, {"data": {"name": "prices.npz", "classes": False}, "objective": "val_loss"})
+    monkeypatch.setattr("jobs.check.MOST_READ", 10)
+    assert not problems(folder, {"data": "prices.csv"})
+
+
+def test_what_targets_are_taken_for_decides_which_metrics_there_are(folder: Path) -> None:
+    numbers = {"data": {"name": "digits", "classes": False}}
+    assert not problems(folder, {**numbers, "objective": "val_mean_absolute_error"})
+    assert "no metric 'val_accuracy' is recorded" in problems(
+        folder, {**numbers, "objective": "val_accuracy"}
+    )
+    own = {"data": {"name": "net.py:loads", "classes": False}}
+    assert "no metric 'val_accuracy' is recorded" in problems(folder, {**own, "objective": "val_accuracy"})
+
+
+def test_classes_of_a_file_mean_the_same_to_its_reader_and_to_the_dataset(folder: Path) -> None:
+    (folder / "names.csv").write_text("a,name\n" + "".join(f"1,n{i}\n" for i in range(150)))
+    sweep = sweeps.parse({**ENTRIES, "data": {"name": "names.csv", "classes": True}}, folder)
+    assert division_of(sweep).classes is function_options(sweep)["classes"] is True
+
+
+def test_metrics_of_classes_are_refused_where_numbers_are_to_be_predicted(folder: Path) -> None:
+    entries = {"data": "regression", "objective": "val_loss", "fixed": {"metrics": ["r2_score", "auc"]}}
+    assert "fixed.metrics: auc is of classes, but regression has numbers to pred" in problems(folder, entries)
+    assert not problems(folder, {**entries, "fixed": {"metrics": ["r2_score"]}})
+
+
+def test_what_a_function_does_with_its_lists_is_no_matter_of_the_next_trial(folder: Path) -> None:
+    def build(hidden: Any, kinds: Any = None, first: Any = None) -> None:
+        hidden.pop()
+        kinds[0].clear()
+        first.append(2)
+
+    entries = {**ENTRIES, "model": "net.py:generous", "data": {"name": "net.py:loads", "parts": {"a": [1]}},
+               "space": {"hidden": [[64, 32], [16]], "learning_rate": [0.1, 0.2]}}  # fmt: skip
+    sweep = sweeps.parse({**entries, "fixed": {"kinds": [[1]]}, "defaults": {"first": [1]}}, folder)
+    first = sweep.trials[0]
+    for _ in range(2):
+        taken = arguments(signature_of(build), sweep, first)
+        assert taken == {"hidden": [64, 32], "kinds": [[1]], "first": [1]}
+        build(**taken)
+        options = function_options(sweep)
+        assert options == {"parts": {"a": [1]}}
+        options["parts"]["a"].append(2)
+    assert first.params["hidden"] == [64, 32]
+    assert sweep.entries()["data"]["parts"] == {"a": [1]}
+
+
+def test_a_sweep_stays_as_it_was_parsed_whatever_becomes_of_the_lists_it_was_made_of(folder: Path) -> None:
+    sizes = [[64, 32]]
+    sweep = sweeps.parse({**ENTRIES, "space": {"hidden_size": sizes}}, folder)
+    sizes[0].pop()
+    assert sweep.trials[0].params["hidden_size"] == [64, 32]

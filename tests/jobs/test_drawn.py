@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -96,9 +95,9 @@ def check(drawing: Drawing, fit: Answering, ranks: list[Answering] | None = None
         return "diverges"
     random = "Dropout" in names or drawing["difference"] == "dropout"
     if ranks is not None:
-        for rank, answer in enumerate(answers):
+        for number, answer in enumerate(answers):
             if "error" in answer:
-                raise DiffersError(f"rank {rank}: {answer['error']}")
+                raise DiffersError(f"rank {number}: {answer['error']}")
             for value in (0, 1):
                 near(answer[value], wanted[value], f"two ranks, value {value}")
         return "two ranks"
@@ -144,9 +143,12 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Answering]]
 
 
 OFTEN = settings(
-    max_examples=DRAWN, deadline=None, derandomize=True, database=None,
+    max_examples=DRAWN,
+    deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)
 
 
 @pytest.mark.slow
@@ -166,10 +168,20 @@ def test_a_pair_that_is_drawn_comes_to_the_same_on_two_ranks(
 
 
 PLAIN: Drawing = {
-    "kind": "vectors", "targets": "classes", "masked": False, "sequential": True, "layers": [("Dense", "tanh")],
-    "regularizer": None, "constraint": None, "optimizer": "AdamW", "schedule": None, "more": {},
-    "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "difference": "rate",
-}  # fmt: skip
+    "kind": "vectors",
+    "targets": "classes",
+    "masked": False,
+    "sequential": True,
+    "layers": [("Dense", "tanh")],
+    "regularizer": None,
+    "constraint": None,
+    "optimizer": "AdamW",
+    "schedule": None,
+    "more": {},
+    "loss": "sparse_categorical_crossentropy",
+    "metrics": ["accuracy"],
+    "difference": "rate",
+}
 
 
 @pytest.mark.parametrize("difference", drawn.HIDDEN)
@@ -191,9 +203,12 @@ def main(count: int, seed: int, *, with_ranks: bool) -> None:
 
     @seeded(seed)
     @settings(
-        max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
-    )  # fmt: skip
+    )
     @given(drawing=drawings())
     def draw(drawing: Drawing) -> None:
         try:

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from jobs.options import (
+    METRICS,
     PARAMETERS,
+    TOP_K,
     Loss,
+    Metric,
+    check_metrics,
+    check_outputs,
     compile_model,
     label_ranking_average_precision,
     loss_of,
@@ -87,6 +92,38 @@ def test_numbers_to_predict_stay_as_they_are() -> None:
     assert loss_of(options({"loss": "huber"}), network(None), None) == "huber"
 
 
+@pytest.mark.parametrize(
+    ("units", "y", "loss", "classes", "said"),
+    [
+        (2, CLASSES, "sparse_categorical_crossentropy", 2, ""),
+        (3, CLASSES, "sparse_categorical_crossentropy", 2, ""),
+        (2, CLASSES, "sparse_categorical_crossentropy", 3, "is 2, that of classes 3: too few"),
+        (2, np.array(ONE_HOT), "mean_squared_error", 2, ""),
+        (3, np.array(ONE_HOT), "mean_squared_error", 2, "is 3, that of classes of a sample 2"),
+        (1, np.array(COLUMN), "binary_crossentropy", 2, ""),
+        (1, np.zeros(3), "mean_squared_error", None, ""),
+        (1, np.zeros((3, 1)), "mean_squared_error", None, ""),
+        (
+            10,
+            np.zeros(3),
+            "mean_squared_error",
+            None,
+            "is 10, that of targets of a sample 1; if the targets are",
+        ),
+        (1, np.zeros((3, 2)), "huber", None, "is 1, that of targets of a sample 2"),
+    ],
+)
+def test_outputs_that_targets_would_be_repeated_for_are_refused(
+    units: int, y: Any, loss: str, classes: int | None, said: str
+) -> None:
+    for model in (mlp((3,), units, None), subclassed(units)):
+        if not said:
+            check_outputs(model, y, loss, classes)
+            continue
+        with pytest.raises(ValueError, match=said):
+            check_outputs(model, y, loss, classes)
+
+
 OF_EACH_CLASS = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 """Losses that need an output for each class."""
 
@@ -107,6 +144,76 @@ def test_every_loss_can_be_had_of_classes(loss: str, classes: int, output: str) 
     assert np.isfinite(value)
     other = targets(1 - CLASSES, chosen, model, classes)
     assert float(model.compute_loss(x=x, y=other, y_pred=model(x))) != value
+
+
+# Metrics
+
+
+def evaluated(model: Any, x: Any, y: Any) -> dict[str, float]:
+    return dict(model.evaluate(x, y, batch_size=len(x), verbose=0, return_dict=True))
+
+
+@pytest.mark.parametrize(
+    ("classes", "output", "loss"),
+    [
+        (10, "softmax", "auto"),
+        (10, "softmax", "mean_squared_error"),
+        (2, "softmax", "sparse_categorical_crossentropy"),
+        (2, "sigmoid", "auto"),
+    ],
+)
+def test_every_metric_of_classes_is_what_keras_makes_of_one_hot_targets(
+    classes: int, output: str, loss: str
+) -> None:
+    import keras
+
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(64, 3)).astype(np.float32), random.integers(0, classes, 64)
+    model, names = network(classes, output), list(get_args(Metric))
+    chosen = options({"metrics": names, "loss": loss})
+    compile_model(model, chosen, num_classes=classes, samples=64)
+    encoded = targets(y, chosen, model, classes)
+    check_metrics(chosen, encoded, classes)
+    found = evaluated(model, x, encoded)
+
+    one_hot = y[:, None] if output == "sigmoid" else np.eye(classes)[y]
+    kinds = {
+        "binary_accuracy": "BinaryAccuracy",
+        "mean_squared_error": "MeanSquaredError",
+        "mean_absolute_error": "MeanAbsoluteError",
+        **dict.fromkeys(TOP_K, "TopKCategoricalAccuracy"),
+        **METRICS,
+    }
+    its = ["accuracy", *(getattr(keras.metrics, kind)(name=name) for name, kind in kinds.items())]
+    binary = "binary_crossentropy" if output == "sigmoid" else "categorical_crossentropy"
+    model.compile(loss=binary if loss != "mean_squared_error" else loss, metrics=its)
+    wanted = evaluated(model, x, one_hot.astype(np.float32))
+    assert {"accuracy", *kinds, "label_ranking_average_precision"} == set(names)
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "y", "said"),
+    [
+        (
+            "auc",
+            [0.5, 1.0],
+            "auc is measured where targets are zeros and ones, but a number to predict is 0.5",
+        ),
+        ("precision", [[0, 3]], "precision is measured where .* is 3; if the targets are classes, say cl"),
+        ("top_k_categorical_accuracy", [0, 1], "measured of several outputs, but the targets are single"),
+        ("auc", [[0, 1]], ""),
+        ("sparse_top_k_categorical_accuracy", [[0, 1]], ""),
+        ("r2_score", [0.5], ""),
+    ],
+)
+def test_metrics_that_mean_nothing_of_numbers_to_predict_are_refused(metric: str, y: Any, said: str) -> None:
+    chosen, numbers = options({"metrics": [metric]}), np.asarray(y)
+    if not said:
+        check_metrics(chosen, numbers, None)
+        return
+    with pytest.raises(ValueError, match=said):
+        check_metrics(chosen, numbers, None)
 
 
 # Label-ranking average precision

@@ -134,7 +134,7 @@ def test_models_of_every_kind_are_trained(tmp_path: Path, changes: dict[str, Any
          "net.py:nothing returned str, neither a keras.Model nor an estimator of scikit-learn"),
         ({"model": "net.py:wordless"},
          "WordlessError: what it says can't be told, since its __str__ raises KeyError"),
-        ({"model": "net.py:plain", "objective": "val_own"},
+        ({"model": "net.py:plain", "objective": {"metric": "val_own", "mode": "max"}},
          "the objective is val_own, but what this model records is loss, accuracy, val_loss, val_accuracy"),
         ({"fixed": {"initial_weights": [[[1.0]], [0.0]]}},
          "initial_weights don't fit: the model's weights have the shapes (64, 10), (10,), not (1, 1), (1,)"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import DIVISION, OF_WHOLES, Array, Dataset, Division, ModelError, Split, dataset
+from models import DIVISION, OF_WHOLES, Array, Dataset, Division, ModelError, Split, dataset, hearing
 
 X, Y = np.zeros((6, 2)), np.array([0, 1, 2, 0, 1, 2])
 
@@ -173,6 +173,180 @@ def test_real_numbers_get_the_dtype_of_the_training_and_whole_ones_stay(dtype: s
     assert exact.train.x[0, 0] == 0.1
 
 
+# Classes or numbers to predict
+
+
+def targets(y: Any, classes: Any = "auto", n: int = 1) -> tuple[Dataset, list[str]]:
+    """What targets become, ``n`` times over, and what is said of it."""
+    y = np.tile(np.asarray(y), n)
+    with hearing() as said:
+        found = dataset((np.zeros((len(y), 1)), y), Division(validation_split=0, classes=classes))
+    return found, said
+
+
+@pytest.mark.parametrize(
+    ("y", "n", "said"),
+    [
+        ([0, 1, 2], 1, ""),
+        (range(20), 1, ""),
+        (range(21), 1, "whole numbers from 0 to 20, are taken as 21 classes; classes: false takes them as"),
+        (
+            [1, 5, 3, 2, 4],
+            9,
+            "from 1 to 5, are taken as 6 classes, of which 1 have no sample; classes: false",
+        ),
+        (range(1000), 2, "whole numbers from 0 to 999, are taken as 1000 classes; classes: false"),
+        ([True, False], 1, ""),
+    ],
+)
+def test_whole_numbers_are_classes_and_it_is_said_where_that_is_less_than_plain(
+    y: Any, n: int, said: str
+) -> None:
+    found, heard = targets(list(y), n=n)
+    assert found.num_classes == max(y) + 1
+    assert [said in one for one in heard] == ([True] if said else [])
+    assert targets(list(y), True, n)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("y", "n", "said"),
+    [
+        (
+            [*range(100_000, 100_060)],
+            1,
+            "whole numbers from 100000 to 100059, 60 different ones in 60 samples",
+        ),
+        (range(101), 1, "from 0 to 100, 101 different ones in 101 samples; say classes: false under data if"),
+        ([0, 1000], 50_000, "whole numbers from 0 to 1000, 2 different ones in 100000 samples"),
+    ],
+)
+def test_whole_numbers_that_may_be_numbers_to_predict_are_refused(y: Any, n: int, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        targets(list(y), n=n)
+    assert targets(list(y), True, n)[0].num_classes == max(y) + 1
+    numbers, _ = targets(list(y), False, n)
+    assert (numbers.num_classes, numbers.output_size) == (None, 1)
+    assert numbers.train.y.tolist() == [float(value) for value in y] * n
+
+
+def test_few_samples_taken_of_many_classes_are_no_reason_to_ask() -> None:
+    y = np.arange(3000) % 300
+    assert dataset((y[:, None], y), Division(train=10)).num_classes is not None
+
+
+def test_negative_numbers_may_be_predicted() -> None:
+    assert targets([-1, 0, 1], False)[0].train.y.tolist() == [-1.0, 0.0, 1.0]
+    with pytest.raises(ModelError, match="a target is -1; say classes: false under data"):
+        targets([-1, 0, 1])
+
+
+def test_numbers_to_predict_are_divided_as_such_though_they_are_whole() -> None:
+    x, y = whole()
+    found = dataset((x, y), Division(classes=False)).parts()
+    wanted = dataset((x, y * 1.0)).parts()
+    for name, part in wanted.items():
+        np.testing.assert_array_equal(found[name].x, part.x)
+        assert found[name].y.dtype == np.float32
+
+
+def test_real_numbers_that_look_like_classes_are_said_and_may_be_made_classes() -> None:
+    found, said = targets([0.0, 2.0, 1.0])
+    assert found.num_classes is None
+    assert said == [
+        "the dataset: the targets are real numbers, all whole, from 0 to 2: they are taken as numbers to "
+        "predict; classes: true takes them as classes"
+    ]
+    found, said = targets([[0.0], [2.0], [1.0]], True)
+    assert (found.num_classes, found.train.y.tolist(), said) == (3, [0, 2, 1], [])
+    assert np.issubdtype(found.train.y.dtype, np.integer)
+    assert targets([0.0, 2.0])[1] == targets([1.0, 2.0])[1] == targets([0.5, 1.0])[1] == []
+    with pytest.raises(ModelError, match=r"classes: true, but a target is 0\.5"):
+        targets([0.0, 0.5], True)
+    with pytest.raises(ModelError, match=r"classes: true is for targets of shape \(n,\) or \(n, 1\)"):
+        dataset((X, X), Division(classes=True))
+
+
+def test_parts_have_targets_of_one_kind() -> None:
+    data = dataset(((X, Y), (X, Y * 1.0)))
+    assert data.validation is not None
+    assert (data.num_classes, data.validation.y.tolist()) == (3, Y.tolist())
+    with pytest.raises(ModelError, match=r"some parts are whole numbers, but a target is 0\.1"):
+        dataset(((X, Y), (X, Y + 0.1)))
+
+
+def test_classes_of_a_dataset_may_be_taken_as_numbers() -> None:
+    given = Dataset(Split(X, Y), None, 7)
+    found = dataset(given, Division(classes=False))
+    assert found.num_classes is None
+    assert found.train.y.dtype == np.float32
+
+
+# What a cast would change
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (
+            X + 1j,
+            r"x holds complex numbers \(complex128\), not numbers; give the real and the imaginary part",
+        ),
+        (
+            np.full((6, 2), "2024-01-01", "datetime64[D]"),
+            r"x holds dates \(datetime64\[D\]\), not numbers; take",
+        ),
+        (
+            np.full((6, 2), 5, "timedelta64[s]"),
+            r"x holds durations \(timedelta64\[s\]\), not numbers; divide",
+        ),
+        (np.zeros(6, [("a", float)]), r"x holds \[\('a', '<f8'\)\], not numbers"),
+        (X.astype(object), "x holds object, not numbers"),
+        (np.ma.MaskedArray(X, X == 0), "values are masked; fill in what is missing"),  # type: ignore[no-untyped-call]
+        (X + 1e300, "x holds 1e\\+300, which float32 can't hold; scale it"),
+    ],
+)
+def test_inputs_that_are_no_real_numbers_are_refused(x: Array, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        dataset((x, Y), Division(validation_split=0))
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (np.array(["a", "b"] * 3), r"y holds <U1, not numbers; number the classes from 0, as np.unique\(y"),
+        (np.array(["a", "b"] * 3, object), "y holds object, not numbers; number the classes from 0"),
+        (Y + 1j, "y holds complex numbers"),
+    ],
+)
+def test_targets_that_are_no_real_numbers_are_refused(y: Array, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        dataset((X, y), Division(validation_split=0))
+
+
+@pytest.mark.parametrize(
+    ("x", "dtype", "said"),
+    [
+        (
+            [2**24 + 1],
+            "float32",
+            "x holds whole numbers like 16777217, which float32 takes for 16777216; sub",
+        ),
+        ([2**24 + 2, 2**24], "float32", ""),
+        ([2**24 + 1], "float64", ""),
+        ([float(2**24 + 1)], "float32", "x holds whole numbers like 16777217"),
+        ([-(2**24) - 1], "float32", "whole numbers like -16777217, which float32 takes for -16777216"),
+        ([2**53 + 1], "float64", "which float64 takes for 9007199254740992"),
+        ([2**24 + 0.5], "float32", ""),
+        (np.array([2**63 + 1], np.uint64), "float32", "x holds whole numbers like 9223372036854775809"),
+    ],
+)
+def test_whole_numbers_of_too_many_digits_are_said(x: Any, dtype: str, said: str) -> None:
+    x = np.asarray(x)[:, None]
+    with hearing() as heard:
+        dataset({"train": (x, np.zeros(len(x)))}, dtype=dtype)
+    assert [said in one for one in heard] == ([True] if said else [])
+
+
 # Wrong values
 
 
@@ -239,6 +413,7 @@ def test_parts_that_can_not_be_had_are_answered(y: Array, division: Division, sa
         ("test_split", [0, 0.99], [1, "0.2"]),
         ("split_seed", [0, 2**32 - 1], [-1, 2**32, 0.5]),
         ("stratify", [True, False], [1, "yes"]),
+        ("classes", [True, False, "auto"], [1, "yes"]),
     ],
 )
 def test_options_are_checked_one_by_one(option: str, right: list[Any], wrong: list[Any]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.datasets.files import csv, csv_problem, npz, npz_problem
+from models.dataset import hearing
+from models.datasets.files import _columns_problem, csv, csv_problem, npz, npz_problem
 from models.reference import ModelError, signature_of
 
 
@@ -139,7 +140,8 @@ def test_true_and_false_are_one_and_zero_as_features(folder: Path) -> None:
         ("7 7", "auto", [0, 0]),
         ("3 1 2", True, [2, 0, 1]),
         ("0.5 1.5 0.5", True, [0, 1, 0]),
-        ("10 9 x", "auto", [0, 1, 2]),
+        ("10 9 x", True, [0, 1, 2]),
+        ("3a 1b", "auto", [1, 0]),
     ],
 )
 def test_classes_are_numbered_from_zero_in_sorted_order(
@@ -201,6 +203,31 @@ def test_whole_numbers_that_may_be_either_are_asked_about(
         assert csv(path)[1].tolist() == values
 
 
+def test_what_a_target_was_read_as_is_said(folder: Path) -> None:
+    """Of real numbers nothing need be said."""
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        ("b a b", {}, "table.csv: the target 'y' was read as 2 classes of text"),
+        ("1 ? 2", {"classes": True}, "table.csv: the target 'y' was read as 3 classes of text"),
+        ("True False", {}, "table.csv: the target 'y' was read as 2 classes of true and false"),
+        ("4 4 5 5", {}, "table.csv: the target 'y' was read as 2 classes, since it holds whole numbers; "
+                        "classes: false takes them as numbers to predict"),
+        ("0.5 1.5", {}, ""),
+        ("4 5", {"classes": False}, ""),
+    ]  # fmt: skip
+    for values, options, said in cases:
+        path = table(folder, "x,y\n" + "".join(f"0,{value}\n" for value in values.split()))
+        with hearing() as heard:
+            csv(path, **options)
+        assert heard == ([said] if said else [])
+
+
+def test_a_comma_may_stand_before_the_fraction(folder: Path) -> None:
+    path = table(folder, "a;n;y\n1,5;1;12,86\n-2;2;0,5\n")
+    assert csv_problem(path, {"sep": ";", "decimal": ","}) is None
+    x, y = csv(path, sep=";", decimal=",")
+    assert (x.tolist(), y.tolist()) == ([[1.5, 1], [-2, 2]], [12.86, 0.5])
+
+
 # What is wrong in a table
 
 
@@ -225,12 +252,46 @@ def test_whole_numbers_that_may_be_either_are_asked_about(
             {"target": ["y", "b"]},
             "in line 2 ('2 m'), where a number is needed; several",
         ),
-        ("a,y\n1,low\n", {"classes": False}, "holds text in line 2 ('low'), where a number is needed; leave"),
+        ("a,y\n1,low\n", {"classes": False}, "holds text in line 2 ('low'), where a number is needed; corr"),
         ("a,y\n1,2\n3,inf\n", {}, "the column 'y' holds an infinite number in line 3 ('inf'), where"),
         (
             "a,y\n1e999,0.5\n",
             {},
             "'a' holds an infinite number in line 2 ('1e999'), where a number is needed; co",
+        ),
+        (
+            "a,y\n" + "1,0.5\n" * 9 + "1,?\n1,0.5\n\n1,?\n1,n/k\n" + "1,-\n" * 4,
+            {},
+            "the target 'y' holds numbers, but text in line 11 ('?'), line 14 ('?'), line 15 ('n/k') and "
+            "4 more; correct them or take the lines out if these are numbers to predict, say classes: true",
+        ),
+        (
+            'a,y\n1,"12,86"\n2,"0,57"\n3,7\n',
+            {},
+            "'y' holds numbers, but text in line 2 ('12,86'), line 3 ('0,57'); say decimal: \",\" if a comma "
+            "stands before the fraction; else correct them",
+        ),
+        (
+            "a;y\n1;12,86\n2;0,57\n3;7,0\n4;x\n",
+            {"sep": ";"},
+            "the target 'y' holds what looks like numbers, but is text: line 2 ('12,86'), line 3 ('0,57'), "
+            "line 4 ('7,0') and 1 more; say decimal: \",\" if",
+        ),
+        (
+            "a;y\n1;12,86\n2;0,57\n3;?\n",
+            {"sep": ";", "decimal": ","},
+            "the target 'y' holds numbers, but text in line 4 ('?'); correct",
+        ),
+        ("a,y\n1,9.99 €\n1,8.99 €\n", {}, "what looks like numbers, but is text: line 2 ('9.99 €'), line 3"),
+        (
+            "a,y\n" + "".join(f"1,name{i}\n" for i in range(11)),
+            {},
+            "the target 'y' holds 11 different texts in 11 samples: line 2 ('name0'), line 3 ('name1'), l",
+        ),
+        (
+            'a,b,y\n"1,5",2,0.5\n"2,5",?,0.5\n',
+            {},
+            "'a' holds text in line 2 ('1,5'), line 3 ('2,5'), where a number is needed; say decimal: \",\"",
         ),
         ("a,b\n1,2,3\n4,5,6\n", {}, "lines have more fields than the 2 columns"),
         ("a,b\n1,2\n4,5,6\n", {}, "Expected 2 fields in line 3, saw 3"),
@@ -261,6 +322,7 @@ def test_what_is_wrong_in_a_table_is_said_with_its_line(
         (IRIS, {"drop": "width", "one_hot": ["width"]}, "the column 'width' stands under drop and one_hot"),
         (IRIS, {"drop": ["length", "width"]}, "FILE has no column to predict from: there is only length"),
         (IRIS, {"target": ["length", "width"], "classes": True}, "classes: true stands beside 2 targets; on"),
+        (IRIS, {"decimal": ","}, "a comma can't stand both between two columns (sep) and before a frac"),
         ("y\n1\n", {}, "FILE has no column to predict from: there is only y"),
         ("a;b\n1;2\n", {}, "there is only a;b; are columns separated by ';'? Then say so by sep"),
         ("a\tb\n1\t2\n", {}, r"are columns separated by '\t'? Then say so by sep"),
@@ -301,6 +363,23 @@ def test_of_many_columns_some_are_shown(folder: Path) -> None:
     path = table(folder, ",".join(f"c{index}" for index in range(785)) + "\n")
     problem = str(csv_problem(path, {"target": "label"}))
     assert problem.endswith("there are " + ", ".join(f"c{index}" for index in range(20)) + ", … (785 in all)")
+
+
+def test_the_columns_are_gone_through_but_once(folder: Path) -> None:
+    """Or a table of 30,000 columns takes minutes."""
+
+    class Names(list[str]):
+        def __contains__(self, name: object) -> bool:
+            raise AssertionError(f"all columns are looked through for {name!r}")
+
+        count = index = __contains__  # type: ignore[assignment]
+
+    names = Names([*(f"c{index}" for index in range(50)), "y"])
+    drop, one_hot = ["c3", "c4"], ["c5", "c6"]
+    options: dict[str, Any] = {"target": "y", "drop": drop, "one_hot": one_hot}
+    assert _columns_problem(folder / "table.csv", names, options) is None
+    path = table(folder, f"{','.join(names)}\n" + "\n".join(",".join(["1"] * 51) for _ in range(3)) + "\n")
+    assert csv(path, **options)[0].shape == (3, 46 + 2)
 
 
 def test_only_the_first_line_of_a_table_is_read_before_it_is_submitted(folder: Path) -> None:

@@ -15,7 +15,7 @@ import sweeps
 from sweeps import SHARED, Choices, Range, SweepError, Trial
 from sweeps.searches.grid import Grid
 from sweeps.searches.random import Random
-from sweeps.trial import trial_id
+from sweeps.trial import place_and_function, trial_id
 
 STORED = Path(__file__).with_name("trial_ids.json")
 FOLDS: list[dict[str, int | bool]] = [
@@ -222,3 +222,47 @@ def test_real_draws_stay_inside_and_spread_as_they_should() -> None:
 
 def test_a_trial_is_a_plain_value() -> None:
     assert Trial(0, "t", {"a": 1}, 0, "mlp") == Trial(0, "t", {"a": 1}, 0, "mlp", None)
+
+
+@pytest.mark.parametrize(
+    ("folder", "given", "file"),
+    [
+        ("plain", "points.csv", "points.csv"),
+        ("plain", "points.csv", "points-2024.csv"),
+        ("plain", "points.csv", "cache/ab12cd34"),
+        ("2024-05-01T10:30:00", "points.csv", "points.csv"),
+        ("plain", "2024-05-01T10:30:00/points.csv", "points-2024.csv"),
+        ("plain", "../plain/at 10:30.csv", "points.csv"),
+    ],
+)
+def test_a_stored_sweep_names_its_trials_as_it_began_whatever_links_and_folders_are_called(
+    tmp_path: Path, folder: str, given: str, file: str
+) -> None:
+    here = tmp_path / folder
+    link, target = here / given, here / "sets" / file
+    for path in (link, target, here / "runs"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    (here / "runs").mkdir()
+    target.write_text("a,y\n1,0\n")
+    link.symlink_to(target)
+    entries = {
+        "name": "x", "model": "net.py:build", "data": given, "baselines": [f"{given}.py:fit"], "seeds": 2,
+    }  # fmt: skip
+    begun = sweeps.parse(entries, here)
+    (here / "runs" / "sweep.yaml").write_text(begun.as_yaml())
+    link.unlink()
+    stored = sweeps.load_stored(here / "runs" / "sweep.yaml")
+    names = [trial.trial_id for trial in begun.trials]
+    assert [trial.trial_id for trial in stored.trials] == names
+    assert stored.data["name"].endswith(given)
+    assert Path(stored.data["name"]).is_absolute()
+    assert stored.differences(begun) == []
+    assert stored.as_yaml() == begun.as_yaml()
+    assert names == [trial.trial_id for trial in sweeps.parse(entries, tmp_path / "elsewhere").trials]
+
+
+def test_colons_of_folders_are_no_part_of_what_is_asked_of_a_file() -> None:
+    assert place_and_function("a/10:30:00/net.py:build") == ("a/10:30:00/net.py", "build")
+    assert place_and_function("a/10:30:00/points.csv") == ("a/10:30:00/points.csv", "")
+    assert place_and_function("package.module:function") == ("package.module", "function")
+    assert place_and_function("digits") == ("digits", "")
