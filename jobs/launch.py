@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.sources import Stamps
 from results import write_text
+
+if TYPE_CHECKING:
+    from jobs.sources import Stamps
 
 FILE = "launch.json"
 

@@ -10,11 +10,13 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.sources import Stamps
 from jobs.stop import StopRequest
 from results import write_text
+
+if TYPE_CHECKING:
+    from jobs.sources import Stamps
 
 
 @dataclass(frozen=True)
