@@ -525,6 +525,24 @@ def kept(drawing: Drawing, values: Sequence[int], world: World) -> list[Result]:
     return found
 
 
+def shares(drawing: Drawing) -> bool:
+    """Whether the pair would be trained by the same graphs."""
+    data, graphs, settings, loops = (
+        samples(drawing["kind"], drawing["targets"]),
+        Graphs(),
+        KerasSettings.now(),
+        [],
+    )
+    for value in (0, 1):
+        graphs.begin(5)
+        settings.put()
+        model = _begun(drawing, value)
+        model.optimizer.build(model.trainable_variables)
+        loops.append(graphs.of(model, data, World(Place(), Path(), "")))
+    settings.put()
+    return loops[0] is loops[1]
+
+
 def packed(drawing: Drawing) -> list[Result] | None:
     """What a worker comes to that trains the pair as one stacked model; None if it would not."""
     data, graphs, settings = samples(drawing["kind"], drawing["targets"]), Graphs(), KerasSettings.now()
