@@ -313,7 +313,8 @@ def _trial_problems(sweep: Sweep) -> Iterator[str]:
             for metric in sorted(set(OF_LABELS) & set(metrics if isinstance(metrics, list) else ())):
                 message = f"{metric} is of classes, but {sweep.data['name']} has numbers to predict."
                 yield sweep.problem(("space" if "metrics" in sweep.space else "fixed", "metrics"), message)
-    given = {*sweep.space, *sweep.fixed}
+    taken = models[sweep.model].signature().parameters  # by a model of the user's, as it likes
+    given = {*sweep.space, *sweep.fixed} - set(taken)
     optimizers = _values(sweep, "optimizer")
     if "momentum" in given and not set(optimizers) & set(TAKES_MOMENTUM):
         group = "space" if "momentum" in sweep.space else "fixed"

@@ -615,7 +615,9 @@ class _Work:
                 changes["loss"] = "mean_squared_error"
             chosen = chosen.model_copy(update=changes)
             model, data = fit(model, data)
-        if not model.compiled:
+        if model.compiled:
+            data = data.as_given()
+        else:
             classes, parts = data.num_classes, data.parts().items()
             compile_model(model, chosen, num_classes=classes, samples=len(data.train))
             data = data.with_parts(

@@ -79,12 +79,15 @@ class Dataset:
         validation: what trials are compared by; None if everything is trained on.
         num_classes: number of classes where the targets are class numbers from 0, else None.
         test: what a trained model is measured on, once; None if nothing is kept for it.
+        one_hot: whether the user gives the classes as rows of zeros with a 1, as a model that is compiled
+            already takes them.
     """
 
     train: Split
     validation: Split | None
     num_classes: int | None
     test: Split | None = None
+    one_hot: bool = False
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -98,7 +101,14 @@ class Dataset:
 
     def with_parts(self, parts: Mapping[str, Split]) -> Dataset:
         """The same with other samples in its parts, given for those that there are."""
-        return Dataset(parts["train"], parts.get("validation"), self.num_classes, parts.get("test"))
+        return replace(self, train=parts["train"], validation=parts.get("validation"), test=parts.get("test"))
+
+    def as_given(self) -> Dataset:
+        """The same with targets of the form in which the user gives them."""
+        if not self.one_hot or self.num_classes is None:
+            return self
+        rows = np.eye(self.num_classes, dtype=np.float32)
+        return self.with_parts({name: Split(part.x, rows[part.y]) for name, part in self.parts().items()})
 
     def parts(self) -> dict[str, Split]:
         """The parts that there are, by name."""
@@ -119,7 +129,8 @@ class Division(BaseModel):
         split_seed: of the shuffling before data that come whole are divided.
         stratify: whether each part has the same share of every class.
         classes: whether targets of shape (n,) or (n, 1) are classes, counted from 0; with auto whole
-            numbers are, but those that may as well be numbers to predict are refused.
+            numbers are, but those that may as well be numbers to predict are refused. With auto, rows of
+            zeros with a single 1 are classes, too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -172,7 +183,12 @@ def dataset(
     division = division or Division()
     decided = not isinstance(value, Dataset) or division.classes != "auto"
     parts = _parts(value, name)
-    if decided:
+    one_hot = decided and division.classes is not False and _is_one_hot(parts)
+    width = 0
+    if one_hot:
+        width = np.shape(next(iter(parts.values()))[1])[1]
+        parts = {part: (x, np.argmax(_array(y, name), axis=1)) for part, (x, y) in parts.items()}
+    elif decided:
         parts = _decided(parts, division.classes, name)
     if WHOLE in parts:
         x, y = parts[WHOLE]
@@ -192,7 +208,12 @@ def dataset(
             splits[part] = split.first(getattr(division, part))
         except ModelError as error:
             raise ModelError(f"{name}, {_NAMES[part]} part: {error}") from None
-    data = Dataset(splits["train"], splits.get("validation"), _classes(splits, name), splits.get("test"))
+    classes = _classes(splits, name)
+    if one_hot:
+        classes = width
+        say(f"{name}: the targets are rows of zeros with a 1, taken as {classes} classes; classes: false "
+            "takes them as numbers to predict")  # fmt: skip
+    data = Dataset(splits["train"], splits.get("validation"), classes, splits.get("test"), one_hot)
     if isinstance(value, Dataset) and not decided:
         data = replace(data, num_classes=value.num_classes)
     if whole and data.validation is not None:
@@ -200,6 +221,22 @@ def dataset(
         joined = Split(np.concatenate([s.x for s in both]), np.concatenate([s.y for s in both]))
         data = replace(data, train=joined, validation=None)
     return data
+
+
+def _is_one_hot(parts: Mapping[str, Any]) -> bool:
+    """Whether all targets are rows of zeros with a single 1, of two numbers at least."""
+    widths = set()
+    for _, y in parts.values():
+        try:
+            array = np.asarray(y)
+        except ValueError:  # of rows of different lengths, which is said later
+            return False
+        if array.ndim != 2 or array.shape[1] < 2 or not len(array) or array.dtype.kind not in "biuf":
+            return False
+        if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
+            return False
+        widths.add(array.shape[1])
+    return len(widths) == 1
 
 
 WHOLE = "whole"
