@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _TABULATE = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
 Runs = str | Path | Run | Sequence[str | Path | Run]
+CODE_LETTERS = 8
+"""Of a digest, by which tables tell codes apart."""
 _COSTS = ("node_hours", "core_hours", "gpu_hours", "energy_joules")
 FORMATS = ("table", "csv", "json", "parquet", "markdown", "latex")
 
@@ -45,7 +47,8 @@ def table(runs: Runs, *, epochs: bool = False) -> pd.DataFrame:
         hyperparameters, ``seed``, ``epoch`` (from 1), the metrics, ``seconds`` since the start.
         Of several objectives ``pareto`` says which trials no other is better than in all of them, by their
         last values, and ``parameters`` counts weights, if that is an objective. ``stage`` is ``confirm`` of
-        trials that confirm a point. Of a sweep with baselines ``model`` comes before the hyperparameters, of
+        trials that confirm a point. ``code`` is the beginning of the digest of the user's code and data,
+        where trials were trained with several (``--mixed-code``). Of a sweep with baselines ``model`` comes before the hyperparameters, of
         one with folds ``fold`` after the seed. A hyperparameter whose name is that of another column is
         called ``param_`` and its name.
 
@@ -123,8 +126,8 @@ def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
     attempts = [trial.attempt for trial in trials]
     metrics = list(dict.fromkeys(name for attempt in attempts for name in attempt.metrics))
     best = f"best_{run.metric}"
-    stage, pareto = _stage(trials), _pareto(run, trials)
-    after = ["seed", "fold", *stage, "epochs", *metrics, best, *pareto, "seconds", "ranks", "job_id", "node",
+    stage, code, pareto = _stage(trials), _code(attempts), _pareto(run, trials)
+    after = ["seed", "fold", *stage, *code, "epochs", *metrics, best, *pareto, "seconds", "ranks", "job_id", "node",
              "error", "started", *_COSTS]  # fmt: skip
     names = _columns(run, {"trial_id", "state", "reason", "model", *after})
     columns: dict[str, list[Any]] = {
@@ -136,6 +139,7 @@ def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
         "seed": [trial.seed for trial in trials],
         **_fold(run, trials),
         **stage,
+        **code,
         "epochs": [attempt.epochs for attempt in attempts],
         **{name: [attempt.metrics.get(name) for attempt in attempts] for name in metrics},
         best: [attempt.best for attempt in attempts],
@@ -236,6 +240,12 @@ def _stage(trials: Sequence[TrialState]) -> dict[str, list[Any]]:
     """The column that tells trials which confirm a point, if there are any."""
     stages = [trial.stage or None for trial in trials]
     return {"stage": stages} if any(stages) else {}
+
+
+def _code(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
+    """The column that tells apart what trials were trained with, where the user's code or data have changed."""
+    codes = [attempt.code[:CODE_LETTERS] or None for attempt in attempts]
+    return {"code": codes} if len(set(codes) - {None}) > 1 else {}
 
 
 def _pareto(run: Run, trials: Sequence[TrialState]) -> dict[str, list[Any]]:
