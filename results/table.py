@@ -48,9 +48,9 @@ def table(runs: Runs, *, epochs: bool = False) -> pd.DataFrame:
         Of several objectives ``pareto`` says which trials no other is better than in all of them, by their
         last values, and ``parameters`` counts weights, if that is an objective. ``stage`` is ``confirm`` of
         trials that confirm a point. ``code`` is the beginning of the digest of the user's code and data,
-        where trials were trained with several (``--mixed-code``). Of a sweep with baselines ``model`` comes before the hyperparameters, of
-        one with folds ``fold`` after the seed. A hyperparameter whose name is that of another column is
-        called ``param_`` and its name.
+        where trials were trained with several (``--mixed-code``). Of a sweep with baselines ``model`` comes
+        before the hyperparameters, of one with folds ``fold`` after the seed. A hyperparameter whose name is
+        that of another column is called ``param_`` and its name.
 
         Texts are categories (but for ``trial_id``, ``reason`` and ``error``), whole numbers that may be
         missing are ``Int64``, and ``started`` is a time, UTC. ``attrs`` says what the run was: ``run`` (its
@@ -127,8 +127,8 @@ def _by_trial(run: Run, trials: list[TrialState]) -> pd.DataFrame:
     metrics = list(dict.fromkeys(name for attempt in attempts for name in attempt.metrics))
     best = f"best_{run.metric}"
     stage, code, pareto = _stage(trials), _code(attempts), _pareto(run, trials)
-    after = ["seed", "fold", *stage, *code, "epochs", *metrics, best, *pareto, "seconds", "ranks", "job_id", "node",
-             "error", "started", *_COSTS]  # fmt: skip
+    after = ["seed", "fold", *stage, *code, "epochs", *metrics, best, *pareto, "seconds", "ranks", "job_id",
+             "node", "error", "started", *_COSTS]  # fmt: skip
     names = _columns(run, {"trial_id", "state", "reason", "model", *after})
     columns: dict[str, list[Any]] = {
         "trial_id": [trial.trial_id for trial in trials],
@@ -243,7 +243,7 @@ def _stage(trials: Sequence[TrialState]) -> dict[str, list[Any]]:
 
 
 def _code(attempts: Sequence[Attempt]) -> dict[str, list[Any]]:
-    """The column that tells apart what trials were trained with, where the user's code or data have changed."""
+    """The column that tells trials of one code from those of another, where the user's files have changed."""
     codes = [attempt.code[:CODE_LETTERS] or None for attempt in attempts]
     return {"code": codes} if len(set(codes) - {None}) > 1 else {}
 
