@@ -17,7 +17,7 @@ import pytest
 import results
 from results import cost
 from tests.conftest import ROOT
-from tests.slurm.conftest import Site, until
+from tests.slurm.conftest import PROFILES, Site, until
 
 pytestmark = pytest.mark.slurm
 
@@ -293,3 +293,45 @@ def test_without_slurmdbd_reasons_come_from_squeue_and_the_logs(plain_site: Site
     assert states == {"none": "finished", "killed": "error", "slow": "cancelled"}
     site.hpc("resume", "r")
     assert site.settle()["slow"] == "finished"
+
+
+NEIGHBOURS = {
+    "net.py": "import blocks\n\n\ndef build(input_shape, num_classes, units: int = 4):\n"
+    "    import keras\n    dense = keras.layers.Dense\n    hidden = dense(units, blocks.ACTIVATION)\n"
+    "    return keras.Sequential([keras.Input(input_shape), hidden, dense(num_classes, 'softmax')])\n",
+    "blocks.py": "ACTIVATION = 'relu'\n",
+    "own.yaml": "name: own\nmodel: net.py:build\ndata: {name: digits, train: 100}\nspace: {units: [2, 4]}\n"
+    "fixed: {epochs: 1}\nobjective: val_accuracy\n",
+}
+
+
+def test_a_file_that_changes_while_jobs_wait_is_not_trained_with(site: Site) -> None:
+    for name, text in NEIGHBOURS.items():
+        (site.folder / name).write_text(text)
+    site.profiles(f"{PROFILES}\nlater: {{cluster: slurm, workers: 1, sbatch: {{begin: now+600}}}}\n")
+    site.hpc("submit", "own.yaml", "--on", "later", "--dir", "r")
+    (site.folder / "blocks.py").write_text("ACTIVATION = 'tanh'\n")
+    until(lambda: "BeginTime" in site.queue(), 60, site.queue)
+    site.start_now()
+    until(lambda: not site.is_busy(), 120, lambda: site.hpc("status", "r", code=None))
+    said = site.hpc("status", "r")
+    assert "blocks.py has changed since this job was launched" in said
+    assert site.run().counts()["waiting"] == 2  # none of them trained, none of them failed
+    site.profiles(PROFILES)
+    assert "2 trials submitted" in site.hpc("resume", "r", "--on", "one")  # nothing was trained before
+    until(lambda: not site.is_busy(), 120, lambda: site.hpc("status", "r", code=None))
+    assert site.run().counts()["finished"] == 2
+    (site.folder / "blocks.py").write_text("ACTIVATION = 'relu'\n")
+    for command in (["resume", "r"], ["submit", "own.yaml", "--on", "one", "--dir", "r"]):
+        assert "blocks.py has changed since they were trained" in site.hpc(*command, code=2)
+
+
+@pytest.mark.slow
+def test_ranks_meet_though_sbatch_exports_nothing(site: Site) -> None:
+    path = site.sweep(["none", "slow"])
+    ranks = "ranks_per_node: 2, cpus_per_rank: 1, backend: gloo"
+    site.profiles(f"{PROFILES}\nbare: {{cluster: slurm, workers: 1, {ranks}, sbatch: {{export: NONE}}}}\n")
+    site.hpc("submit", path, "--on", "bare", "--dir", "r")
+    assert site.settle() == {"none": "finished", "slow": "finished"}
+    assert {trial.attempt.ranks for trial in site.run().trials.values()} == {2}
+    assert (site.folder / "built").read_text().split() == ["none", "slow"]  # each once, not by each rank
