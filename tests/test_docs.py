@@ -154,3 +154,18 @@ def test_the_notebook_answers_its_questions(tmp_path: Path, hpc: Hpc) -> None:
     assert "<svg" in said
     assert "Warning" not in said
     assert str(ROOT) not in page.read_text()
+
+
+def test_every_test_that_a_page_names_is_there() -> None:
+    sources = {path: path.read_text() for path in (ROOT / "tests").rglob("*.py")}
+    functions = {
+        name for text in sources.values() for name in re.findall(r"^def (test_\w+)", text, re.MULTILINE)
+    }
+    for page in PAGES:
+        text = page.read_text()
+        named = set(re.findall(r"`(test_\w+)`", text)) - {"test_step"}  # of Keras
+        assert named <= functions, (page.name, named - functions)
+        for path in re.findall(r"`((?:tests|benchmarks|jobs)/[\w/]+\.py)`", text):
+            assert (ROOT / path).is_file(), (page.name, path)
+        for module in re.findall(r"`python -m (benchmarks\.\w+)", text):
+            assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), (page.name, module)
