@@ -419,3 +419,57 @@ def test_parts_that_can_not_be_had_are_answered(y: Array, division: Division, sa
 def test_options_are_checked_one_by_one(option: str, right: list[Any], wrong: list[Any]) -> None:
     assert [DIVISION[option].problem(value) for value in right] == [None] * len(right)
     assert all(DIVISION[option].problem(value) for value in wrong)
+
+
+class PyDataset:
+    """Known by its name, as Keras' is, without loading Keras."""
+
+
+X, Y = np.ones((30, 4)), np.arange(30) % 3
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ((PyDataset(), PyDataset()), "gives a keras.utils.PyDataset, and only arrays are taken so far"),
+        (PyDataset(), "gives a keras.utils.PyDataset"),
+        (iter([(X, Y)]), "gives a generator"),
+        ((X, Y, np.ones(30)), r"gives \(x, y, sample weights\), and weights are not taken so far"),
+        (((X, Y, np.ones(30)), (X, Y, np.ones(30))), "sample weights"),
+        (([X, X], Y), "gives 2 arrays as x, and models of several inputs are not taken so far"),
+        ((([X, X, X], Y), ([X, X, X], Y)), "gives 3 arrays as x"),
+        ({"train": ({"a": X, "b": X}, Y)}, "gives 2 arrays as x"),
+    ],
+    ids=str,
+)
+def test_what_fit_takes_and_this_project_does_not_is_named(value: object, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        dataset(value)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 12])
+def test_rows_of_zeros_with_a_1_are_classes(classes: int) -> None:
+    y = np.arange(60) % classes
+    with hearing() as said:
+        rows = dataset((np.ones((60, 2)), np.eye(classes)[y]), name="mine")
+    numbers = dataset((np.ones((60, 2)), y))
+    assert said == [
+        f"mine: the targets are rows of zeros with a 1, taken as {classes} classes; classes: false takes them as "
+        "numbers to predict"
+    ]
+    assert (rows.num_classes, rows.output_size, rows.one_hot) == (classes, classes, True)
+    assert rows.train.y.tolist() == numbers.train.y.tolist()
+    assert rows.as_given().train.y.tolist() == np.eye(classes)[numbers.train.y].tolist()
+    assert numbers.as_given() is numbers
+    predicted = dataset((np.ones((60, 2)), np.eye(classes)[y]), Division(classes=False))
+    assert (predicted.num_classes, predicted.output_size, predicted.train.y.shape[1]) == (
+        None,
+        classes,
+        classes,
+    )
+
+
+@pytest.mark.parametrize("y", [[[1, 1], [0, 1]], [[1, 0], [0, 0]], [[0.5, 0.5], [1, 0]], [[2, -1], [1, 0]]])
+def test_rows_of_anything_else_are_numbers_to_predict(y: Any) -> None:
+    data = dataset((np.ones((40, 2)), np.array(y * 20, float)))
+    assert (data.num_classes, data.one_hot, data.output_size) == (None, False, 2)
