@@ -295,8 +295,8 @@ def _refuse_no_arrays(value: Any, name: str) -> None:
         if forms or isinstance(one, Iterator):
             form = forms[0] if forms else "generator"
             raise ModelError(
-                f"{name} gives a {form}, and only arrays are taken so far: (x, y), or such pairs for training "
-                "and validation; collect its samples into arrays"
+                f"{name} gives a {form}, and only arrays are taken so far: (x, y), or such pairs for "
+                "training and validation; collect its samples into arrays"
             )
     pairs = values if all(isinstance(part, (tuple, list)) for part in values) else [value]
     for pair in [*pairs, value]:

@@ -425,7 +425,7 @@ class PyDataset:
     """Known by its name, as Keras' is, without loading Keras."""
 
 
-X, Y = np.ones((30, 4)), np.arange(30) % 3
+INPUTS, TARGETS = np.ones((30, 4)), np.arange(30) % 3
 
 
 @pytest.mark.parametrize(
@@ -433,12 +433,15 @@ X, Y = np.ones((30, 4)), np.arange(30) % 3
     [
         ((PyDataset(), PyDataset()), "gives a keras.utils.PyDataset, and only arrays are taken so far"),
         (PyDataset(), "gives a keras.utils.PyDataset"),
-        (iter([(X, Y)]), "gives a generator"),
-        ((X, Y, np.ones(30)), r"gives \(x, y, sample weights\), and weights are not taken so far"),
-        (((X, Y, np.ones(30)), (X, Y, np.ones(30))), "sample weights"),
-        (([X, X], Y), "gives 2 arrays as x, and models of several inputs are not taken so far"),
-        ((([X, X, X], Y), ([X, X, X], Y)), "gives 3 arrays as x"),
-        ({"train": ({"a": X, "b": X}, Y)}, "gives 2 arrays as x"),
+        (iter([(INPUTS, TARGETS)]), "gives a generator"),
+        ((INPUTS, TARGETS, np.ones(30)), r"gives \(x, y, sample weights\), and weights are not taken so far"),
+        (((INPUTS, TARGETS, np.ones(30)), (INPUTS, TARGETS, np.ones(30))), "sample weights"),
+        (
+            ([INPUTS, INPUTS], TARGETS),
+            "gives 2 arrays as x, and models of several inputs are not taken so far",
+        ),
+        ((([INPUTS, INPUTS, INPUTS], TARGETS), ([INPUTS, INPUTS, INPUTS], TARGETS)), "gives 3 arrays as x"),
+        ({"train": ({"a": INPUTS, "b": INPUTS}, TARGETS)}, "gives 2 arrays as x"),
     ],
     ids=str,
 )
@@ -454,8 +457,8 @@ def test_rows_of_zeros_with_a_1_are_classes(classes: int) -> None:
         rows = dataset((np.ones((60, 2)), np.eye(classes)[y]), name="mine")
     numbers = dataset((np.ones((60, 2)), y))
     assert said == [
-        f"mine: the targets are rows of zeros with a 1, taken as {classes} classes; classes: false takes them as "
-        "numbers to predict"
+        f"mine: the targets are rows of zeros with a 1, taken as {classes} classes; classes: false takes "
+        "them as numbers to predict"
     ]
     assert (rows.num_classes, rows.output_size, rows.one_hot) == (classes, classes, True)
     assert rows.train.y.tolist() == numbers.train.y.tolist()
