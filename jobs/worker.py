@@ -144,9 +144,9 @@ class Worker:
                 threads, place.local_rank, self.number, place.local_size, only_ours=ours
             )  # fmt: skip
             sources = Sources.of(sweep, self.files)
-            sources.require(self.files)
             code = sources.digest
             world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.gpus)
+            sources.require(self.files)
             held = world.held(threads, gpu)
             if self.measure:
                 world.clock = Clock()

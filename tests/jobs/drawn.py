@@ -199,7 +199,6 @@ HIDDEN = (
     "own optimizer",
     "constant",
     "frozen",
-    "epsilon",
     "method",
     "own model",
 )
@@ -233,8 +232,6 @@ class _Maker:
 
     def model(self) -> Any:
         keras, kind = self.keras, self.drawing["kind"]
-        if self.is_("epsilon"):
-            keras.config.set_epsilon(self.either("epsilon", 1e-7, 0.3))
         inputs = keras.Input(SHAPES[kind], dtype="int32" if kind == "words" else "float32")
         h: Any = inputs
         if kind == "words":
@@ -268,11 +265,11 @@ class _Maker:
     def kind_of_model(self) -> Any:
         if not self.is_("own model"):
             return None
-        factor = self.either("own model", 1.0, 0.2)
+        power = self.either("own model", 1.0, 3.0)
 
         class Own(self.keras.Model):  # type: ignore[misc, name-defined]
             def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-                return factor * super().call(inputs, training=training)
+                return super().call(inputs, training=training) ** power
 
         return Own
 

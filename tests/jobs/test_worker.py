@@ -97,6 +97,9 @@ ENTRIES: dict[str, Any] = {
 }
 
 
+NEVER = {"metric": "val_never", "mode": "max"}
+
+
 def work(folder: Path, changes: dict[str, Any], **worker: Any) -> Run:
     """A run carried out by a worker here."""
     (folder / "net.py").write_text(NET)
@@ -158,11 +161,11 @@ def test_what_a_model_does_wrong_is_told(tmp_path: Path, changes: dict[str, Any]
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"objective": "val_never"},
+        ({"objective": NEVER},
          "the objective val_never was not a finite number in any of the 2 epochs: it is nan after epoch 2"),
-        ({"objective": "val_never", "fixed": {"epochs": 1}}, "the objective val_never is nan after epoch 1"),
-        ({"objective": "val_never", "fixed": {"epochs": 0}}, "the objective val_never is nan after the fit"),
-        ({"objective": ["val_accuracy", "val_never"]}, "the objective val_never is nan at the end"),
+        ({"objective": NEVER, "fixed": {"epochs": 1}}, "the objective val_never is nan after epoch 1"),
+        ({"objective": NEVER, "fixed": {"epochs": 0}}, "the objective val_never is nan after the fit"),
+        ({"objective": ["val_accuracy", NEVER]}, "the objective val_never is nan at the end"),
     ],
     ids=str,
 )  # fmt: skip
@@ -175,7 +178,8 @@ def test_a_trial_whose_objective_is_never_a_number_has_diverged(
 
 def test_a_further_objective_that_a_model_does_not_record_is_told(tmp_path: Path) -> None:
     (trial,) = work(
-        tmp_path, {"model": "net.py:never", "objective": ["val_accuracy", "val_own"]}
+        tmp_path,
+        {"model": "net.py:never", "objective": ["val_accuracy", {"metric": "val_own", "mode": "max"}]},
     ).trials.values()
     assert trial.attempt.reason == "error"
     assert "the objective is val_own, but what this model records is loss" in trial.attempt.error

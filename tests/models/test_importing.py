@@ -198,5 +198,5 @@ def test_what_goes_wrong_in_an_import_is_told_as_it_is(tmp_path: Path) -> None:
         value(tmp_path, "net.py:build")
     with pytest.raises(ModuleNotFoundError):
         value(tmp_path, "other.py:build")
-    with pytest.raises(ModelError, match="there is no module 'mine'"):
-        value(tmp_path, "mine:build")
+    with pytest.raises(ModelError, match="there is no module 'no_such_thing'"):
+        value(tmp_path, "no_such_thing:build")
