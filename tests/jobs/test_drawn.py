@@ -187,6 +187,7 @@ PLAIN: Drawing = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")  # through a layer that discretizes
 @pytest.mark.parametrize("difference", drawn.HIDDEN)
 def test_whatever_no_config_says_makes_a_difference(difference: str) -> None:
