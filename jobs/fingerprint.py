@@ -218,20 +218,24 @@ class _Walk:
             if not _is_known(value.__name__):
                 self._user(value)
             return value.__name__
-        module, name = getattr(value, "__module__", None) or "builtins", value.__qualname__
-        if any(value is one for one in self._own):
-            return f"{module}.{name}"
-        found: Any = sys.modules.get(module)
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if not _is_known(module) or found is not value:
+        if not any(value is one for one in self._own) and not is_of_a_library(value):
             self._user(value)
         if isinstance(value, type):
             _untouched(value)
-        return f"{module}.{name}"
+        return f"{value.__module__}.{value.__qualname__}"
 
     def _user(self, value: Any) -> None:
         raise UnprovedError(f"{getattr(value, '__name__', value)} is not of Keras")
+
+
+def is_of_a_library(value: Any) -> bool:
+    """Whether a class or function is the one of Keras, TensorFlow, NumPy or Python whose name it bears."""
+    module, found = getattr(value, "__module__", None) or "builtins", None
+    if _is_known(module):
+        found = sys.modules.get(module)
+        for part in value.__qualname__.split("."):
+            found = getattr(found, part, None)
+    return found is value
 
 
 KNOWN = ("keras", "tensorflow", "numpy", "builtins", "collections", "functools", "math", "operator")

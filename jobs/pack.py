@@ -15,6 +15,7 @@ from jobs.checkpoint import Position, State
 from jobs.fingerprint import UnprovedError, fingerprint
 from jobs.loop import Loop, Slice, adam_step, confused, counted_classes, digest, is_adam, make_metrics
 from jobs.options import OWN_FUNCTIONS, Options
+from jobs.parts import is_by_sample
 from jobs.world import World
 from models import Array, Dataset
 
@@ -710,8 +711,10 @@ def _metrics_of(model: keras.Model) -> list[Any]:
     for metric in found:
         kind = type(metric)
         means = keras.metrics.MeanMetricWrapper
-        if not isinstance(metric, means) or any(
-            getattr(kind, name) is not getattr(means, name) for name in ("update_state", "result")
+        if (
+            not isinstance(metric, means)
+            or any(getattr(kind, name) is not getattr(means, name) for name in ("update_state", "result"))
+            or not is_by_sample(metric)
         ):
             raise PackError(f"the metric {metric.name} is no mean over samples")
     return found
@@ -731,7 +734,8 @@ def _loss_of(model: keras.Model) -> tuple[Any, bool]:
         if not callable(loss):
             raise PackError("its loss is not one for one output")
         return LossFunctionWrapper(loss, reduction=None), False
-    if not isinstance(loss, LossFunctionWrapper) or loss.reduction not in ("sum", "sum_over_batch_size"):
+    by_sample = isinstance(loss, LossFunctionWrapper) and loss._fn_kwargs.get("axis", -1) == -1
+    if not by_sample or loss.reduction not in ("sum", "sum_over_batch_size"):
         raise PackError(f"its loss {type(loss).__name__} is not a mean or sum over samples")
     each = type(loss).from_config({**loss.get_config(), "reduction": None})
     return each, loss.reduction == "sum"

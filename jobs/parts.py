@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jobs.fingerprint import is_of_a_library
 from jobs.options import OWN_FUNCTIONS
 from models import Split
 
@@ -84,19 +86,17 @@ def _adds_up(metric: Any) -> bool:
     if kind is not getattr(keras.metrics, kind.__name__, None):
         return False
     if isinstance(metric, keras.metrics.MeanMetricWrapper):
-        return kind.__name__ in MEANS and _is_by_sample(metric)
+        return kind.__name__ in MEANS and is_by_sample(metric)
     return kind.__name__ in (*MEANS, *COUNTS)
 
 
-def _is_by_sample(metric: Any) -> bool:
+def is_by_sample(metric: Any) -> bool:
     """Whether what a metric is a mean of is a function of Keras', over the last axis of each sample."""
-    import keras
-
-    function, more = metric._fn, metric._fn_kwargs
-    if isinstance(function, keras.losses.Loss):
+    function = metric._fn
+    if not isinstance(function, FunctionType):  # an object of a loss, say
         return False
-    is_known = function in OWN_FUNCTIONS or function.__module__.startswith("keras.")
-    return bool(is_known and more.get("axis", -1) == -1)
+    is_known = function in OWN_FUNCTIONS or is_of_a_library(function)
+    return bool(is_known and metric._fn_kwargs.get("axis", -1) == -1)
 
 
 def check_parts(model: keras.Model, parts: int, ranks: int) -> list[str]:

@@ -332,10 +332,15 @@ class Single(Loop):
             padded = tf.pad(value[: mine.count], [rest, *([[0, 0]] * (len(value.shape) - 1))])
             return tf.ensure_shape(padded, (None, *value.shape[1:]))
 
-        tensors = [tf.convert_to_tensor(value) for value in tf.nest.flatten(values)]
+        given = tf.nest.flatten(values)
+        tensors = [tf.convert_to_tensor(value) for value in given]
+        masks = {place: value._keras_mask for place, value in enumerate(given) if _has_mask(value)}
+        marks = [tf.cast(mask, tf.int32) for mask in masks.values()]
         # All others have zeros at the places of a rank, so that their sum is what it has.
-        totals = self._world.sum([placed(tensor) for tensor in tensors], "predictions")
-        return tf.nest.pack_sequence_as(values, totals)
+        totals = self._world.sum([placed(tensor) for tensor in [*tensors, *marks]], "predictions")
+        for place, total in zip(masks, totals[len(tensors) :], strict=True):
+            totals[place]._keras_mask = total > 0  # by which Keras' metrics leave samples out
+        return tf.nest.pack_sequence_as(values, totals[: len(tensors)])
 
     def _confuse(self, y: Any, y_pred: Any) -> None:
         """Count which classes were taken for which, where a model has one output for each class."""
@@ -385,6 +390,10 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     """Whether a function takes an argument of that name."""
     parameters = inspect.signature(function).parameters.values()
     return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)
+
+
+def _has_mask(value: Any) -> bool:
+    return getattr(value, "_keras_mask", None) is not None
 
 
 def _weights(model: keras.Model) -> list[Any]:

@@ -115,8 +115,36 @@ def half_precision() -> Any:
     return _compiled(keras.optimizers.Adam(0.01), metrics=["accuracy"])
 
 
+def masked() -> Any:
+    """Leaves out steps of a sequence in a metric; its loss is of all steps."""
+    import keras
+
+    layers, ops = keras.layers, keras.ops
+
+    class Whole(keras.Model):  # type: ignore[misc]
+        def compute_loss(
+            self,
+            x: Any = None,
+            y: Any = None,
+            y_pred: Any = None,
+            sample_weight: Any = None,
+            training: bool = True,
+        ) -> Any:
+            each = keras.losses.sparse_categorical_crossentropy(y, ops.mean(y_pred, axis=1))
+            return ops.mean(each)
+
+    def certain(y: Any, p: Any) -> Any:
+        return ops.max(p, axis=-1)
+
+    inputs = keras.Input((8,))
+    steps = layers.Masking(mask_value=0.0)(layers.Reshape((4, 2))(layers.ReLU()(inputs)))
+    model = Whole(inputs, layers.Dense(5, "softmax")(steps))
+    model.compile(keras.optimizers.Adam(0.01), metrics=[certain], jit_compile=False)
+    return model
+
+
 FIT = {f.__name__: f for f in (
-    exempt, averaged, scheduled, own_optimizer, most_sure, vector, old_compute_loss, half_precision,
+    exempt, averaged, scheduled, own_optimizer, most_sure, vector, old_compute_loss, half_precision, masked,
 )}  # fmt: skip
 """Models that are trained as ``fit`` trains them, on one rank or several."""
 
