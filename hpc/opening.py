@@ -47,13 +47,23 @@ def open_run(
     _refuse_other_names(sweep, run)
     last = next((launch["files"] for launch in reversed(run.launches) if "files" in launch), None)
     sources = Sources.of(sweep, last)
-    if mixed_code:
+    if mixed_code or not _codes(run):
         forget_data(folder)
-    else:
+    if not mixed_code:
         refuse_other_sources(run, sources)
     if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
         write_text(folder / "sweep.yaml", sweep.as_yaml())
     return sweep, run, sources
+
+
+def _codes(run: Run) -> set[str]:
+    """Digests of the code by which something has come of a trial that still counts."""
+    attempts = [attempt for trial in run.trials.values() for attempt in trial.attempts.values()]
+    return {
+        attempt.code
+        for attempt in attempts
+        if attempt.state in ("finished", "pruned") or (attempt.epochs and attempt.state != "failed")
+    }
 
 
 def refuse_other_sources(run: Run, sources: Sources) -> None:
@@ -62,14 +72,10 @@ def refuse_other_sources(run: Run, sources: Sources) -> None:
     Raises:
         RunError: one has.
     """
-    now = (sources.digest, sources.entries_digest)
-    attempts = [attempt for trial in run.trials.values() for attempt in trial.attempts.values()]
-    others = [
-        attempt.code
-        for attempt in attempts
-        if attempt.code not in now
-        and (attempt.state in ("finished", "pruned") or (attempt.epochs and attempt.state != "failed"))
-    ]
+    # Earlier versions told code apart by the files alone that the sweep names.
+    earlier = {launch.get("code") for launch in run.launches if "files" not in launch}
+    now = {sources.digest} | ({sources.entries_digest} & earlier)
+    others = _codes(run) - now
     if not others:
         return
     before = [

@@ -222,6 +222,8 @@ class _Walk:
             self._user(value)
         if isinstance(value, type):
             _untouched(value)
+        if isinstance(value, types.FunctionType):
+            self._say(repr(value.__defaults__), repr(value.__kwdefaults__))
         return f"{value.__module__}.{value.__qualname__}"
 
     def _user(self, value: Any) -> None:
@@ -235,7 +237,10 @@ def is_of_a_library(value: Any) -> bool:
         found = sys.modules.get(module)
         for part in value.__qualname__.split("."):
             found = getattr(found, part, None)
-    return found is value
+    if found is not value:
+        return False
+    code: Any = value
+    return _is_library_code(code) if isinstance(code, types.FunctionType) else True
 
 
 KNOWN = ("keras", "tensorflow", "numpy", "builtins", "collections", "functools", "math", "operator")
@@ -267,11 +272,16 @@ def _untouched(kind: type) -> None:
             continue
         for name, value in entries.items():
             function = getattr(value, "fget", None) or getattr(value, "__func__", value)
-            module = getattr(function, "__module__", None)
-            if isinstance(function, types.FunctionType) and not _is_library_module(module):
+            is_function = isinstance(function, types.FunctionType)
+            if (is_function and not _is_library_code(function)) or isinstance(function, PARTLY):
                 raise UnprovedError(f"{one.__name__}.{name} is not of Keras")
         _checked[one] = now
 
 
-def _is_library_module(module: str | None) -> bool:
-    return module is not None and (_is_known(module) or module.partition(".")[0] in sys.stdlib_module_names)
+PARTLY = (functools.partial, functools.partialmethod, types.MethodType)
+
+
+def _is_library_code(function: types.FunctionType) -> bool:
+    """Whether a function was written in a library: ``functools.wraps`` gives others its name and module."""
+    module = str(function.__globals__.get("__name__", ""))
+    return _is_known(module) or module.partition(".")[0] in sys.stdlib_module_names

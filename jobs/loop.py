@@ -420,7 +420,21 @@ def make_metrics(model: keras.Model, data: Dataset) -> None:
     import tensorflow as tf
 
     x, y = (tf.nest.map_structure(lambda v: tf.constant(v[:1]), v) for v in (data.train.x, data.train.y))
-    model.compute_metrics(x, y, model(x, training=False))
+    with unchanged(model):
+        model.compute_metrics(x, y, model(x, training=False))
+
+
+@contextmanager
+def unchanged(model: keras.Model) -> Iterator[None]:
+    """Put back what a model changes when it is called: random states, statistics, counters of the user's."""
+    trained = {id(variable) for variable in model.trainable_variables}
+    kept = [variable for variable in model.variables if id(variable) not in trained]
+    before = [np.array(variable) for variable in kept]
+    try:
+        yield
+    finally:
+        for variable, value in zip(kept, before, strict=True):
+            variable.assign(value)
 
 
 def confused(y: Any, y_pred: Any, classes: int) -> tf.Tensor | None:

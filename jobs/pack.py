@@ -30,6 +30,14 @@ ELEMENTWISE = (
 """Activations for which it doesn't matter how outputs are arranged."""
 OPTIMIZERS = ("SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adadelta", "Adagrad", "Lion")
 """Optimizers each of whose steps is the learning rate times what does not depend on it."""
+LOSSES = (
+    "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error", "huber", "log_cosh", "binary_crossentropy",
+    "binary_focal_crossentropy", "categorical_crossentropy", "categorical_focal_crossentropy",
+    "sparse_categorical_crossentropy", "kl_divergence", "poisson", "hinge", "squared_hinge",
+    "categorical_hinge", "cosine_similarity",
+)  # fmt: skip
+"""Losses of Keras that are one of each sample, whatever the others are."""
 NUMBERS = ("input_dropout", "dropout", "l1", "l2")
 """Hyperparameters of ``mlp`` and ``linear`` that are numbers in their models, if they are not 0."""
 WITH_RATE = ("SGD", "RMSprop")
@@ -118,6 +126,8 @@ def plan(model: keras.Model) -> Plan:
     found, shapes = Plan(model), []
     for layer in model.layers:
         kind = type(layer)
+        if layer.activity_regularizer is not None:
+            raise PackError("a layer has an activity_regularizer")
         if kind is keras.layers.Flatten and not found.dense and layer.data_format == "channels_last":
             continue
         if kind is keras.layers.Dropout and layer.noise_shape is None:
@@ -136,6 +146,8 @@ def plan(model: keras.Model) -> Plan:
             raise PackError(f"it has a layer {kind.__name__}, or has it at that place")
     if not found.dense or len(found.dense) in found.dropout:
         raise PackError("its last layer is not dense")
+    if len({layer.compute_dtype for layer in model.layers}) > 1:
+        raise PackError("its layers compute in several precisions")
     for activations in found.outputs[:-1]:
         for activation in activations:
             if _name(activation) not in ELEMENTWISE:
@@ -179,9 +191,9 @@ def _rest(model: keras.Model, found: Plan) -> str:
     for layer in found.dense:
         masked += [(layer, "kernel_regularizer"), (layer.kernel, "regularizer")]
     optimizer = model.optimizer
-    masked += [
-        (optimizer, name) for name in ("weight_decay", "global_clipnorm", "momentum", "_learning_rate")
-    ]
+    masked += [(optimizer, name) for name in ("weight_decay", "global_clipnorm", "momentum")]
+    rate = optimizer._learning_rate  # of a variable the value counts nowhere
+    masked += [(rate, name) for name in ("initial_learning_rate", "warmup_target")]
     masks = {(id(owner), name): "a number" for owner, name in masked}
     try:
         return fingerprint(parts, [*model.trainable_variables, *optimizer.variables], masks, OWN_FUNCTIONS)
@@ -192,7 +204,7 @@ def _rest(model: keras.Model, found: Plan) -> str:
 def _dense(layer: Any) -> list[Any]:
     import keras
 
-    for name in ("bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint"):
+    for name in ("bias_regularizer", "kernel_constraint", "bias_constraint"):
         if getattr(layer, name) is not None:
             raise PackError(f"a dense layer has a {name}")
     known = (type(None), keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
@@ -235,7 +247,7 @@ def _optimizer(found: Plan, optimizer: Any) -> dict[str, Any]:
         found.momentum = float(config["momentum"])
         config["momentum"] = found.momentum > 0
     schedule = optimizer._learning_rate
-    if isinstance(schedule, keras.optimizers.schedules.CosineDecay):
+    if type(schedule) is keras.optimizers.schedules.CosineDecay:
         found.rate = float(schedule.warmup_target or schedule.initial_learning_rate)
         parts = config["learning_rate"]["config"]
         for name in ("initial_learning_rate", "warmup_target"):
@@ -733,8 +745,12 @@ def _loss_of(model: keras.Model) -> tuple[Any, bool]:
     if not isinstance(loss, keras.losses.Loss):
         if not callable(loss):
             raise PackError("its loss is not one for one output")
+        if loss.__name__ not in LOSSES:
+            raise PackError(f"its loss {loss.__name__} may not be one of each sample")
         return LossFunctionWrapper(loss, reduction=None), False
-    by_sample = isinstance(loss, LossFunctionWrapper) and loss._fn_kwargs.get("axis", -1) == -1
+    more = loss._fn_kwargs if isinstance(loss, LossFunctionWrapper) else {}
+    by_sample = isinstance(loss, LossFunctionWrapper) and loss.fn.__name__ in LOSSES
+    by_sample = by_sample and more.get("axis", -1) == -1 and more.get("ignore_class") is None
     if not by_sample or loss.reduction not in ("sum", "sum_over_batch_size"):
         raise PackError(f"its loss {type(loss).__name__} is not a mean or sum over samples")
     each = type(loss).from_config({**loss.get_config(), "reduction": None})

@@ -23,9 +23,10 @@ from jobs.loop import (
     digest,
     is_adam,
     make_metrics,
+    unchanged,
 )
 from jobs.optimizer import reduced
-from jobs.parts import check_loss, check_parts, names_of, whole_batch_metrics
+from jobs.parts import check_layers, check_loss, check_parts, names_of, normalizes, whole_batch_metrics
 from jobs.world import Compression, World
 from models import Dataset, Split
 
@@ -130,7 +131,7 @@ class Single(Loop):
         self._gathers = False  # unless check_parts finds that it must
         self._confusion = tf.Variable(tf.zeros([counted_classes(data)] * 2, tf.int32), trainable=False)
         self._loss = keras.metrics.Mean(name="loss")
-        self._sums_losses = getattr(model.loss, "reduction", None) == "sum"
+        self._sums_losses = _is_sum(model.loss)
         make_metrics(model, data)
         self.reset()
 
@@ -264,13 +265,19 @@ class Single(Loop):
             return
         self._gathers = bool(check_parts(self.model, parts, self._world.size))
 
-        def whole(x: Any, y: Any) -> Any:
-            return self._loss_of(x, y, self.model(x, training=False), training=False)
+        check_layers(self.model, self._world.size, self._parts)
+        for training in (False, True):
 
-        check_loss(
-            self.model, split, batch_size, parts, whole,
-            lambda x, y, share: self._part_of(whole(x, y), share, share),
-        )  # fmt: skip
+            def whole(x: Any, y: Any, training: bool = training) -> Any:
+                y_pred = self.model(x, training=training)
+                return self._loss_of(x, y, y_pred, training=training)
+
+            def part(x: Any, y: Any, share: float, whole: Callable[..., Any] = whole) -> Any:
+                return self._part_of(whole(x, y), share, share)
+
+            if not training or not normalizes(self.model):  # which sees the samples of a part, as is told
+                with unchanged(self.model):
+                    check_loss(self.model, split, batch_size, parts, whole, part)
 
     def _apply(self, gradients: Sequence[Any]) -> None:
         sums = reduced(gradients, self._world, self._compression)
@@ -311,7 +318,12 @@ class Single(Loop):
         import tensorflow as tf
 
         def update() -> tf.Tensor:
-            self._loss.update_state(loss, sample_weight=mine.samples)
+            value = loss
+            if self._sums_losses and self._world.size * self._parts > 1:  # each part's adds to the batch's
+                penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer]
+                penalty = tf.cast(tf.add_n(penalties), loss.dtype) if penalties else tf.zeros_like(loss)
+                value = (loss - penalty) / tf.cast(mine.share, loss.dtype) + penalty
+            self._loss.update_state(value, sample_weight=mine.samples)
             if not self._gathers:
                 self.model.compute_metrics(x, y, y_pred)
             return tf.constant(0)
@@ -364,7 +376,10 @@ class Single(Loop):
     def _measured(self) -> dict[str, Any]:
         """What has been measured, as tensors; a metric of the user's may be called loss, ours counts."""
         loss = {"loss": self._loss.result()}
-        return {**loss, **self.model.get_metrics_result(), **loss}
+        found: dict[str, Any] = {}
+        for name, value in self.model.get_metrics_result().items():
+            found |= value if isinstance(value, dict) else {name: value}
+        return {**loss, **found, **loss}
 
     def _values(self) -> tf.Tensor:
         import tensorflow as tf
@@ -390,6 +405,13 @@ def _takes(function: Callable[..., Any], name: str) -> bool:
     """Whether a function takes an argument of that name."""
     parameters = inspect.signature(function).parameters.values()
     return any(one.name == name or one.kind is one.VAR_KEYWORD for one in parameters)
+
+
+def _is_sum(loss: Any) -> bool:
+    """Whether a batch's loss is the sum of its samples'."""
+    if isinstance(loss, (list, tuple)) and len(loss) == 1:
+        (loss,) = loss
+    return getattr(loss, "reduction", None) == "sum"
 
 
 def _has_mask(value: Any) -> bool:

@@ -67,7 +67,7 @@ class Sources:
                     named.append(name)
         entries = "".join(str(stamps[name][2]) for name in named)
         rest = sorted(
-            f"{paths[name].name} {stamp[2]} "
+            f"{os.path.relpath(paths[name], paths[named[0]].parent)} {stamp[2]} "  # a project may be moved
             for name, stamp in stamps.items()
             if name not in named and stamp[0]  # a file without a byte, as of a package, does nothing
         )

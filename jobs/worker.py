@@ -157,7 +157,7 @@ class Worker:
                     builds = {name: model.resolve(importer) for name, model in models.items()}
                     preparation = Preparation(sweep, importer)
                 world.require_equal_data(preparation.digest)
-                hidden = sources.require_executed(importer.executed)
+                sources.require_executed(importer.executed)
                 require_same_data(folder, code, preparation.digest, self.job_id)
                 if world.rank == 0:
                     group = f"-g{place.group}" if place.groups > 1 else ""
@@ -172,16 +172,14 @@ class Worker:
                     )
                     for text in filter(None, (world.remark, *preparation.said)):
                         records.append("note", text=text)
-                    if hidden:
-                        how = "is imported by a name that is computed: changes of it go unnoticed"
-                        records.append("note", text=f"{', '.join(hidden)} {how}")
                 kept = Kept(folder, sweep.keep, sweep.objective.mode)
                 request = request or StopRequest()
                 meter = energy.meter(threads, gpu, os.cpu_count() or 1)
                 work = _Work(
                     self, sweep, builds, preparation, kept, world, records, code, request, meter,
-                    KerasSettings.now(),
+                    KerasSettings.now(), importer, sources,
                 )  # fmt: skip
+                work.note_hidden()
                 if sweep.is_asked:
                     work.begin_search(f"{self.job_id}-g{place.group}" if place.groups > 1 else self.job_id)
                     while (attempt := work.ask(held)) is not None:
@@ -219,8 +217,11 @@ class _Work:
     request: StopRequest
     meter: energy.Meter
     settings: KerasSettings
+    importer: Importer
+    sources: Sources
     has_noted: bool = False
     has_unwrapped: bool = False
+    noted: set[str] = field(default_factory=set)
     owner: str = ""
     study: Study | None = None
     budget: Budget | None = None
@@ -572,7 +573,8 @@ class _Work:
         if path is not None:
             try:
                 facts = facts_of(path)
-                if (facts["code"], facts["made_with"]) == (self.code, _versions()):
+                mine = (self.code, _versions(), self.preparation.digest)
+                if (facts["code"], facts["made_with"], facts.get("data", mine[2])) == mine:
                     state = read(path)  # all of it: a broken array shows only here
             except Exception as error:  # zipfile, numpy and json have errors of their own
                 self._record("note", text=f"{path} can't be read and is left aside: {words_of(error)}")
@@ -628,7 +630,17 @@ class _Work:
         if chosen.initial_weights is not None:
             _begin_with(model, chosen.initial_weights)
         self._note_idle_ranks(chosen, len(data.train))
+        self.note_hidden()
         return _Built(model, data, chosen, fitted, prepared.scaling)
+
+    def note_hidden(self) -> None:
+        """Say which of the user's modules were imported in a way that their sources don't show."""
+        executed = self.sources.require_executed(self.importer.executed)
+        names = sorted({*executed, *map(str, self.importer.hidden())} - self.noted)
+        self.noted.update(names)
+        if names:
+            how = "imported in a way that your sources do not show: changes of it go unnoticed"
+            self._record("note", text=f"{', '.join(names)} was {how}")
 
     def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
         batch = chosen.global_batch(samples)
@@ -876,7 +888,7 @@ class _Attempt:
     def _save(self, state: State) -> None:
         work = self._work
         facts = {**self._seen.facts(), "attempt": self.task.attempt, "code": work.code}
-        facts |= {"made_with": _versions(), "seconds": self._seconds()}
+        facts |= {"made_with": _versions(), "data": work.preparation.digest, "seconds": self._seconds()}
         try:
             checkpoints = Checkpoints(Path(work.worker.folder))
             checkpoints.save(self.trial.trial_id, replace(state, facts=facts))

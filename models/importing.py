@@ -40,10 +40,12 @@ def roots_of(file: Path, folder: Path) -> list[Path]:
         folder: of the sweep file.
 
     Returns:
-        Its own folder, that of its outermost package, the sweep's, and the root of its project.
+        Its own folder, that of its outermost package, the sweep's, the root of its project, and the folder
+        ``src`` there.
     """
     project = next((p for p in file.parents if any((p / one).exists() for one in PROJECT_FILES)), None)
-    found = [file.parent, base_of(file), folder, *([project] if project else [])]
+    sources = [project, project / "src"] if project else []
+    found = [file.parent, base_of(file), folder, *(one for one in sources if one.is_dir())]
     return list(dict.fromkeys(found))
 
 
@@ -129,7 +131,8 @@ def _files(module: tuple[int, list[str], list[str]], importer: Path, roots: Sequ
     for end in range(1, len(parts) + 1):
         found += _at(folder.joinpath(*parts[:end]))
     for name in names:
-        found += _at(folder.joinpath(*parts, name))
+        inner = folder.joinpath(*parts)
+        found += sorted(inner.glob("*.py")) if name == "*" else _at(inner / name)
     return found
 
 
@@ -141,10 +144,27 @@ def _at(path: Path) -> list[Path]:
 def _find_folder(name: str, roots: Sequence[Path]) -> Path | None:
     """A folder of the user's without ``__init__.py``, which counts where no module has its name."""
     folder = next((root / name for root in roots if (root / name).is_dir()), None)
-    if folder is None or name in sys.stdlib_module_names or name in HOUSE_ROOMS:
+    if folder is None or name in sys.stdlib_module_names or folder == HOUSE / name:
         return None
+    if name in HOUSE_ROOMS:
+        return folder
     spec = importlib.machinery.PathFinder.find_spec(name)
     return folder if spec is None or spec.origin is None else None
+
+
+_by_python = importlib.import_module
+
+
+def _import_module(name: str, package: str | None = None) -> ModuleType:
+    """``importlib.import_module``, which in the user's code finds theirs first, as their ``import`` does."""
+    builtin = sys._getframe(1).f_globals.get("__builtins__")
+    hook = builtin.get("__import__") if isinstance(builtin, dict) else None
+    importer = getattr(getattr(hook, "func", None), "__self__", None)
+    if isinstance(hook, functools.partial) and isinstance(importer, Importer) and not name.startswith("."):
+        found = importer.import_module(hook.args[0], name)
+        if found is not None:
+            return found
+    return _by_python(name, package)
 
 
 class Importer:
@@ -161,6 +181,8 @@ class Importer:
         self._number = Importer._count
         self._roots: tuple[Path, ...] = ()
         self._bases: dict[Path, str] = {}
+        self._roots_of: dict[str, tuple[Path, ...]] = {}
+        self._loaded = set(sys.modules)
         self.executed: dict[Path, str] = {}
 
     def load(self, file: Path, roots: Sequence[Path]) -> ModuleType:
@@ -173,15 +195,30 @@ class Importer:
         Raises:
             Exception: whatever its code raises.
         """
+        importlib.import_module = _import_module
         for root in roots:  # for what is imported by a name that is computed
             if str(root) not in sys.path:
                 sys.path.append(str(root))
-        return self._import(self._name(file), tuple(roots))
+        before, self._roots = self._roots, tuple(roots)
+        try:
+            return self._import(self._name(file), tuple(roots))
+        finally:
+            self._roots = before
+
+    def hidden(self) -> list[Path]:
+        """Files that were imported since by Python's own means: no source has shown that they would be."""
+        files = [getattr(sys.modules[name], "__file__", None) for name in sys.modules.keys() - self._loaded]
+        paths = {Path(file) for file in files if isinstance(file, str) and file.endswith(".py")}
+        return sorted(
+            path
+            for path in paths - self.executed.keys()
+            if not path.is_relative_to(HOUSE) and not is_installed(path)
+        )
 
     def _import(self, name: str, roots: tuple[Path, ...]) -> ModuleType:
         before, self._roots = self._roots, roots
         try:
-            return importlib.import_module(name)
+            return _by_python(name)
         finally:
             self._roots = before
 
@@ -198,6 +235,7 @@ class Importer:
             sys.modules[name] = module
             sys.meta_path.insert(0, _Finder(name, self))
             self._bases[base] = name
+            self._roots_of[name] = self._roots
         parts = list(file.relative_to(base).with_suffix("").parts)
         if parts[-1] == "__init__":
             parts.pop()
@@ -214,9 +252,18 @@ class Importer:
                 return found[0]
         return None
 
-    def hook(self) -> Callable[..., Any]:
-        """What ``import`` does in a module that is being imported now."""
-        return functools.partial(self.import_, self._roots)
+    def hook(self, name: str) -> Callable[..., Any]:
+        """What ``import`` does in a module of that name."""
+        roots = self._roots or self._roots_of.get(name.partition(".")[0], ())
+        return functools.partial(self.import_, roots)
+
+    def import_module(self, roots: tuple[Path, ...], name: str) -> ModuleType | None:
+        """What ``importlib.import_module`` does in the user's code; None where the module is not theirs."""
+        top, _, rest = name.partition(".")
+        path = find(top, roots) or _find_folder(top, roots)
+        if path is None:
+            return None
+        return self._import(f"{self._name(path)}.{rest}" if rest else self._name(path), roots)
 
     def import_(
         self,
@@ -241,7 +288,8 @@ class Importer:
         module = self._import(whole, roots)
         if not fromlist:
             return sys.modules[alias]
-        for one in fromlist:  # names that are modules of a package are imported, too
+        names = getattr(module, "__all__", ()) if "*" in fromlist else fromlist
+        for one in names:  # names that are modules of a package are imported, too
             if hasattr(module, "__path__") and not hasattr(module, one) and self.find(one, module.__path__):
                 self._import(f"{whole}.{one}", roots)
         return module
@@ -287,5 +335,8 @@ class _Loader(importlib.machinery.SourceFileLoader):
         return code
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": self._importer.hook()}
+        module.__dict__["__builtins__"] = {
+            **vars(builtins),
+            "__import__": self._importer.hook(module.__name__),
+        }
         super().exec_module(module)

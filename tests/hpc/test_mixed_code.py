@@ -98,3 +98,13 @@ def test_more_trials_of_another_code_are_refused_before_they_are_planned(tmp_pat
         extend(run, "+1")
     assert (run / "sweep.yaml").read_text() == before
     assert extend(run, "+1", mixed_code=True) == 2
+
+
+def test_an_empty_neighbour_that_gets_code_is_another_code(tmp_path: Path) -> None:
+    net = FILES["net.py"].replace("blocks.BROKEN", "[]").replace("blocks.ACTIVATION", "'relu'")
+    files = {"blocks.py": "", "net.py": net}
+    sweep, run = project(tmp_path / "first", **files), tmp_path / "run"
+    assert hpc.run(sweep, on="debug", folder=run).is_good
+    (tmp_path / "first" / "blocks.py").write_text("ACTIVATION = 'tanh'\n")
+    with pytest.raises(RunError, match=r"blocks\.py is new since they were trained"):
+        hpc.run(sweep, on="debug", folder=run)

@@ -248,9 +248,23 @@ def test_a_method_that_somebody_has_put_into_a_class_of_keras_proves_nothing(
 ) -> None:
     import keras
 
-    before = print_of(same, 0)
-    with monkeypatch.context() as patch:
-        patch.setattr(keras.layers.Dense, "call", lambda self, x, training=None: x)
-        with pytest.raises(UnprovedError, match=r"Dense\.call is not of Keras"):
-            print_of(same, 0)
+    before, by_keras = print_of(same, 0), keras.layers.Dense.call
+
+    @functools.wraps(by_keras)
+    def wrapped(self: Any, x: Any, training: bool | None = None) -> Any:
+        return x
+
+    for patched in (lambda self, x, training=None: x, wrapped, functools.partialmethod(by_keras)):
+        with monkeypatch.context() as patch:
+            patch.setattr(keras.layers.Dense, "call", patched)
+            with pytest.raises(UnprovedError, match=r"Dense\.call is not of Keras"):
+                print_of(same, 0)
     assert print_of(same, 0) == before
+
+
+def test_a_function_of_keras_with_other_defaults_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    before = print_of(same, 0)
+    monkeypatch.setattr(keras.activations.relu, "__defaults__", (0.5, None, 0.0))
+    assert print_of(same, 0) != before

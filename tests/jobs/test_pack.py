@@ -11,7 +11,7 @@ import pytest
 from jobs.checkpoint import Position, State
 from jobs.graphs import Graphs
 from jobs.options import options, targets
-from jobs.pack import PackError, plan
+from jobs.pack import PackError, check_measures, plan
 from jobs.training import Epoch, Lane, Stopped, Trained, Wish, train, train_lanes
 from models import Dataset, Split
 from tests.jobs.rank import made_up
@@ -319,3 +319,58 @@ def test_what_can_not_be_stacked_says_why() -> None:
     functional.compile("adam", "mean_squared_error")
     with pytest.raises(PackError, match=r"no keras\.Sequential"):
         plan(functional)
+
+
+def _made(*layers: Any, optimizer: Any = "adam", loss: Any = "sparse_categorical_crossentropy") -> Any:
+    import keras
+
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    return model
+
+
+def _not_stackable() -> dict[str, Any]:
+    import keras
+
+    layers, dense, act = keras.layers, keras.layers.Dense, keras.layers.Activation
+
+    class Floored(keras.optimizers.schedules.CosineDecay):  # type: ignore[misc]
+        def __call__(self, step: Any) -> Any:
+            return keras.ops.maximum(super().__call__(step), 0.3)
+
+    ignoring = keras.losses.SparseCategoricalCrossentropy(ignore_class=0)
+    last, sgd = {"activation": "softmax"}, keras.optimizers.SGD
+    return {
+        "penalty on outputs": lambda: _made(
+            dense(4), act("relu", activity_regularizer="l2"), dense(5, **last)
+        ),
+        "penalty on dropout": lambda: _made(layers.Dropout(0.1, activity_regularizer="l2"), dense(5, **last)),
+        "two precisions": lambda: _made(dense(4), act("relu", dtype="float64"), dense(5, **last)),
+        "a class that is ignored": lambda: _made(dense(5, **last), loss=ignoring),
+        "a loss over the batch": lambda: _made(dense(5), loss=keras.losses.Circle()),
+        "the same by its name": lambda: _made(dense(5), loss="circle"),
+        "a schedule of one's own": lambda: _made(dense(5, **last), optimizer=sgd(Floored(0.1, 9))),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "penalty on outputs",
+        "penalty on dropout",
+        "two precisions",
+        "a class that is ignored",
+        "a loss over the batch",
+        "the same by its name",
+        "a schedule of one's own",
+    ],
+)
+def test_what_is_not_the_same_for_each_lane_is_not_stacked(name: str) -> None:
+    model, data = _not_stackable()[name](), made_up(20, 0)
+
+    def stack() -> None:
+        plan(model)
+        check_measures(model, data)
+
+    with pytest.raises(PackError):
+        stack()

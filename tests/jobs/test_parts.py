@@ -71,6 +71,7 @@ def test_steps_that_would_not_be_called_are_refused(name: str) -> None:
         ("contrast", "it depends on which samples come together"),
         ("most_sure", "the metric most is not of Keras"),
         ("kept_metric", "keeps the metric mine by itself"),
+        ("balanced", "it depends on which samples come together"),
     ],
 )
 def test_batches_that_can_not_be_taken_in_parts_are_not(name: str, said: str) -> None:
@@ -163,3 +164,25 @@ def test_a_vector_is_recorded_by_its_numbers() -> None:
     assert names_of("f1", ()) == ["f1"]
     assert names_of("f1", (3,)) == ["f1_0", "f1_1", "f1_2"]
     assert names_of("f1", (2, 1)) == ["f1_0_0", "f1_1_0"]
+
+
+def test_what_takes_a_step_of_its_own_at_each_call_is_not_called_twice_a_step() -> None:
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((8,)), layers.SpectralNormalization(layers.Dense(5, "softmax"))])
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    with pytest.raises(ValueError, match="takes a step of its own each time it is called"):
+        train(model, made_up(70, 0), ALONE, epochs=1, batch_size=16, seed=0, accumulate_steps=2)
+
+
+@pytest.mark.parametrize("name", ["dice", "tversky", "circle"])
+def test_functions_of_keras_that_compare_samples_see_whole_batches(name: str) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(5, "softmax")])
+    model.compile("sgd", "mse", metrics=[getattr(keras.losses, name)])
+    data = made_up(8, 0)
+    one_hot = np.eye(5, dtype=np.float32)[data.train.y] if name != "circle" else data.train.y
+    model.compute_metrics(data.train.x, one_hot, model(data.train.x))
+    assert whole_batch_metrics(model) == [name]

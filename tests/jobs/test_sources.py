@@ -137,3 +137,16 @@ def test_a_stored_sweep_finds_modules_where_the_sweep_file_lay(tmp_path: Path) -
     assert [trial.trial_id for trial in stored.trials] == [trial.trial_id for trial in sweep.trials]
     assert sweep.differences(stored) == []
     assert "code_folder" not in sweeps.parse({"name": "x", "model": "mlp", "data": "digits"}).as_yaml()
+
+
+def test_files_that_change_places_are_told(tmp_path: Path) -> None:
+    project(tmp_path)
+    source = "import a.blocks, b.blocks\ndef build():\n    return 1\n"
+    for name, text in (("net.py", source), ("a/blocks.py", "V = 1\n"), ("b/blocks.py", "V = 2\n")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    sweep = sweeps.parse({"name": "x", "model": "net.py:build", "data": "digits"}, tmp_path)
+    before = Sources.of(sweep).digest
+    (tmp_path / "a" / "blocks.py").write_text("V = 2\n")
+    (tmp_path / "b" / "blocks.py").write_text("V = 1\n")
+    assert Sources.of(sweep).digest != before

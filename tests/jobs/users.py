@@ -143,8 +143,54 @@ def masked() -> Any:
     return model
 
 
+def summed() -> Any:
+    """A loss that is a sum over samples, with a penalty, and metrics that see whole batches."""
+    import keras
+
+    layers = keras.layers
+    dense = layers.Dense(5, "softmax", kernel_regularizer=keras.regularizers.L2(0.1))
+    model = keras.Sequential([keras.Input((8,)), dense])
+    loss = keras.losses.SparseCategoricalCrossentropy(reduction="sum")
+
+    def dice(y: Any, p: Any) -> Any:
+        return keras.losses.dice(keras.ops.one_hot(keras.ops.reshape(y, (-1,)), 5), p)
+
+    class Both(keras.metrics.Metric):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(name="both")
+            self.total = self.add_variable((), "zeros")
+
+        def update_state(self, y: Any, p: Any, sample_weight: Any = None) -> None:
+            self.total.assign_add(keras.ops.max(p))
+
+        def result(self) -> Any:
+            return {"once": 1.0 * self.total, "twice": 2.0 * self.total}
+
+    model.compile(keras.optimizers.SGD(0.001), [loss], metrics=[dice, Both()], jit_compile=False)
+    return model
+
+
+def counting() -> Any:
+    """Counts how often it is called in training, and learns the faster for it."""
+    import keras
+
+    class Count(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, dtype="int32")
+
+        def call(self, x: Any) -> Any:
+            self.calls.assign_add(1)
+            return x * (1 + keras.ops.cast(self.calls, x.dtype) / 100)
+
+    model = keras.Sequential([keras.Input((8,)), Count(), keras.layers.Dense(5, "softmax")])
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jit_compile=False)
+    return model
+
+
 FIT = {f.__name__: f for f in (
     exempt, averaged, scheduled, own_optimizer, most_sure, vector, old_compute_loss, half_precision, masked,
+    summed,
 )}  # fmt: skip
 """Models that are trained as ``fit`` trains them, on one rank or several."""
 
@@ -188,7 +234,33 @@ def kept_metric() -> Any:
     return model
 
 
-ONE_RANK = {f.__name__: f for f in (contrast, kept_metric)}
+def balanced() -> Any:
+    """Adds to its loss, in training only, how unequal the batch's outputs are."""
+    import keras
+
+    class Balance(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any, training: bool | None = None) -> Any:
+            if training:
+                self.add_loss(keras.ops.sum(keras.ops.square(keras.ops.mean(x, axis=0))))
+            return x
+
+    model = keras.Sequential([keras.Input((8,)), Balance(), keras.layers.Dense(5, "softmax")])
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", jit_compile=False)
+    return model
+
+
+def synchronized() -> Any:
+    """Batch normalisation that asks for what no rank does."""
+    import keras
+
+    layers = keras.layers
+    first = layers.BatchNormalization(synchronized=True)
+    model = keras.Sequential([keras.Input((8,)), first, layers.Dense(5, "softmax")])
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", jit_compile=False)
+    return model
+
+
+ONE_RANK = {f.__name__: f for f in (contrast, kept_metric, balanced, synchronized, counting)}
 """Models that one rank trains as ``fit`` does, and several refuse."""
 
 
