@@ -166,7 +166,10 @@ def test_failed_trials_are_tried_again_and_diverged_ones_only_with_other_code(
     mended.write_text(FAULTS.read_text().replace('float("nan")', "1.0"))
     stored = (run / "sweep.yaml").read_text()
     (run / "sweep.yaml").write_text(stored.replace(str(FAULTS), str(mended)))
-    assert "has changed" in hpc("resume", "r", "--workers", "1").stdout
+    refused = hpc("resume", "r", "--workers", "1")
+    assert (refused.returncode, states(run)["nan"]) == (2, "diverged")
+    assert "has trials of other code or data" in refused.stderr
+    hpc("resume", "r", "--workers", "1", "--mixed-code")
     assert states(run)["nan"] == "finished"
 
 
