@@ -106,10 +106,11 @@ def run(
         loaded = sweeps.load(sweep, overrides or [])
         if dry_run:
             named = find(on, [loaded.folder], profiles)
-            if named.profile.cluster == "slurm":
-                _show_submission(loaded, named, folder, workers, ranks)
-            else:
-                _show_plan(*running.plan(loaded, named, workers=workers, ranks=ranks), folder)
+            with _notes_of_data():
+                if named.profile.cluster == "slurm":
+                    _show_submission(loaded, named, folder, workers, ranks)
+                else:
+                    _show_plan(*running.plan(loaded, named, workers=workers, ranks=ranks), folder)
             return
         _carry_out(
             partial(
@@ -152,7 +153,8 @@ def submit(
 
         loaded = sweeps.load(sweep, overrides or [])
         if dry_run:
-            _show_submission(loaded, find(on, [loaded.folder], profiles), folder, workers, ranks)
+            with _notes_of_data():
+                _show_submission(loaded, find(on, [loaded.folder], profiles), folder, workers, ranks)
             return
         _tell_submission(
             submitting.submit(
@@ -786,6 +788,17 @@ def _words(bill: Bill) -> str:
         f"of the time in training{together} and {drawing:.0%} in drawing graphs, of which there are "
         f"{bill.graphs}."
     )
+
+
+@contextmanager
+def _notes_of_data() -> Iterator[None]:
+    """Tell what a person should know of how small files of data were read, when they were."""
+    from models import hearing
+
+    with hearing() as said:
+        yield
+    for text in dict.fromkeys(said):
+        print(f"note: {text}")
 
 
 def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models import Reference, dataset_reference, model_reference
+from results import write_text
 from sweeps import Sweep
 
 REMEMBERED_BYTES = 2**26
@@ -167,10 +168,35 @@ def require_same_data(run: Path, code: str, data: str, job: str) -> None:
         )
 
 
+def require_same_modules(run: Path, code: str, modules: Mapping[str, str], job: str) -> None:
+    """Make sure that modules which no source shows are what they were for other jobs of a run.
+
+    Args:
+        run: folder of the run.
+        code: digest of the sources.
+        modules: for each file its SHA-256.
+        job: that has imported them.
+
+    Raises:
+        SourcesChangedError: one is not.
+    """
+    path = run / "jobs" / f"modules-{code[:16]}.json"
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    changed = [name for name, digest in modules.items() if known.get(name, digest) != digest]
+    if changed:
+        raise SourcesChangedError(
+            f"{', '.join(changed)} has changed since other jobs of this run have imported it: put it back, "
+            "or train all anew in another folder (--dir)"
+        )
+    if not modules.keys() <= known.keys():
+        write_text(path, json.dumps(known | dict(modules)) + "\n")
+
+
 def forget_data(run: Path) -> None:
-    """Let the next job of a run say which samples a function of the user's gives."""
-    for path in (run / "jobs").glob("data-*.json"):
-        path.unlink()
+    """Let the next job of a run say which samples a function of the user's gives, and what it imports."""
+    for kind in ("data", "modules"):
+        for path in (run / "jobs").glob(f"{kind}-*.json"):
+            path.unlink()
 
 
 def _name(path: Path, sweep: Sweep) -> str:

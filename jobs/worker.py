@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import gc
+import hashlib
 import math
 import os
 import signal
@@ -44,7 +45,7 @@ from jobs.place import find_place
 from jobs.preparation import Preparation, Scaling
 from jobs.processes import Identity, is_running
 from jobs.settings import KerasSettings
-from jobs.sources import Sources, Stamps, require_same_data
+from jobs.sources import Sources, Stamps, require_same_data, require_same_modules
 from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
@@ -639,8 +640,11 @@ class _Work:
         names = sorted({*executed, *map(str, self.importer.hidden())} - self.noted)
         self.noted.update(names)
         if names:
-            how = "imported in a way that your sources do not show: changes of it go unnoticed"
+            how = "imported in a way that your sources do not show: a change of it is noticed by jobs only"
             self._record("note", text=f"{', '.join(names)} was {how}")
+            digests = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
+            folder = Path(self.worker.folder)
+            require_same_modules(folder, self.sources.digest, digests, self.worker.job_id)
 
     def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
         batch = chosen.global_batch(samples)

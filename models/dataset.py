@@ -223,6 +223,20 @@ def dataset(
     return data
 
 
+def _why_not_divided(classes: Array, stratify: bool) -> str:
+    """What to do where a part can't have its share of every class; empty if that is not why."""
+    if not stratify:
+        return ""
+    values, counts = np.unique(classes, return_counts=True)
+    rare = [str(value) for value in values[counts < 2][:3]]
+    if not rare:
+        return ""
+    return (
+        f", since there is one sample only of class {', '.join(rare)} (stratify: false under data divides "
+        "without regard to classes; or leave that sample out)"
+    )
+
+
 def _is_one_hot(parts: Mapping[str, Any]) -> bool:
     """Whether all targets are rows of zeros with a single 1, of two numbers at least."""
     widths = set()
@@ -406,7 +420,8 @@ def _divided(
                 )
             except ValueError as error:
                 raise ModelError(
-                    f"{name}: {part}_split={share} of {len(rest)} samples can't be taken: {error}"
+                    f"{name}: {part}_split={share} of {len(rest)} samples can't be taken"
+                    f"{_why_not_divided(classes[rest], stratify)}: {error}"
                 ) from None
             parts[part] = (x[taken], y[taken])
     return {"train": (x[rest], y[rest]), **parts}
@@ -447,7 +462,7 @@ def _split(x: object, y: object, name: str, dtype: str) -> Split:
         if array.ndim == 0 or len(array) == 0:
             raise ModelError(f"{name}: {what} holds no samples (shape {array.shape})")
         if array.dtype.kind not in "biuf":
-            raise ModelError(f"{name}: {what} holds {_kind(array)}, not numbers{_remedy(array, what)}")
+            raise ModelError(f"{name}: {what} holds {_kind(array)}, not real numbers{_remedy(array, what)}")
         if np.issubdtype(array.dtype, np.floating) and not _is_finite(array):
             raise ModelError(f"{name}: {what} holds NaN or infinity")
     if len(inputs) != len(targets):
@@ -456,7 +471,7 @@ def _split(x: object, y: object, name: str, dtype: str) -> Split:
 
 
 def _kind(array: Array) -> str:
-    kinds = {"c": "complex numbers", "M": "dates", "m": "durations"}
+    kinds = {"c": "complex numbers", "M": "dates", "m": "durations", "U": "text", "S": "text"}
     return f"{kinds[array.dtype.kind]} ({array.dtype})" if array.dtype.kind in kinds else str(array.dtype)
 
 

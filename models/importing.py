@@ -40,12 +40,14 @@ def roots_of(file: Path, folder: Path) -> list[Path]:
         folder: of the sweep file.
 
     Returns:
-        Its own folder, that of its outermost package, the sweep's, the root of its project, and the folder
-        ``src`` there.
+        Its own folder, that of its outermost package, the sweep's, the root of its project, the folder
+        ``src`` there, and those of ``PYTHONPATH``.
     """
     project = next((p for p in file.parents if any((p / one).exists() for one in PROJECT_FILES)), None)
     sources = [project, project / "src"] if project else []
-    found = [file.parent, base_of(file), folder, *(one for one in sources if one.is_dir())]
+    given = [Path(one).resolve() for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+    found = [file.parent, base_of(file), folder]
+    found += [one for one in (*sources, *given) if one.is_dir() and one != HOUSE]
     return list(dict.fromkeys(found))
 
 

@@ -633,7 +633,8 @@ class Run:
         name = record["trial"]
         if name not in self.trials:
             index, params, seed = record["index"], record["params"], record["seed"]
-            model, fold, stage = record.get("model", ""), record.get("fold"), record.get("stage", "")
+            model = _without_folder(record.get("model", ""))
+            fold, stage = record.get("fold"), record.get("stage", "")
             self.trials[name] = TrialState(name, index, params, seed, model=model, fold=fold, stage=stage)
             self._forget_what_varies()
         return self.trials[name]
@@ -879,3 +880,12 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _without_folder(model: str) -> str:
+    """A model's name as a trial has it: of ``path/to/file.py:function`` the folder does not count.
+
+    Some records have what the user wrote, others what a stored sweep says of it.
+    """
+    place, colon, function = model.rpartition(":")
+    return f"{place.replace(chr(92), '/').rpartition('/')[2]}:{function}" if colon else model

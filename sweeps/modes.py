@@ -54,7 +54,7 @@ def mode_of(metric: str) -> Mode | None:
 
 
 def plain(metric: str) -> str:
-    """Its name without ``val_`` and number, and that of a class as Keras writes it: ``kl_divergence``."""
-    name = re.sub(r"_\d+$", "", metric.removeprefix("val_"))
+    """Its name without ``val_``, ``test_`` and number; that of a class as Keras has it: ``kl_divergence``."""
+    name = re.sub(r"_\d+$", "", metric.removeprefix("val_").removeprefix("test_"))
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -52,6 +52,10 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class Search(_Entry):
     """How the points are chosen.
 
@@ -73,7 +77,7 @@ class Search(_Entry):
     pruner: Annotated[dict[str, Any] | None, BeforeValidator(pruner_entries)] = None
     sampler: dict[str, Any] = {}
     timeout_min: Annotated[float, Field(gt=0)] | None = None
-    runs: Annotated[list[str], Field(alias="from")] = []
+    runs: Annotated[list[str], BeforeValidator(_listed), Field(alias="from")] = []
 
     def entries(self) -> dict[str, Any]:
         """As a sweep file has it, without what is left out."""

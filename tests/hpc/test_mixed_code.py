@@ -98,6 +98,10 @@ def test_more_trials_of_another_code_are_refused_before_they_are_planned(tmp_pat
         extend(run, "+1")
     assert (run / "sweep.yaml").read_text() == before
     assert extend(run, "+1", mixed_code=True) == 2
+    assert hpc.resume(run, mixed_code=True).is_good
+    table = results.table(run)
+    assert len(set(table.code)) == 2
+    assert "model" not in table  # of the user's file there is one, whatever folder records say
 
 
 def test_an_empty_neighbour_that_gets_code_is_another_code(tmp_path: Path) -> None:

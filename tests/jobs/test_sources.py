@@ -12,7 +12,7 @@ import pytest
 
 import jobs.sources
 import sweeps
-from jobs.sources import Sources, SourcesChangedError, forget_data, require_same_data
+from jobs.sources import Sources, SourcesChangedError, forget_data, require_same_data, require_same_modules
 
 FILES = {
     "net.py": "import blocks\ndef build(units: int = 4):\n    return blocks.make(units)\n",
@@ -150,3 +150,26 @@ def test_files_that_change_places_are_told(tmp_path: Path) -> None:
     (tmp_path / "a" / "blocks.py").write_text("V = 2\n")
     (tmp_path / "b" / "blocks.py").write_text("V = 1\n")
     assert Sources.of(sweep).digest != before
+
+
+def test_modules_that_no_source_shows_are_compared_by_jobs(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    require_same_modules(tmp_path, "code", {"a.py": "1"}, "first")
+    require_same_modules(tmp_path, "code", {"a.py": "1", "b.py": "1"}, "second")
+    require_same_modules(tmp_path, "other", {"a.py": "2"}, "third")
+    with pytest.raises(SourcesChangedError, match=r"b\.py has changed since other jobs"):
+        require_same_modules(tmp_path, "code", {"a.py": "1", "b.py": "2"}, "fourth")
+    forget_data(tmp_path)
+    require_same_modules(tmp_path, "code", {"b.py": "2"}, "fifth")
+
+
+def test_files_in_pythonpath_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lib, folder = tmp_path / "lib", tmp_path / "project"
+    net = "import far\ndef build():\n    return far.V\n"
+    for path, text in ((lib / "far.py", "V = 1\n"), (folder / "net.py", net)):
+        path.parent.mkdir()
+        path.write_text(text)
+    sweep = sweeps.parse({"name": "x", "model": "net.py:build", "data": "digits"}, folder)
+    assert set(Sources.of(sweep).stamps) == {"net.py"}
+    monkeypatch.setenv("PYTHONPATH", str(lib))
+    assert set(Sources.of(sweep).stamps) == {"net.py", "../lib/far.py"}

@@ -289,18 +289,18 @@ def test_classes_of_a_dataset_may_be_taken_as_numbers() -> None:
     [
         (
             X + 1j,
-            r"x holds complex numbers \(complex128\), not numbers; give the real and the imaginary part",
+            r"x holds complex numbers \(complex128\), not real numbers; give the real and the imaginary part",
         ),
         (
             np.full((6, 2), "2024-01-01", "datetime64[D]"),
-            r"x holds dates \(datetime64\[D\]\), not numbers; take",
+            r"x holds dates \(datetime64\[D\]\), not real numbers; take",
         ),
         (
             np.full((6, 2), 5, "timedelta64[s]"),
-            r"x holds durations \(timedelta64\[s\]\), not numbers; divide",
+            r"x holds durations \(timedelta64\[s\]\), not real numbers; divide",
         ),
-        (np.zeros(6, [("a", float)]), r"x holds \[\('a', '<f8'\)\], not numbers"),
-        (X.astype(object), "x holds object, not numbers"),
+        (np.zeros(6, [("a", float)]), r"x holds \[\('a', '<f8'\)\], not real numbers"),
+        (X.astype(object), "x holds object, not real numbers"),
         (np.ma.MaskedArray(X, X == 0), "values are masked; fill in what is missing"),  # type: ignore[no-untyped-call]
         (X + 1e300, "x holds 1e\\+300, which float32 can't hold; scale it"),
     ],
@@ -313,8 +313,11 @@ def test_inputs_that_are_no_real_numbers_are_refused(x: Array, said: str) -> Non
 @pytest.mark.parametrize(
     ("y", "said"),
     [
-        (np.array(["a", "b"] * 3), r"y holds <U1, not numbers; number the classes from 0, as np.unique\(y"),
-        (np.array(["a", "b"] * 3, object), "y holds object, not numbers; number the classes from 0"),
+        (
+            np.array(["a", "b"] * 3),
+            r"y holds text \(<U1\), not real numbers; number the classes from 0, as np.unique\(y",
+        ),
+        (np.array(["a", "b"] * 3, object), "y holds object, not real numbers; number the classes from 0"),
         (Y + 1j, "y holds complex numbers"),
     ],
 )
@@ -366,7 +369,7 @@ def test_whole_numbers_of_too_many_digits_are_said(x: Any, dtype: str, said: str
         (((X, Y), (X, Y), (X, Y - 1)), "classes are counted from 0, but a target is -1"),
         (((X * np.nan, Y), (X, Y)), "training part: x holds NaN or infinity"),
         (((X, Y), (X, Y), (X, np.full(6, np.inf))), "test part: y holds NaN or infinity"),
-        (((np.array([["a"]] * 6), Y), (X, Y)), "x holds <U1, not numbers"),
+        (((np.array([["a"]] * 6), Y), (X, Y)), "x holds text \\(<U1\\), not real numbers"),
         ((X, Y[:3]), r"x has shape \(6, 2\), y has \(3,\), not as many samples"),
         ({"validation": (X, Y)}, "parts called train, validation, test, but it returned validation"),
         ({"train": (X, Y), "valid": (X, Y)}, "but it returned train, valid"),
