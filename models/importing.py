@@ -67,15 +67,17 @@ def find(name: str, roots: Sequence[Path]) -> Path | None:
 
 def is_installed(path: Path) -> bool:
     """Whether a module is of Python, of an installed package or of this project, and not the user's."""
-    folders = [*site.getsitepackages(), site.getusersitepackages(), *_standard()]
     rooms = [HOUSE / room for room in HOUSE_ROOMS]
-    return any(path.is_relative_to(folder) for folder in folders) or any(
+    return any(path.is_relative_to(folder) for folder in _libraries()) or any(
         path.parent == room and path.name == "__init__.py" for room in rooms
     )
 
 
-def _standard() -> list[str]:
-    return [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+@functools.cache
+def _libraries() -> list[str]:
+    """Folders of Python's own modules and of installed packages."""
+    standard = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return list(dict.fromkeys([*standard, *site.getsitepackages(), site.getusersitepackages()]))
 
 
 def closure(file: Path, roots: Sequence[Path]) -> list[Path]:
@@ -208,8 +210,10 @@ class Importer:
             self._roots = before
 
     def hidden(self) -> list[Path]:
-        """Files that were imported since by Python's own means: no source has shown that they would be."""
-        files = [getattr(sys.modules[name], "__file__", None) for name in sys.modules.keys() - self._loaded]
+        """Files that were imported since the last time by Python's own means, which no source has shown."""
+        new = sys.modules.keys() - self._loaded
+        self._loaded |= new
+        files = [getattr(sys.modules[name], "__file__", None) for name in new]
         paths = {Path(file) for file in files if isinstance(file, str) and file.endswith(".py")}
         return sorted(
             path
