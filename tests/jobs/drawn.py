@@ -660,11 +660,16 @@ class Answering:
         assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
-    def end(self) -> None:
-        """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
+    @staticmethod
+    def end(*processes: Answering) -> None:
+        """End them; ranks wait for each other."""
+        for one in processes:
+            assert one._process.stdin is not None
+            one._process.stdin.close()
+        for one in processes:
+            assert one._process.stdout is not None
+            one._process.stdout.close()
+            one._process.wait(60)
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def check(drawing: Drawing, fit: Answering, ranks: list[Answering] | None = None
 def fit() -> Iterator[Answering]:
     process = Answering("fit")
     yield process
-    process.end()
+    Answering.end(process)
 
 
 def two_ranks(folder: Path) -> list[Answering]:
@@ -141,8 +141,7 @@ def two_ranks(folder: Path) -> list[Answering]:
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Answering]]:
     found = two_ranks(tmp_path_factory.mktemp("ranks"))
     yield found
-    for process in found:
-        process.end()
+    Answering.end(*found)
 
 
 OFTEN = settings(
@@ -230,8 +229,7 @@ def main(count: int, seed: int, *, with_ranks: bool) -> None:
 
     draw()
     print(sum(found.values()), dict(found.most_common()), f"{time.time() - start:.0f} s", flush=True)
-    for process in [fit, *(ranks or [])]:
-        process.end()
+    Answering.end(fit, *(ranks or []))
 
 
 if __name__ == "__main__":
