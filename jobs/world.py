@@ -230,7 +230,7 @@ class World:
         return self.gather(value if self.rank == 0 else None)[0]
 
     def sum(self, tensors: list[tf.Tensor], name: str, compression: Compression = "none") -> list[tf.Tensor]:
-        """Each tensor's sum over all ranks, in one reduction. Usable inside a tf.function.
+        """Each tensor's sum over all ranks, in one reduction for each type. Usable inside a tf.function.
 
         Args:
             tensors: of the same shapes on all ranks.
@@ -244,8 +244,13 @@ class World:
         import tensorflow as tf
 
         sent = [tf.cast(tensor, tf.float16) for tensor in tensors] if compression == "fp16" else tensors
-        totals = self._hvd.grouped_allreduce(sent, op=self._hvd.Sum, name=name)
-        return [tf.cast(total, tensor.dtype) for total, tensor in zip(totals, tensors, strict=True)]
+        totals: dict[int, tf.Tensor] = {}
+        for kind in dict.fromkeys(tensor.dtype for tensor in sent):  # a group is of one type
+            places = [place for place, tensor in enumerate(sent) if tensor.dtype == kind]
+            group = [sent[place] for place in places]
+            reduced = self._hvd.grouped_allreduce(group, op=self._hvd.Sum, name=f"{name}.{kind.name}")
+            totals |= dict(zip(places, reduced, strict=True))
+        return [tf.cast(totals[place], tensor.dtype) for place, tensor in enumerate(tensors)]
 
     def _sum_in_memory(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         import tensorflow as tf

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,8 @@ def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc
     assert "Nothing to do" in again.stdout
     assert "The first trial" not in again.stdout
 
+    for name in ("models", "jobs"):  # a file that is moved beside them would import them
+        shutil.rmtree(tmp_path / name)
     elsewhere = tmp_path / "a user's folder"
     elsewhere.mkdir()
     (elsewhere / "faults.py").write_text(FAULTS.read_text())
