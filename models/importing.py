@@ -156,6 +156,12 @@ def _find_folder(name: str, roots: Sequence[Path]) -> Path | None:
     return folder if spec is None or spec.origin is None else None
 
 
+def _is_on_path(name: str, file: Path) -> bool:
+    """Whether a module was found by ``sys.path``, and not made by a library, as AutoGraph makes some."""
+    depth = name.count(".") + (file.name == "__init__.py")
+    return depth < len(file.parents) and str(file.parents[depth]) in sys.path
+
+
 _by_python = importlib.import_module
 
 
@@ -213,8 +219,12 @@ class Importer:
         """Files that were imported since the last time by Python's own means, which no source has shown."""
         new = sys.modules.keys() - self._loaded
         self._loaded |= new
-        files = [getattr(sys.modules[name], "__file__", None) for name in new]
-        paths = {Path(file) for file in files if isinstance(file, str) and file.endswith(".py")}
+        files = {name: getattr(sys.modules[name], "__file__", None) for name in new}
+        paths = {
+            Path(file)
+            for name, file in files.items()
+            if isinstance(file, str) and file.endswith(".py") and _is_on_path(name, Path(file))
+        }
         return sorted(
             path
             for path in paths - self.executed.keys()
