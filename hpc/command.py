@@ -793,9 +793,9 @@ def _words(bill: Bill) -> str:
 @contextmanager
 def _notes_of_data() -> Iterator[None]:
     """Tell what a person should know of how small files of data were read, when they were."""
-    from models import hearing
+    from jobs.check import notes_of_data
 
-    with hearing() as said:
+    with notes_of_data() as said:
         yield
     for text in dict.fromkeys(said):
         print(f"note: {text}")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ from models import (
     Signature,
     dataset,
     dataset_reference,
+    hearing,
     model_reference,
 )
 from sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, SweepError, Trial, did_you_mean
@@ -105,6 +107,11 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
     if sweep.defaults:
         return sweep
     return sweep.model_copy(update={"defaults": _defaults(sweep, model)})
+
+
+def notes_of_data() -> AbstractContextManager[list[str]]:
+    """What is said meanwhile of how data were read, that a person should know."""
+    return hearing()
 
 
 def digest(sweep: Sweep) -> str:
