@@ -244,11 +244,15 @@ class Single(Loop):
             return loss
         # Penalties on weights are the same in every part: 1/N of them belongs to each.
         share = tf.cast(samples > 0 if self._sums_losses else share, loss.dtype)
+        penalty = self._penalty_like(loss)
+        return loss * share if penalty is None else loss * share + penalty * (1 / parts - share)
+
+    def _penalty_like(self, loss: Any) -> Any:
+        """What penalties on weights add to every loss, in its precision; None if there are none."""
+        import tensorflow as tf
+
         penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer]
-        part = loss * share
-        if penalties:
-            part += tf.cast(tf.add_n(penalties), loss.dtype) * (1 / parts - share)
-        return part
+        return tf.cast(tf.add_n(penalties), loss.dtype) if penalties else None
 
     def check_parts(self, split: Split, batch_size: int) -> None:
         """Make sure that the parts of a batch add up to what the whole of it is.
@@ -320,9 +324,8 @@ class Single(Loop):
         def update() -> tf.Tensor:
             value = loss
             if self._sums_losses and self._world.size * self._parts > 1:  # each part's adds to the batch's
-                penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer]
-                penalty = tf.cast(tf.add_n(penalties), loss.dtype) if penalties else tf.zeros_like(loss)
-                value = (loss - penalty) / tf.cast(mine.share, loss.dtype) + penalty
+                share, penalty = tf.cast(mine.share, loss.dtype), self._penalty_like(loss)
+                value = loss / share if penalty is None else (loss - penalty) / share + penalty
             self._loss.update_state(value, sample_weight=mine.samples)
             if not self._gathers:
                 self.model.compute_metrics(x, y, y_pred)
