@@ -447,7 +447,16 @@ INPUTS, TARGETS = np.ones((30, 4)), np.arange(30) % 3
         ((([INPUTS, INPUTS, INPUTS], TARGETS), ([INPUTS, INPUTS, INPUTS], TARGETS)), "gives 3 arrays as x"),
         ({"train": ({"a": INPUTS, "b": INPUTS}, TARGETS)}, "gives 2 arrays as x"),
     ],
-    ids=str,
+    ids=[
+        "pairs",
+        "alone",
+        "generator",
+        "weights",
+        "weights twice",
+        "inputs",
+        "inputs twice",
+        "inputs by name",
+    ],
 )
 def test_what_fit_takes_and_this_project_does_not_is_named(value: object, said: str) -> None:
     with pytest.raises(ModelError, match=said):
