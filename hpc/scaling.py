@@ -133,8 +133,8 @@ def scale(
     if len(sizes) == 1:  # two sizes tell what does not shrink with the batch
         sizes.append(max(1, batch // 2))
     runs = [train(f"alone-{size}", epochs, size, workers=most) for size in sizes]
-    if local:
-        wide = [number for number in numbers if 1 < number <= device.available_cpus()]
+    wide = [number for number in numbers if local and 1 < number <= device.available_cpus()]
+    if wide:
         runs += [
             train(f"beside-{number}-{size}", epochs, size, workers=number, beside=number)
             for number in wide
@@ -144,12 +144,26 @@ def scale(
         name, size = (f"ranks-{number}-weak", batch * number) if weak else (f"ranks-{number}", batch)
         runs.append(train(name, epochs, size, ranks=number, workers=max(1, most // number)))
     made = report(runs, weak=weak, predict=predict, sweep=sweep, devices=most)
+    made.sentences += _apart(made.table, wide, sizes)
     if local and most > device.available_cpus():
         cpus = device.available_cpus()
         made.sentences.append(
             f"{most} ranks have shared {cpus} CPUs here, so their steps say little of others."
         )
     return made
+
+
+def _apart(table: pd.DataFrame, wide: Sequence[int], sizes: Sequence[int]) -> list[str]:
+    """Which trials were to be trained side by side, and have missed each other."""
+    single = table[table["ranks"] == 1]
+    measured = set(zip(single["beside"], single["batch_size"], strict=True))
+    return [
+        f"{number} trials with batches of {size} did not train at the same time, one was over before another "
+        "began: the step of a rank among others is not known of them. Take more epochs: --epochs N."
+        for number in wide
+        for size in sizes
+        if (number, size) not in measured
+    ]
 
 
 def folders(targets: Sequence[Path]) -> list[Path]:

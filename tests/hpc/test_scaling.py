@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 import sweeps
 from hpc import running
 from hpc.command import app
-from hpc.scaling import _first_trial, folders, lines, report
+from hpc.scaling import _apart, _first_trial, folders, lines, report
 from results import RunError
 from tests.conftest import ROOT, Hpc
 from tests.results.test_scaling import ALPHA, BETA, BYTES, step, written
@@ -179,4 +180,13 @@ def test_a_sweep_is_measured_on_one_rank_and_on_two_and_not_again(tmp_path: Path
     read = hpc("scaling", "s", "--json")
     rows = json.loads(read.stdout)["measured"]
     found = [(row["ranks"], row["beside"], row["batch_size"]) for row in rows]
-    assert found == [(1, 1, 32), (1, 1, 64), (1, 2, 32), (1, 2, 64), (2, 1, 64)]
+    apart = [size for size in (32, 64) if f"2 trials with batches of {size} did not train at" in done.stdout]
+    assert found == [(1, 1, 32), (1, 1, 64), *((1, 2, n) for n in (32, 64) if n not in apart), (2, 1, 64)]
+
+
+def test_trials_that_were_to_train_side_by_side_and_did_not_are_told() -> None:
+    table = pd.DataFrame({"ranks": [1, 1, 2], "beside": [1, 2, 1], "batch_size": [64, 64, 64]})
+    assert _apart(table, [2], [64]) == []
+    assert _apart(table, [], [64, 32]) == []
+    (said,) = _apart(table, [2], [64, 32])
+    assert said.startswith("2 trials with batches of 32 did not train at the same time")
