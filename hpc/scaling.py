@@ -144,7 +144,7 @@ def scale(
         name, size = (f"ranks-{number}-weak", batch * number) if weak else (f"ranks-{number}", batch)
         runs.append(train(name, epochs, size, ranks=number, workers=max(1, most // number)))
     made = report(runs, weak=weak, predict=predict, sweep=sweep, devices=most)
-    made.sentences += _apart(made.table, wide, sizes)
+    made.sentences.extend(_apart(made.table, wide, sizes))
     if local and most > device.available_cpus():
         cpus = device.available_cpus()
         made.sentences.append(
