@@ -180,7 +180,11 @@ def resume(
     with _errors():
         import results
         from hpc import running, submitting
+        from jobs import stored
 
+        restored = stored.restore(folder)
+        if restored:
+            _complain(restored)
         named = submitting.profile_of(results.Run(folder), on, profiles)
         if named.profile.cluster == "slurm":
             _tell_submission(
@@ -288,7 +292,6 @@ def logs(
 ) -> None:
     """Print the logs of a trial's job, or of all jobs; and its error, if it has failed."""
     with _errors():
-        import results
         from hpc.watching import logs as logs_of
 
         for path in logs_of(folder, trial):
@@ -296,7 +299,7 @@ def logs(
             print(f"==> {path} <==")
             print("\n".join(text[-lines:] if lines else text))
         if trial:
-            one = results.Run(folder).find(trial)
+            one = _opened(folder).find(trial)
             if one.attempt.error:
                 print(f"==> {one.trial_id} failed: {one.attempt.reason} <==\n{one.attempt.error}")
 
@@ -388,7 +391,7 @@ def table(
             raise typer.BadParameter(
                 "a row is of an epoch, of a point or of a group, not of several.", param_hint="--points"
             )
-        opened = [results.Run(folder) for folder in runs]
+        opened = [_opened(folder) for folder in runs]
         for one in opened:
             _settle(one)
         make = results.points if by_point else partial(results.table, epochs=epochs)
@@ -448,7 +451,7 @@ def report(
         import results
 
         if not watch:
-            opened = [results.Run(folder) for folder in runs]
+            opened = [_opened(folder) for folder in runs]
             for one in opened:
                 _settle(one)
             print(results.report(opened, out))
@@ -508,7 +511,10 @@ def scaling(
             _numbers(text, name) for text, name in ((ranks, "--ranks"), (predict, "--predict"))
         )
         if targets[0].is_dir():
-            report = measuring.report(measuring.folders(targets), weak=weak, predict=further)
+            folders = measuring.folders(targets)
+            for one in folders:
+                _opened(one)
+            report = measuring.report(folders, weak=weak, predict=further)
         else:
             import sweeps
 
@@ -559,7 +565,7 @@ def cost(
             )
         if trials and jobs:
             raise typer.BadParameter("a row is of a trial or of a job, not of both.", param_hint="--jobs")
-        opened = results.Run(folder)
+        opened = _opened(folder)
         _settle(opened)
         frame = by_trial(opened) if trials else by_job(opened) if jobs else by_outcome(opened)
         sys.stdout.write(results.render(frame, form))
@@ -577,7 +583,7 @@ def compare(
     with _errors():
         from results.comparison import compare as compare_runs
 
-        found = compare_runs(first, second)
+        found = compare_runs(_opened(first), _opened(second))
         sys.stdout.write(json.dumps(found.facts(), indent=2) + "\n" if as_json else found.words())
 
 
@@ -599,7 +605,6 @@ def export(
 ) -> None:
     """Write a run for TensorBoard or MLflow; the next time only what is new since."""
     with _errors():
-        import results
         from results.exports import TARGETS
         from results.exports import export as export_run
 
@@ -611,7 +616,7 @@ def export(
                 f"{', '.join(TARGETS)}.",
                 param_hint="--to",
             )
-        opened, scheduler = results.Run(folder), None
+        opened, scheduler = _opened(folder), None
         if watch:
             from hpc.watching import Scheduler
             from hpc.watching import status as status_of
@@ -867,6 +872,16 @@ def _tell_submission(submission: Any) -> None:
     print(f"Stop, go on:    hpc cancel {run.folder};  hpc resume {run.folder}")
 
 
+def _opened(folder: Path) -> results.Run:
+    """A run, of whose folder it is told what is not as the run has left it."""
+    import results
+
+    run = results.Run(folder)
+    for text in run.faults():
+        _complain(text)
+    return run
+
+
 def _settle(run: results.Run) -> None:
     """Bring what SLURM says of a run's jobs into its records, where there are any of SLURM."""
     if run.arrays:
@@ -896,6 +911,7 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"best so far: {best['metric']}={best['value']:.4g}  {best['trial_id']}  {params}")
     lines += [f"the search is over: {facts['over']}"] if facts["over"] else []
     lines += [f"note: {text}" for text in facts["notes"]]
+    lines += facts["faults"]
     for file, reasons in facts["skipped"].items():
         lines += [f"records/{file}: skipped {number} {why}" for why, number in reasons.items()]
     lines += _job_lines(facts)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.showing import the_trial, trial_of
+from jobs import stored
 from results import Run, RunError, TrialState, charts, pictures, said_by, table
-from sweeps import did_you_mean, load_stored
+from sweeps import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +124,7 @@ class _Subject:
         from jobs.leaving import an_error
         from jobs.preparation import Preparation
 
-        sweep = load_stored(self.run.sweep_file)
+        sweep = stored.load(self.run.folder, self.run.sweep_texts)
         horovod.ease_import()
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")

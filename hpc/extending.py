@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hpc.lock import lock
 from hpc.opening import refuse_other_sources
+from jobs import stored
 from jobs.sources import Sources
-from results import Records, Run, RunError, write_text
-from sweeps import Sweep, load_stored, size_problems
+from results import Records, Run, RunError
+from sweeps import Sweep, size_problems
 
 
 def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
@@ -30,11 +31,12 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
         RunError: there is no such run, its code or data are no longer the same, its search has no number
             of trials, or it has more already.
     """
+    stored.restore(Path(folder))
     run = Run(folder)
     if not re.fullmatch(r"\+?[1-9]\d*", trials):
         raise RunError(f"--trials {trials} is neither so many more (+40) nor so many in all (100).")
     with lock(run.folder, wait_seconds=30):
-        sweep = load_stored(run.sweep_file)
+        sweep = stored.load(run.folder, run.sweep_texts)
         before = sweep.search.trials
         _refuse(sweep, run)
         if not mixed_code:
@@ -54,7 +56,7 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
                 if trial.trial_id not in known:
                     records.append("planned", **trial.facts())
             records.append("extended", trials=longer.size)
-            write_text(run.sweep_file, longer.as_yaml())
+            stored.keep(run, records, longer)
         finally:
             records.close()
     return wanted

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hpc.profile import Resources
 from hpc.provenance import as_json, provenance
+from hpc.rebuilding import plan_of, rebuild
+from jobs import stored
 from jobs.sources import Sources, forget_data
-from results import Plan, Run, RunError, TrialState, claim, create, write_text
-from sweeps import Sweep, load_stored
+from results import Records, Run, RunError, TrialState, claim, create
+from sweeps import Sweep
 
 
-def claim_unless_run(folder: Path) -> None:
+def claim_unless_run(folder: Path, note: Callable[[str], None] = lambda text: None) -> None:
     """Make sure that a folder is a run, or can become one.
+
+    Args:
+        folder: for it.
+        note: hears that ``sweep.yaml`` was mended.
 
     Raises:
         RunError: it holds something else.
     """
-    if not (folder / "sweep.yaml").is_file():
+    restored = stored.restore(folder)
+    if restored:
+        note(restored)
+    elif not (folder / "sweep.yaml").is_file():
         claim(folder)
 
 
 def open_run(
-    folder: Path, sweep: Sweep, resources: Resources, *, mixed_code: bool = False
+    folder: Path,
+    sweep: Sweep,
+    resources: Resources,
+    *,
+    mixed_code: bool = False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> tuple[Sweep, Run, Sources]:
     """The run of a sweep in a folder, made where there is none.
 
@@ -31,6 +46,7 @@ def open_run(
         sweep: checked, with its defaults.
         resources: that the run begins with.
         mixed_code: whether trials of other code or data may stand beside those that there are.
+        note: hears what of the folder was mended.
 
     Returns:
         The sweep with the defaults that the run began with, the run, and what the user's files hold now.
@@ -42,17 +58,21 @@ def open_run(
         sources = Sources.of(sweep)
         _begin(folder, sweep, resources, sources.digest)
         return sweep, Run(folder), sources
-    sweep, stored = _same(folder, sweep)
     run = Run(folder)
+    sweep, kept = _same(run, sweep)
     _refuse_other_names(sweep, run)
+    rebuild(run, sweep, note)
     last = next((launch["files"] for launch in reversed(run.launches) if "files" in launch), None)
     sources = Sources.of(sweep, last)
     if mixed_code or not _codes(run):
         forget_data(folder)
     if not mixed_code:
         refuse_other_sources(run, sources)
-    if sweep.as_yaml() != stored.as_yaml():  # the user's files have moved
-        write_text(folder / "sweep.yaml", sweep.as_yaml())
+    if sweep.as_yaml() != kept.as_yaml():  # the user's files have moved
+        records = Records(run.records / "run.jsonl")
+        stored.keep(run, records, sweep)
+        records.close()
+        run.refresh()
     return sweep, run, sources
 
 
@@ -99,28 +119,21 @@ def left_alone(trial: TrialState, code: str) -> str:
 
 def _begin(folder: Path, sweep: Sweep, resources: Resources, code: str) -> None:
     facts = provenance(sweep.folder, resources, code)
-    trials = [trial.facts() for trial in sweep.trials]
-    objective = sweep.objective
-    several = [(one.metric, one.mode) for one in sweep.objectives] if sweep.further_objectives else []
-    create(
-        folder,
-        Plan(sweep.name, objective.metric, objective.mode, list(sweep.space), trials,
-             sweep.as_yaml(), as_json(facts), sweep.size, several),
-    )  # fmt: skip
+    create(folder, plan_of(sweep, as_json(facts)))
 
 
-def _same(folder: Path, sweep: Sweep) -> tuple[Sweep, Sweep]:
+def _same(run: Run, sweep: Sweep) -> tuple[Sweep, Sweep]:
     """A sweep with the defaults of its run, and as it is stored there.
 
     Raises:
         RunError: the run is of another.
     """
-    stored = load_stored(folder / "sweep.yaml")
-    differences = sweep.differences(stored)
-    if differences and not (through := sweep.through_links()).differences(stored):
+    folder, kept = run.folder, stored.load(run.folder, run.sweep_texts)
+    differences = sweep.differences(kept)
+    if differences and not (through := sweep.through_links()).differences(kept):
         # An earlier version has stored what links point to. A search has named its trials by that; the
         # trials of any other sweep were planned by what the user wrote.
-        sweep, differences = through if stored.is_adaptive else sweep, []
+        sweep, differences = through if kept.is_adaptive else sweep, []
     if differences:
         more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
         extended = ""
@@ -130,7 +143,7 @@ def _same(folder: Path, sweep: Sweep) -> tuple[Sweep, Sweep]:
             f"{folder} holds another sweep: here {'; here '.join(differences[:3])}{more}. "
             f"Two sweeps never share a folder; choose another with --dir.{extended}"
         )
-    return sweep.model_copy(update={"name": stored.name, "defaults": stored.defaults}), stored
+    return sweep.model_copy(update={"name": kept.name, "defaults": kept.defaults}), kept
 
 
 def _refuse_other_names(sweep: Sweep, run: Run) -> None:

@@ -39,7 +39,7 @@ class Display(View):
         self._first: float | None = None
         self._before = 0
         self._ended = 0
-        self._noted = 0
+        self._noted: set[str] = set()
 
     def begin(self, run: Run, resources: Resources, todo: int) -> None:
         """Say what is about to happen.
@@ -56,14 +56,15 @@ class Display(View):
     def _look(self, run: Run, todo: int) -> None:
         """Take in how the run stands before so many trials are trained."""
         self._before = run.counts()["total"] - todo
-        self._ended, self._first, self._noted = 0, None, len(run.notes)
+        self._ended, self._first, self._noted = 0, None, set(run.notes)
         self._seen = {name: (trial.state, len(trial.attempts)) for name, trial in run.trials.items()}
 
     def update(self, run: Run) -> None:
         """Show what is new."""
-        for text in run.notes[self._noted :]:
-            self.note(f"note: {text}")
-        self._noted = len(run.notes)
+        for text in run.notes:
+            if text not in self._noted:
+                self._noted.add(text)
+                self.note(f"note: {text}")
         if self._first is None and any(t.state == "running" for t in run.trials.values()):
             self._first = time.monotonic()
         for name, trial in run.trials.items():

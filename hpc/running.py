@@ -20,14 +20,14 @@ from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
 from hpc.searching import Search
-from jobs import device
+from jobs import device, stored
 from jobs.check import check
 from jobs.place import Place, find_place
 from jobs.processes import identity
 from jobs.worker import Task, Worker
 from results import Records, Run, RunError, said_by
 from results.failures import Failure, failures, told
-from sweeps import Sweep, SweepError, load_stored
+from sweeps import Sweep, SweepError
 
 POLL_SECONDS = 0.25
 MOST_SILENT = 10
@@ -191,11 +191,14 @@ def resume(
     """
     from hpc.submitting import profile_of, said_of
 
+    restored = stored.restore(Path(folder))
     found = Run(folder)
     named = profile_of(found, on, profiles_file)
     workers, ranks = said_of(found, on, workers, ranks)
-    sweep = load_stored(found.sweep_file)
+    sweep = stored.load(found.folder, found.sweep_texts)
     shown = view or _complaints()
+    if restored:
+        shown.note(restored)
     outcome = _run(sweep, named, Path(folder), workers, ranks, shown, mixed_code=mixed_code, began=began)
     return outcome if view else _complained(outcome, shown)
 
@@ -277,10 +280,10 @@ class _Runner:
     def carry_out(self) -> Outcome:
         """Do what is left to do, with the folder to oneself."""
         check_folder(self._folder)
-        claim_unless_run(self._folder)
+        claim_unless_run(self._folder, self._view.note)
         with lock(self._folder, wait_seconds=30):
             self._sweep, self._run, self._sources = open_run(
-                self._folder, self._sweep, self._resources, mixed_code=self._mixed_code
+                self._folder, self._sweep, self._resources, mixed_code=self._mixed_code, note=self._view.note
             )
             self._records = Records(self._run.records / "run.jsonl")
             try:
@@ -297,7 +300,7 @@ class _Runner:
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._sources.digest))}
         todo = [
-            Task(t.index, max(t.attempts, default=0) + 1, t.goes_alone)
+            Task(t.index, max(t.attempts, default=0) + 1, t.goes_alone, t.trial_id)
             for t in trials
             if t.state not in ("finished", "pruned") and t.trial_id not in left
         ]
@@ -425,9 +428,9 @@ class _Runner:
             if last is None:
                 undone.append(task)
             elif last.state == "running":
-                lost.append(Task(task.index, max(mine)))
+                lost.append(replace(task, attempt=max(mine)))
             elif last.state == "waiting" and last.alone:
-                undone.append(Task(task.index, max(mine) + 1, alone=True))
+                undone.append(replace(task, attempt=max(mine) + 1, alone=True))
         if not undone and not lost:
             self._records.append("ended", job=job.job_id, how="done")
             return []
@@ -444,7 +447,7 @@ class _Runner:
             seconds = trial.attempts[task.attempt].seconds
             if trial.attempts[task.attempt].lanes > 1:  # which one it was shows when each is by itself
                 self._records.append("stopped", **who, why=why, alone=True, seconds=seconds)
-                undone.append(Task(task.index, task.attempt + 1, alone=True))
+                undone.append(replace(task, attempt=task.attempt + 1, alone=True))
                 continue
             self._records.append(
                 "failed", **who, reason="error", error=f"{why}\n{job.tail()}", seconds=seconds

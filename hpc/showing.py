@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from jobs import stored
 from results import Run, RunError, TrialState, cell
-from sweeps import Sweep, Trial, load_stored
+from sweeps import Sweep, Trial
 
 
 def the_trial(run: Run, trial: str | None) -> TrialState:
@@ -45,7 +46,7 @@ def facts_of(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
     """
     run = Run(folder, keep_epochs=True)
     chosen = the_trial(run, trial)
-    sweep, attempt = load_stored(run.sweep_file), chosen.attempt
+    sweep, attempt = stored.load(run.folder, run.sweep_texts), chosen.attempt
     ranked = [other.trial_id for other in run.ranked()]
     log, kept = run.jobs.get(attempt.job_id, {}).get("log"), run.model_file(chosen)
     is_main = trial_of(sweep, chosen).model == sweep.model  # records name a user's file otherwise

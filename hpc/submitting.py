@@ -20,11 +20,13 @@ from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Profile, Resources
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 from hpc.searching import Search
+from jobs import stored
 from jobs.check import check
+from jobs.launch import FILE as LAUNCH_FILE
 from jobs.launch import Launch
 from jobs.sources import Sources
-from results import Records, Run, TrialState
-from sweeps import Sweep, SweepError, load_stored
+from results import Records, Run, RunError, TrialState
+from sweeps import Sweep, SweepError
 
 LEASE_SECONDS = 1800
 """How long a command that only submits may hold a run's lock on another host."""
@@ -201,9 +203,12 @@ def resubmit(
     Raises:
         RunError, SweepError, SchedulerError: as :func:`submit`.
     """
+    restored = stored.restore(Path(folder))
+    if restored:
+        note(restored)
     run = Run(folder)
     named = profile_of(run, on, profiles_file)
-    sweep = load_stored(run.sweep_file)
+    sweep = stored.load(run.folder, run.sweep_texts)
     workers, ranks = said_of(run, on, workers, ranks)
     return submit_with(
         sweep,
@@ -222,7 +227,13 @@ def profile_of(run: Run, on: str | None, profiles_file: Path | None = None) -> N
 
     Raises:
         SweepError: there is none of that name.
+        RunError: none is named, and the records have lost which it was.
     """
+    if on is None and not run.launches and list(run.jobs_folder.glob(f"*/{LAUNCH_FILE}")):
+        raise RunError(
+            f"{run.records}/run.jsonl has lost by which profile of SLURM the run was submitted; name it: "
+            f"hpc resume {run.folder} --on PROFILE"
+        )
     last = next((launch for launch in reversed(run.launches) if "profile" in launch), None)
     folders = [Path(last["folder"])] if last and "folder" in last else []
     if on is None and last is not None:
@@ -266,9 +277,9 @@ def submit_with(
     sweep = _checked(sweep, profile)
     resources = profiles.resources(profile)
     config = _patiently(slurm.config, note)
-    claim_unless_run(folder)
+    claim_unless_run(folder, note)
     with lock(folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
-        sweep, run, sources = open_run(folder, sweep, resources, mixed_code=mixed_code)
+        sweep, run, sources = open_run(folder, sweep, resources, mixed_code=mixed_code, note=note)
         records = Records(run.records / "run.jsonl")
         try:
             said = {"workers": workers, "ranks": ranks}

@@ -98,6 +98,7 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         "scheduler": scheduler.news.problem,
         "notes": run.notes[-5:],
         "skipped": run.skipped(),
+        "faults": run.faults(),
         "runner": {"host": who.host, "pid": who.pid} if who else None,
         "jobs": jobs,
     }  # fmt: skip

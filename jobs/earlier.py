@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs import stored
 from jobs.sources import Sources, Stamps
 from models import MODELS, ModelError
 from results import Run, RunError, TrialState
-from sweeps import SIZES, Sweep, SweepError, load_stored
+from sweeps import SIZES, Sweep, SweepError
 
 
 def problems(sweep: Sweep) -> Iterator[str]:
@@ -26,7 +27,7 @@ def problems(sweep: Sweep) -> Iterator[str]:
 
 
 def _problem(sweep: Sweep, run: Run) -> str:
-    its = load_stored(run.sweep_file)
+    its = stored.load(run.folder, run.sweep_texts)
     if sweep.defaults:  # the search has begun, and knows them or not
         return ""
     if differences := sweep.data_differences(its):

@@ -27,7 +27,7 @@ class Step:
         folder: of the run.
         job_id: of the scheduler.
         label: of this start, so that no two meet.
-        tasks: for each group the index and the attempt of its trials, and whether one goes alone.
+        tasks: for each group the index and the attempt of its trials, whether one goes alone, and its id.
         cwd: to work in, where the user typed the command.
         threads: as in ``Launch``, like those that follow.
         ranks: of the job; one that finds itself among fewer or more does not train.
@@ -38,7 +38,7 @@ class Step:
     folder: str
     job_id: str
     label: str
-    tasks: list[list[tuple[int, int, bool]]]
+    tasks: list[list[tuple[int, int, bool, str]]]
     cwd: str
     threads: int = 0
     gpus: bool = False

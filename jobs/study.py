@@ -20,11 +20,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from jobs import earlier
+from jobs import earlier, stored
 from jobs.journal import Journal
 from jobs.turn import Turn
 from results import MOST_LOST, Run
-from sweeps import SEARCHES, Sweep, Trial, load_stored
+from sweeps import SEARCHES, Sweep, Trial
 from sweeps.searches.pruners import pruner
 from sweeps.searches.samplers import decoded, distribution, encoded, sampler
 from sweeps.space import Dimension, point
@@ -536,7 +536,7 @@ def put_back(folder: Path, jobs: Collection[str]) -> None:
         jobs: by their ids, in none of which any rank still trains.
     """
     run = Run(folder)
-    study = open_study(load_stored(run.sweep_file), run)
+    study = open_study(stored.load(folder, run.sweep_texts), run)
     study.settle(run, lambda owner: owner.partition("-g")[0] in jobs)
 
 

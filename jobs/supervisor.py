@@ -180,7 +180,7 @@ class _Supervisor:
         found = re.search(r"JobState=(\w+)", self._show())
         return found is not None and found[1] != "RUNNING"
 
-    def _guilty(self, said: str, tasks: list[tuple[int, int, bool]]) -> set[int] | None:
+    def _guilty(self, said: str, tasks: list[tuple[int, int, bool, str]]) -> set[int] | None:
         """Indices of the trials of the group whose rank died first; srun ends the others with it."""
         groups = self._launch.groups
         found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", said)
@@ -189,7 +189,7 @@ class _Supervisor:
         group = int(found[1]) // (self._launch.ranks // groups)
         return {index for index, *_ in tasks[group::groups]}
 
-    def _unfinished(self, run: Run) -> list[tuple[int, int, bool]]:
+    def _unfinished(self, run: Run) -> list[tuple[int, int, bool, str]]:
         """Index and next attempt of this job's trials that are to be trained, and which go alone."""
         by_index = {trial.index: trial for trial in run.trials.values()}
         tasks = []
@@ -197,7 +197,7 @@ class _Supervisor:
             trial = by_index[index]
             if trial.state in ("finished", "pruned") or self._is_done_with(trial):
                 continue
-            tasks.append((index, max(trial.attempts, default=0) + 1, trial.goes_alone))
+            tasks.append((index, max(trial.attempts, default=0) + 1, trial.goes_alone, trial.trial_id))
         return tasks
 
     def _is_done_with(self, trial: TrialState) -> bool:
@@ -253,7 +253,7 @@ class _Supervisor:
         by_index = {trial.index: trial for trial in run.trials.values()}
         return sum(len(by_index[index].attempts) for index in self._trials)
 
-    def _step(self, tasks: list[tuple[int, int, bool]], label: str) -> tuple[int, str]:
+    def _step(self, tasks: list[tuple[int, int, bool, str]], label: str) -> tuple[int, str]:
         """Run the ranks once; srun's exit code, and what it said."""
         launch, groups = self._launch, self._launch.groups
         backend, mpi = self._choose()

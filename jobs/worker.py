@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs import device, energy, horovod, packing
+from jobs import device, energy, horovod, packing, stored
 from jobs.budget import Budget
 from jobs.check import arguments, data_of, digest, model_of
 from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
@@ -51,7 +51,7 @@ from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, 
 from jobs.world import World
 from models import FROM_DATA, Dataset, Importer, Split, signature_of
 from results import Records, Run, said_by, trace_of
-from sweeps import SIZES, Sweep, Trial, load_stored
+from sweeps import SIZES, Sweep, SweepError, Trial
 
 if TYPE_CHECKING:
     import keras
@@ -70,11 +70,13 @@ class Task:
         index: of the trial in the sweep.
         attempt: number of the try, from 1.
         alone: whether it must be trained by itself, as after a pack has failed.
+        trial: its id, which the sweep must have at that place; empty if that is not known.
     """
 
     index: int
     attempt: int
     alone: bool = False
+    trial: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Worker:
         world = World(place, folder / "jobs", self.label or self.job_id)
         records = None
         try:
-            sweep = load_stored(folder / "sweep.yaml")
+            sweep = stored.load(folder)
             names = {sweep.model, *(trial.model for trial in sweep.trials)}
             models = {name: model_of(sweep, name) for name in names}
             ours = not any(reference.is_users_code for reference in (*models.values(), data_of(sweep)))
@@ -356,7 +358,13 @@ class _Work:
         return repr((trial.model, trial.seed, trial.fold, sorted(rest.items()), given))
 
     def _attempt(self, task: Task) -> _Attempt:
-        return _Attempt(self, self.sweep.trials[task.index], task)
+        trial = self.sweep.trials[task.index]
+        if task.trial and trial.trial_id != task.trial:
+            raise SweepError(
+                f"{self.worker.folder}/sweep.yaml has {trial.trial_id} as trial {task.index}, and "
+                f"{task.trial} is to be trained: it is the sweep of another run, or of another version."
+            )
+        return _Attempt(self, trial, task)
 
     def _lanes(self, first: _Attempt, tasks: Sequence[Task]) -> int:
         """How many trials of a bucket to train at once."""
@@ -491,7 +499,10 @@ class _Work:
             for attempt in attempts:
                 attempt.stop(words, alone=True)
             left = [attempt.task for attempt in attempts if attempt.failure is None]
-            return sum(self.train([self._attempt(Task(task.index, task.attempt + 1, True))]) for task in left)
+            return sum(
+                self.train([self._attempt(replace(task, attempt=task.attempt + 1, alone=True))])
+                for task in left
+            )
         failures = [attempt.diverged(one) for attempt, one in zip(attempts, trained, strict=True)]
         ended = zip(attempts, trained, failures, strict=True)
         finished = [(attempt, one) for attempt, one, why in ended if one is not None and why is None]

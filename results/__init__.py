@@ -7,22 +7,20 @@ from results.records import Records, encodable
 from results.report import report
 from results.run import (
     MOST_LOST,
-    REASONS,
-    STATES,
-    Attempt,
     Bill,
     Plan,
     Run,
     RunError,
-    TrialState,
     claim,
     create,
     record_loss,
     replacing,
     write_text,
 )
+from results.seal import seal_of, sealed
 from results.statistics import Estimate, estimate
 from results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
+from results.trial import REASONS, STATES, Attempt, TrialState
 from results.winner import Winner, winner
 
 __all__ = [
@@ -53,6 +51,8 @@ __all__ = [
     "report",
     "said_by",
     "save",
+    "seal_of",
+    "sealed",
     "selection",
     "table",
     "trace_of",

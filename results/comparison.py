@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from results.run import Run, RunError, TrialState
+from results.run import Run, RunError
 from results.table import cell
+from results.trial import TrialState
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from results.epochs import Epochs
 from results.records import encodable
-from results.run import Run, RunError, TrialState, replacing
+from results.run import Run, RunError, replacing
 from results.table import counted_epochs
+from results.trial import TrialState
 
 if TYPE_CHECKING:
     from mlflow.entities import RunTag

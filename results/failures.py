@@ -7,7 +7,8 @@ import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from results.run import Run, TrialState
+from results.run import Run
+from results.trial import TrialState
 
 
 @dataclass(frozen=True)

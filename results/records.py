@@ -23,15 +23,16 @@ _SURROGATE = "\\ud"
 class Records:
     """Appends records to one file; the only writer of it at that time.
 
-    Each record is written by one call, so a killed process leaves a torn last line at worst.
+    Each record is written by one call, so a killed process leaves a torn last line at worst. Where the
+    file was removed meanwhile, or another put in its place, all that was written is written again there.
 
     Args:
         path: of the file, made with its folder where it is missing.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        self._path = path
+        self._file = self._open()
         self._is_torn = False
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
@@ -49,13 +50,31 @@ class Records:
         data = text.encode() + b"\n"
         if self._is_torn:  # by a full disk, that has room again
             data = b"\n" + data
+        if os.fstat(self._file).st_nlink == 0:
+            self._write_again()
         self._is_torn = True
         while data:
             data = data[os.write(self._file, data) :]
         self._is_torn = False
 
+    def _open(self) -> int:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def _write_again(self) -> None:
+        """Bring back a file that has no name any more; records that are told twice count once."""
+        old, self._file = self._file, self._open()
+        place = 0
+        while data := os.pread(old, 1 << 20, place):
+            place += len(data)
+            while data:
+                data = data[os.write(self._file, data) :]
+        os.close(old)
+
     def close(self) -> None:
         """Bring the file to the disk and close it."""
+        if os.fstat(self._file).st_nlink == 0:
+            self._write_again()
         os.fsync(self._file)
         os.close(self._file)
 

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
+from results.seal import seal_of
+from results.trial import STATES, Attempt, TrialState, checked
 
-STATES = ("waiting", "running", "finished", "pruned", "failed")
 _NUMBER, _SOME = (int, float), (int, float, type(None))
 _ENTRIES: dict[str, dict[str, Any]] = {
     "sweep": {"name": str, "metric": str, "mode": str, "space": list},
@@ -28,6 +29,7 @@ _ENTRIES: dict[str, dict[str, Any]] = {
     "study": {"name": str, "storage": str},
     "over": {"why": str, "time": _NUMBER},
     "extended": {"trials": int},
+    "stored": {"file": str},
     "submitting": {"name": str, "launch": int, "first": int, "size": int, "ranks": int},
     "array": {"name": str, "job": str},
     "dropped": {"name": str},
@@ -51,8 +53,8 @@ _ENTRIES: dict[str, dict[str, Any]] = {
 """What each kind of record must have to be taken in."""
 _FURTHER: dict[str, Any] = {
     "model": str, "code": str, "weights": str, "why": str, "log": (str, type(None)), "confusion": dict,
-    "fold": (int, type(None)), "after": (dict, type(None)), "ranks": int, "lanes": int, "groups": int,
-    "workers": int, "trials": int, "stage": str, "limits": dict,
+    "file": str, "fold": (int, type(None)), "after": (dict, type(None)),
+    "ranks": int, "lanes": int, "groups": int, "workers": int, "trials": int, "stage": str, "limits": dict,
     "searching_seconds": _NUMBER, "samples": int, "batch_size": int, "parameters": int,
     "gradient_bytes": int, "nodes": _NUMBER, "cores": _NUMBER, "gpus": _NUMBER, "seconds": _SOME,
     "training_seconds": _NUMBER, "drawing_seconds": _NUMBER, "energy_joules": _SOME,
@@ -61,162 +63,21 @@ _FURTHER: dict[str, Any] = {
 """Of what kind entries are that some records have."""
 _UNREAD = {"checkpoint", "pack"}
 """Kinds that say nothing of a trial's state."""
+FIRST = "run.jsonl"
+"""The file of records that commands write, which begins with the plan."""
 KINDS = {*_ENTRIES, *_UNREAD}
 """What a record can be."""
-_SNAPSHOT_VERSION = 2
+_SNAPSHOT_VERSION = 3
 _LARGEST = 2**63 - 1
 """Above which a whole number has no place in a table."""
 MOST_LOST = 2
 """Times that a search lets a worker be lost in a trial at the same epoch; then the trial has failed."""
-REASONS = ("error", "diverged", "out-of-memory", "timeout", "node-failure", "cancelled")
 ACCOUNT = ("elapsed_seconds", "nodes", "cores", "gpus", "energy_joules", "queue_seconds")
 """What SLURM's accounting says of a job that has ended."""
 
 
 class RunError(ValueError):
     """A folder that is no run, or not one that can be used as asked."""
-
-
-@dataclass
-class Attempt:
-    """One try at a trial.
-
-    Attributes:
-        state: running, finished, pruned, failed; waiting if it was stopped, to go on later.
-        reason: of a failure, one of ``REASONS``; else empty.
-        error: what went wrong, its traceback included; else empty.
-        epochs: how many were completed.
-        metrics: the values at the end of the last epoch, by name.
-        best: the best value of the objective, if any epoch was completed.
-        seconds: how long it took, so far or in all.
-        ranks: that trained it together.
-        job_id: of the job that trained it.
-        node: the host of rank 0.
-        code: digest of the user's model and dataset files.
-        weights: SHA-256 of the weights and the optimizer's variables at the end; else empty.
-        lost: whether the whole job ended in it without a word, to go on later.
-        lanes: trials that were trained at once, of which this is one.
-        alone: whether the trial is to be trained by itself next.
-        after: the attempt and the epoch that this one went on from; None if it began anew.
-        history: the metrics of every epoch of this attempt, if they are kept.
-        confusion: for the validation and the test part how many samples of each class (row) were
-            taken for which (column); empty where numbers are predicted.
-        training_seconds: of ``seconds``, those in which its graphs ran.
-        drawing_seconds: of ``seconds``, those in which its graphs were drawn.
-        searching_seconds: that asking for it, reporting of it and telling how it ended have taken.
-        energy_joules: that its devices took meanwhile; None where nobody can say.
-        started: when it began, in seconds since 1970; of a pack, when its lanes did.
-        ended: when it ended, or when the last was heard of it.
-        facts: of what was trained: ``samples`` of the training part, ``batch_size`` (global), ``parameters``,
-            ``gradient_bytes``, ``nodes``; and where it was measured what its steps took: ``steps``,
-            ``steps_seconds``, ``input_seconds``, ``collective_seconds``, ``waiting_seconds``, ``reduces_by``,
-            ``reduced``. Empty in records of earlier versions.
-    """
-
-    state: str = "running"
-    reason: str = ""
-    error: str = ""
-    epochs: int = 0
-    metrics: dict[str, float | None] = field(default_factory=dict)
-    best: float | None = None
-    seconds: float | None = None
-    ranks: int | None = None
-    job_id: str = ""
-    node: str = ""
-    code: str = ""
-    started: float = 0.0
-    weights: str = ""
-    lost: bool = False
-    lanes: int = 1
-    alone: bool = False
-    after: tuple[int, int] | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
-    confusion: dict[str, list[list[int]]] = field(default_factory=dict)
-    training_seconds: float = 0.0
-    drawing_seconds: float = 0.0
-    searching_seconds: float = 0.0
-    energy_joules: float | None = None
-    ended: float = 0.0
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-FACTS = (
-    "samples", "batch_size", "parameters", "gradient_bytes", "nodes", "steps",
-    "steps_seconds", "input_seconds", "collective_seconds", "waiting_seconds", "reduces_by", "reduced",
-)  # fmt: skip
-
-
-@dataclass
-class TrialState:
-    """What is known of one trial: its hyperparameters, and every attempt at it by number.
-
-    ``fold`` is None without folds, ``model`` empty where records do not name it; ``stage`` is ``confirm``
-    of a trial that confirms a point, else empty.
-    """
-
-    trial_id: str
-    index: int
-    params: dict[str, Any]
-    seed: int
-    attempts: dict[int, Attempt] = field(default_factory=dict)
-    model: str = ""
-    fold: int | None = None
-    stage: str = ""
-
-    @property
-    def attempt(self) -> Attempt:
-        """The one that counts: the first that ended well, else the latest."""
-        if len(self.attempts) < 2:  # so with nearly all, and asked of 10,000 many times
-            return next(iter(self.attempts.values()), None) or Attempt(state="waiting")
-        for number in sorted(self.attempts):
-            if self.attempts[number].state in ("finished", "pruned"):
-                return self.attempts[number]
-        return self.attempts[max(self.attempts)]
-
-    @property
-    def state(self) -> str:
-        """One of ``STATES``."""
-        return self.attempt.state
-
-    @property
-    def tier(self) -> int:
-        """How much its value says: 0 of one that confirms a point, 2 of one that was pruned, else 1."""
-        return 0 if self.stage else 2 if self.state == "pruned" else 1
-
-    @property
-    def losses(self) -> int:
-        """How many times a worker was lost in it at the epoch where it stands."""
-        return sum(one.lost and one.epochs == self.attempt.epochs for one in self.attempts.values())
-
-    @property
-    def goes_alone(self) -> bool:
-        """Whether its next attempt is to be by itself: others had to suffer from it, or might."""
-        last = self.attempts[max(self.attempts)] if self.attempts else Attempt()
-        return last.alone or (last.state == "failed" and last.reason in ("error", "out-of-memory"))
-
-    def spans(self) -> list[tuple[int, float]]:
-        """The attempts that led to the deciding one, in order, and up to which epoch each of them counts."""
-        if len(self.attempts) == 1:  # so with nearly all
-            return [(next(iter(self.attempts)), math.inf)]
-        attempt, end = self.attempt, math.inf
-        numbers = {id(one): number for number, one in self.attempts.items()}
-        found: list[tuple[int, float]] = []
-        while id(attempt) in numbers and numbers[id(attempt)] not in dict(found):
-            found.insert(0, (numbers[id(attempt)], end))
-            if attempt.after is None:
-                break
-            number, end = attempt.after
-            attempt = self.attempts.get(number, Attempt())
-        return found
-
-    def history(self) -> list[dict[str, Any]]:
-        """The metrics of every epoch up to the deciding attempt's last, over those it went on from."""
-        return [
-            record
-            for number, end in self.spans()
-            for record in self.attempts[number].history
-            if record["epoch"] <= end
-        ]
 
 
 @dataclass(frozen=True)
@@ -250,8 +111,10 @@ class Run:
         keep_epochs: whether to keep the metrics of every epoch, as ``TrialState.history`` needs.
         job: whose trials alone matter; records of other jobs of its launch are not read then.
 
+    What it tells does not depend on the order in which the files of records are read.
+
     Raises:
-        RunError: there is no such folder, or it is not one of a run.
+        RunError: there is no such folder, or it is not one of a run, or nothing in it tells the objective.
     """
 
     def __init__(self, folder: str | Path, *, keep_epochs: bool = False, job: str | None = None) -> None:
@@ -260,24 +123,32 @@ class Run:
             state = "holds no sweep.yaml" if self.folder.is_dir() else "does not exist"
             raise RunError(f"{self.folder} is not the folder of a run: it {state}.")
         self.name = self.folder.name
-        self.metric, self.mode = "val_loss", "min"
+        self.metric = self.mode = ""
         self.space: list[str] = []
         self.trials: dict[str, TrialState] = {}
         self.jobs: dict[str, dict[str, Any]] = {}
         self.arrays: dict[str, dict[str, Any]] = {}
         self.launches: list[dict[str, Any]] = []
-        self.notes: list[str] = []
+        self.noted: dict[str, float] = {}
         self.objectives: list[tuple[str, str]] = []
         self.planned = 0
+        self.is_told = False
         self.ending: dict[str, Any] = {}
         self.study: dict[str, Any] = {}
+        self.sweep_texts: list[str] = []
         self._skipped: Counter[tuple[str, str]] = Counter()
+        self._early: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
+        self._touched: dict[int, Attempt] = {}
+        self._begun: set[str] = set()
+        self._seen: dict[str, str] = {}
         self._keep_epochs = keep_epochs
         self._job = job
-        self._tail = Tail(self.records, first="run.jsonl")
+        self._tail = Tail(self.records, first=FIRST)
         self._remembered = 0
         if not keep_epochs and job is None:
             self._recall()
+        if not self.metric:
+            self._find_objective()
         self.refresh()
 
     @property
@@ -306,6 +177,7 @@ class Run:
         Most lines are of epochs, and a finished trial says itself how it ended; so unless
         epochs are kept, only those of trials under way are read.
         """
+        known = len(self.trials)
         read: list[tuple[str, list[bytes]]] = []
         for file, lines in self._tail.read(self._matters):
             if not self._keep_epochs:
@@ -319,6 +191,18 @@ class Run:
             for line in lines:
                 if line.startswith(EPOCH) and trial_of_epoch(line) in going:
                     self._take(file, line)
+        if len(self.trials) > known:
+            self.trials = dict(sorted(self.trials.items(), key=lambda item: (item[1].index, item[0])))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Say what attempts have come to of which something was read."""
+        if self._begun:
+            attempts = [one for trial in self.trials.values() for one in trial.attempts.values()]
+            self._touched |= {id(one): one for one in attempts if one.job_id in self._begun}
+        for attempt in self._touched.values():
+            attempt.settle(self.jobs.get(attempt.job_id, {}).get("begins", []), self.better)
+        self._touched, self._begun = {}, set()
 
     def skipped(self) -> dict[str, dict[str, int]]:
         """What could not be read, by file: in words, and how many times.
@@ -334,6 +218,39 @@ class Run:
             )
         for file in self._tail.torn:
             found.setdefault(file, {})["last lines that are not complete, or not yet"] = 1
+        for file in (file for records in self._early.values() for file, _, _ in records):
+            why = "records of trials that no other record tells of"
+            found.setdefault(file, {})[why] = found.get(file, {}).get(why, 0) + 1
+        return found
+
+    @property
+    def notes(self) -> list[str]:
+        """What workers and commands have noted, each once, the earliest first."""
+        return sorted(self.noted, key=lambda text: (self.noted[text], text))
+
+    def faults(self) -> list[str]:
+        """What of the run's folder is not as the run has left it, in sentences."""
+        found = []
+        seal = seal_of(self.sweep_file)
+        if _text(self.sweep_file) not in self.sweep_texts and (
+            self.sweep_texts or (seal and not seal.is_whole)
+        ):
+            found.append(
+                f"{self.sweep_file} is not as the run has written it: it was edited, or damaged. That counts "
+                "for nothing in this table. For other settings start another run (hpc run SWEEP --set "
+                f"KEY=VALUE --dir FOLDER), for more trials: hpc extend {self.folder} --trials +N"
+            )
+        lost = (seal.planned if seal else 0) - len(self.trials)
+        if lost > 0:
+            found.append(
+                f"{self.records}/run.jsonl has lost the plan of {lost} of {seal and seal.planned} trials; "
+                f"hpc resume {self.folder} plans them again."
+            )
+        elif not self.is_told:
+            found.append(
+                f"{self.records}/run.jsonl no longer says what the run is; {self.sweep_file} does, and "
+                f"hpc resume {self.folder} writes it again."
+            )
         return found
 
     def _matters(self, file: str) -> bool:
@@ -356,7 +273,10 @@ class Run:
             why = f"records of the kind {kind} without {wrong} as this version knows it"
         else:
             try:
+                self._file = file
                 getattr(self, f"_on_{kind}")(record)
+            except _UnknownTrialError:
+                self._early.setdefault(record["trial"], []).append((file, kind, record))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 why = f"records of the kind {kind} that this version can't take in ({error!r})"
         if why and not line.startswith(EPOCH):
@@ -369,6 +289,8 @@ class Run:
         can't be written is left as it is.
         """
         marks = self._tail.marks
+        if self._early:  # which a snapshot does not hold
+            return
         if self._keep_epochs or self._job is not None or _read(marks) - self._remembered < _WORTH_REMEMBERING:
             return
         kept = {name: getattr(self, name) for name in _REMEMBERED}
@@ -536,13 +458,36 @@ class Run:
         """Whether a value of the objective is better than another."""
         return than is None or (value > than if self.mode == "max" else value < than)
 
-    def _on_sweep(self, record: Mapping[str, Any]) -> None:
-        self.name = record["name"]
-        self.metric, self.mode = record["metric"], record["mode"]
-        self.space = list(record["space"])
-        self.planned = max(self.planned, record.get("trials", 0))
-        given = record.get("objectives") or [[self.metric, self.mode]]
+    def _find_objective(self) -> None:
+        """Learn what the run is after, before anything is read that it decides.
+
+        Raises:
+            RunError: neither the records nor ``sweep.yaml`` say.
+        """
+        try:
+            with (self.records / "run.jsonl").open("rb") as file:
+                record = parse(file.readline())
+        except OSError:
+            record = {}
+        is_whole = record.get("record") == "sweep" and not _wrong(record, _ENTRIES["sweep"])
+        if not is_whole or record["mode"] not in ("min", "max"):
+            record = _told_by(self.sweep_file)
+        self._describe(record)
+
+    def _describe(self, record: Mapping[str, Any]) -> None:
+        self.name, self.space = record["name"], list(record["space"])
+        given = record.get("objectives") or [[record["metric"], record["mode"]]]
         self.objectives = [(str(name), str(mode)) for name, mode in given]
+        self.metric, self.mode = record["metric"], record["mode"]
+        seal = seal_of(self.sweep_file)
+        self.planned = max(self.planned, record.get("trials", 0), seal.trials if seal else 0)
+
+    def _on_sweep(self, record: Mapping[str, Any]) -> None:
+        if (record["metric"], record["mode"]) != (self.metric, self.mode):
+            raise ValueError(f"{record['metric']} {record['mode']}, and not {self.metric} {self.mode}")
+        self._describe(record)
+        self.is_told = True
+        self.sweep_texts += [record["file"]] if "file" in record else []
 
     def _on_study(self, record: Mapping[str, Any]) -> None:
         self.study = {"name": record["name"], "storage": record["storage"]}
@@ -554,6 +499,9 @@ class Run:
     def _on_extended(self, record: Mapping[str, Any]) -> None:
         self.planned = max(self.planned, record["trials"])
 
+    def _on_stored(self, record: Mapping[str, Any]) -> None:
+        self.sweep_texts.append(record["file"])
+
     def _on_planned(self, record: Mapping[str, Any]) -> None:
         self._trial(record)
 
@@ -562,7 +510,7 @@ class Run:
             self.__dict__.pop(name, None)  # computed from the trials that were known before
 
     def _on_submitted(self, record: Mapping[str, Any]) -> None:
-        self.jobs[record["job"]] = dict(record)
+        self.jobs[record["job"]] = {**self.jobs.get(record["job"], {}), **record}
 
     def _on_ended(self, record: Mapping[str, Any]) -> None:
         job = self.jobs.setdefault(record["job"], {})
@@ -573,7 +521,7 @@ class Run:
     def _on_accounts(self, record: Mapping[str, Any]) -> None:
         """SLURM's accounts of jobs whose end was known before; None where it keeps none."""
         for account in record["jobs"].values():
-            _checked(account or {})
+            checked(account or {})
         for name, account in record["jobs"].items():
             self.jobs.setdefault(name, {})["account"] = account
 
@@ -582,7 +530,8 @@ class Run:
             self.launches.append(dict(record))
 
     def _on_submitting(self, record: Mapping[str, Any]) -> None:
-        self.arrays[record["name"]] = {**self.arrays.get(record["name"], {}), **record}
+        seen = {"seen": self._seen[record["name"]]} if record["name"] in self._seen else {}
+        self.arrays[record["name"]] = {**seen, **self.arrays.get(record["name"], {}), **record}
 
     def _on_array(self, record: Mapping[str, Any]) -> None:
         """SLURM has answered: the array ``name`` is the job ``job``."""
@@ -599,132 +548,137 @@ class Run:
         self.arrays.get(record["name"], {})["dropped"] = True
 
     def _on_began(self, record: Mapping[str, Any]) -> None:
+        seen = record["job"].partition("_")[0]
+        self._seen[record["name"]] = seen
         if record["name"] in self.arrays and "job" not in self.arrays[record["name"]]:
-            self.arrays[record["name"]]["seen"] = record["job"].partition("_")[0]
-        self.jobs.setdefault(record["job"], {}).update(restart=record["restart"], began=record["time"])
+            self.arrays[record["name"]]["seen"] = seen
+        self._newest(record, "began", restart=record["restart"])
+        self._begun.add(record["job"])
         self._heard(record, "begins")
 
     def _on_ready(self, record: Mapping[str, Any]) -> None:
-        job = self.jobs.setdefault(record["job"], {})
-        job["ready"] = record["time"]
-        job.update({name: record[name] for name in ("nodes", "cores", "gpus", "groups") if name in record})
+        held = {name: record[name] for name in ("nodes", "cores", "gpus", "groups") if name in record}
+        self._newest(record, "ready", **held)
         self._heard(record)
 
     def _on_requeued(self, record: Mapping[str, Any]) -> None:
         self._heard(record)
 
     def _on_left(self, record: Mapping[str, Any]) -> None:
-        self.jobs.setdefault(record["job"], {}).update(left=record["how"], left_time=record["time"])
+        self._newest(record, "left_time", left=record["how"])
         self._heard(record)
 
     def _on_unfit(self, record: Mapping[str, Any]) -> None:
-        self.jobs.setdefault(record["job"], {}).update(error=record["error"])
+        self._newest(record, "unfit", error=record["error"])
         self._heard(record)
+
+    def _newest(self, record: Mapping[str, Any], name: str, **facts: Any) -> None:
+        """Keep of a job what was told of it last: each of its groups tells, and again when it is requeued."""
+        job = self.jobs.setdefault(record["job"], {})
+        if record["time"] >= job.get(name, -math.inf):
+            job.update({name: record["time"], **facts})
 
     def _heard(self, record: Mapping[str, Any], what: str = "heard") -> None:
         """Remember when a job gave a sign of itself."""
         self.jobs.setdefault(record["job"], {}).setdefault(what, []).append(record["time"])
 
     def _on_note(self, record: Mapping[str, Any]) -> None:
-        if record["text"] not in self.notes:  # workers may all have the same to say
-            self.notes.append(record["text"])
+        text, time = record["text"], record.get("time", 0.0)
+        self.noted[text] = min(time, self.noted.get(text, time))  # workers may all have the same to say
 
     def _trial(self, record: Mapping[str, Any]) -> TrialState:
         name = record["trial"]
         if name not in self.trials:
+            if "index" not in record:  # of a trial of a search, whose own record may yet be read
+                raise _UnknownTrialError(name)
             index, params, seed = record["index"], record["params"], record["seed"]
             model = _without_folder(record.get("model", ""))
             fold, stage = record.get("fold"), record.get("stage", "")
             self.trials[name] = TrialState(name, index, params, seed, model=model, fold=fold, stage=stage)
             self._forget_what_varies()
+            for file, kind, early in self._early.pop(name, []):
+                self._file = file
+                getattr(self, f"_on_{kind}")(early)
         return self.trials[name]
 
     def _attempt(self, record: Mapping[str, Any]) -> Attempt:
-        return self._trial(record).attempts.setdefault(record["attempt"], Attempt())
+        attempt = self._trial(record).attempts.setdefault(record["attempt"], Attempt())
+        self._touched[id(attempt)] = attempt
+        return attempt
 
     def _on_started(self, record: Mapping[str, Any]) -> None:
-        after = record.get("after")
-        if after:
-            number, epoch, best = int(after["attempt"]), int(after["epoch"]), after["best"]
-            metrics = _checked({**after["metrics"], "best": best}) and after["metrics"]
-        attempt = self._attempt(record)
-        attempt.ranks, attempt.node = record["ranks"], record["node"]
-        attempt.job_id, attempt.code = record["job"], record.get("code", "")
-        attempt.started, attempt.lanes = record["time"], record.get("lanes", 1)
-        attempt.ended = max(attempt.ended, record["time"])  # a verdict of the watching command may be there
-        if after:
-            attempt.after = number, epoch
-            attempt.epochs = max(attempt.epochs, epoch)
-            if attempt.best is None:
-                attempt.best, attempt.metrics = best, metrics
+        if record.get("after"):
+            checked({**record["after"]["metrics"], "best": record["after"]["best"]})
+        self._attempt(record).begin(record)
 
     def _on_epoch(self, record: Mapping[str, Any]) -> None:
-        metrics = _checked(record["metrics"])
+        metrics = checked(record["metrics"])
         attempt = self._attempt(record)
-        attempt.epochs, attempt.metrics = record["epoch"], metrics
-        if attempt.state == "running":
-            attempt.seconds, attempt.ended = record["seconds"], record.get("time") or attempt.ended
-        value = metrics.get(self.metric)
-        if value is not None and self.better(value, attempt.best):
-            attempt.best = value
+        attempt.pass_epoch(record, metrics.get(self.metric), self.better)
         if self._keep_epochs:
             attempt.history.append(dict(record))
 
     def _on_finished(self, record: Mapping[str, Any]) -> None:
-        metrics = _checked(record["metrics"])
-        attempt = self._attempt(record)
-        attempt.state, attempt.seconds = "finished", record["seconds"]
-        attempt.reason = attempt.error = ""  # a verdict of the watching command may have come first
-        attempt.epochs, attempt.best = record["epochs"], record["best"]
-        attempt.metrics, attempt.weights = metrics, record.get("weights", "")
-        attempt.confusion = record.get("confusion", {})
-        attempt.training_seconds = record.get("training_seconds", 0.0)
-        attempt.drawing_seconds = record.get("drawing_seconds", 0.0)
-        attempt.searching_seconds = record.get("searching_seconds", 0.0)
-        attempt.energy_joules = record.get("energy_joules")
-        attempt.ended = record["time"]
-        attempt.facts = {name: record[name] for name in FACTS if name in record}
+        checked(record["metrics"])
+        self._attempt(record).end_well("finished", record)
 
     def _on_pruned(self, record: Mapping[str, Any]) -> None:
-        metrics = _checked(record["metrics"])
-        attempt = self._attempt(record)
-        attempt.state, attempt.seconds, attempt.reason, attempt.error = "pruned", record["seconds"], "", ""
-        attempt.epochs, attempt.best, attempt.metrics = record["epochs"], record["best"], metrics
-        attempt.training_seconds = record.get("training_seconds", 0.0)
-        attempt.searching_seconds = record.get("searching_seconds", 0.0)
-        attempt.energy_joules, attempt.ended = record.get("energy_joules"), record["time"]
+        checked(record["metrics"])
+        self._attempt(record).end_well("pruned", record)
 
     def _on_stopped(self, record: Mapping[str, Any]) -> None:
-        attempt = self._attempt(record)
-        if attempt.state == "running":
-            attempt.state, attempt.seconds = "waiting", record.get("seconds", attempt.seconds)
-            attempt.lost = record.get("lost", False)
-            attempt.alone = record.get("alone", False)
-            attempt.ended = self._end(attempt, record)
+        is_its_own = self._file != FIRST
+        self._attempt(record).end_badly("stopped", record, is_its_own=is_its_own)
 
     def _on_failed(self, record: Mapping[str, Any]) -> None:
-        attempt = self._attempt(record)
-        if attempt.state in ("running", "waiting"):
-            if attempt.state == "running":
-                attempt.ended = self._end(attempt, record)
-            attempt.state, attempt.reason = "failed", record["reason"]
-            attempt.error = record["error"]
-            attempt.seconds = record.get("seconds", attempt.seconds)
+        is_its_own = self._file != FIRST
+        self._attempt(record).end_badly("failed", record, is_its_own=is_its_own)
 
-    def _end(self, attempt: Attempt, record: Mapping[str, Any]) -> float:
-        """When an attempt ended; what is told of it after the job was requeued comes too late to say.
 
-        Who tells it for the worker has read its epochs, which may not be read any more.
-        """
-        attempt.epochs = max(attempt.epochs, record.get("epochs", 0))
-        begins = self.jobs.get(attempt.job_id, {}).get("begins", [])
-        is_late = any(attempt.ended < begin <= record["time"] for begin in begins)
-        return float(record.get("ended", attempt.ended if is_late else record["time"]))
+class _UnknownTrialError(LookupError):
+    """A record of a trial that is not known yet."""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _told_by(sweep_file: Path) -> dict[str, Any]:
+    """What ``sweep.yaml`` says a run is after, as the first of its records does.
+
+    Raises:
+        RunError: it says nothing of that kind.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        sweep = YAML(typ="safe", pure=True).load(sweep_file.read_text(encoding="utf-8"))
+        given = sweep["objective"] if isinstance(sweep["objective"], list) else [sweep["objective"]]
+        objectives = [[str(one["metric"]), str(one["mode"])] for one in given]
+        (metric, mode), *further = objectives
+        if mode not in ("min", "max"):
+            raise ValueError(mode)
+        found = {
+            "name": str(sweep["name"]),
+            "metric": metric,
+            "mode": mode,
+            "space": list(sweep.get("space", {})),
+        }
+        return {**found, "objectives": objectives} if further else found
+    except (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError, ValueError, AttributeError):
+        raise RunError(
+            f"neither {sweep_file} nor records/{FIRST} beside it say what the run is after (the objective), "
+            "so nothing can be told of it. Put one of them back from a copy."
+        ) from None
 
 
 _REMEMBERED = (
-    "name", "metric", "mode", "space", "trials", "jobs", "arrays", "launches", "notes", "planned", "ending",
-    "study", "objectives",
+    "name", "metric", "mode", "space", "trials", "jobs", "arrays", "launches", "noted", "planned", "ending",
+    "study", "objectives", "is_told", "sweep_texts",
 )  # fmt: skip
 _WORTH_REMEMBERING = 1_000_000
 """Bytes of records that take about as long to read as a snapshot of them to write."""
@@ -741,14 +695,6 @@ def _wrong(record: Mapping[str, Any], entries: Mapping[str, Any]) -> str:
         if type(value) is int and abs(value) > _LARGEST:
             return name
     return ""
-
-
-def _checked(metrics: dict[str, Any]) -> dict[str, float | None]:
-    """Metrics, which are numbers or unknown."""
-    for name, value in metrics.items():
-        if value is not None and type(value) not in (float, int):
-            raise TypeError(f"{name} is {value!r}")
-    return metrics
 
 
 def _read(marks: Mapping[str, Mark]) -> int:
@@ -789,12 +735,20 @@ class Plan:
     size: int = 0
     objectives: Sequence[tuple[str, str]] = ()
 
+    def facts(self) -> dict[str, Any]:
+        """The entries of the record with which it begins."""
+        several = {"objectives": list(self.objectives)} if self.objectives else {}
+        return {
+            "name": self.name, "metric": self.metric, "mode": self.mode, "space": self.space,
+            "trials": self.size, "file": self.sweep, **several,
+        }  # fmt: skip
+
 
 def claim(folder: Path) -> None:
     """Make a folder for a run, or make sure that nothing of anybody's is in it.
 
     Raises:
-        RunError: the folder holds something else, or can't be written.
+        RunError: the folder holds something else, or what is left of a run, or can't be written.
     """
     ours = {"provenance.json", "records", "jobs"}
     try:
@@ -803,6 +757,12 @@ def claim(folder: Path) -> None:
     except OSError as error:
         raise RunError(f"{folder} can't be used: {error}.") from None
     foreign = [name for name in names if name not in ours and not name.startswith(".tmp-")]
+    jobs = [path.name for path in (folder / "records").glob("[!.]*.jsonl") if path.name != FIRST]
+    if jobs and not foreign:
+        raise RunError(
+            f"{folder} holds records of a run ({jobs[0]}, {len(jobs)} in all), but its sweep.yaml is gone, "
+            f"and records/{FIRST} has no copy of it. Put one back, or choose another folder with --dir."
+        )
     if foreign:
         raise RunError(
             f"{folder} is neither empty nor the folder of a run: it holds {foreign[0]!r}. "
@@ -850,11 +810,7 @@ def create(folder: Path, plan: Plan) -> None:
         write_text(folder / "provenance.json", plan.provenance)
         with replacing(folder / "records" / "run.jsonl") as scratch:
             records = Records(scratch)
-            further = {"objectives": list(plan.objectives)} if plan.objectives else {}
-            records.append(
-                "sweep", name=plan.name, metric=plan.metric, mode=plan.mode, space=plan.space,
-                trials=plan.size, **further,
-            )  # fmt: skip
+            records.append("sweep", **plan.facts())
             for trial in plan.trials:
                 records.append("planned", **trial)
             records.close()

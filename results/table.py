@@ -14,8 +14,9 @@ from results.cost import by_trial
 from results.epochs import Epochs
 from results.pareto import front
 from results.records import encodable
-from results.run import STATES, Attempt, Run, RunError, TrialState, replacing
+from results.run import Run, RunError, replacing
 from results.statistics import half_width
+from results.trial import STATES, Attempt, TrialState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,8 +56,9 @@ def table(runs: Runs, *, epochs: bool = False) -> pd.DataFrame:
         Texts are categories (but for ``trial_id``, ``reason`` and ``error``), whole numbers that may be
         missing are ``Int64``, and ``started`` is a time, UTC. ``attrs`` says what the run was: ``run`` (its
         folder), ``sweep`` (its name), ``objective`` (``metric`` and ``mode``), ``space`` (the columns of the
-        hyperparameters that were searched) and ``skipped`` (what of its records could not be read, by file
-        and why); of several runs ``runs`` is a list of such.
+        hyperparameters that were searched), ``skipped`` (what of its records could not be read, by file
+        and why) and ``faults`` (what of its folder is not as the run has left it, in sentences); of several
+        runs ``runs`` is a list of such.
 
     What has been read is kept in ``gathered/`` of the run's folder; to read it again costs what is new.
 
@@ -114,6 +116,7 @@ def _facts(run: Run, frame: pd.DataFrame) -> dict[str, Any]:
         "objective": {"metric": run.metric, "mode": run.mode},
         "space": list(columns.values()),
         "skipped": run.skipped(),
+        "faults": run.faults(),
     }
 
 

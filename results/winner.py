@@ -6,9 +6,10 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from results.run import Run, TrialState
+from results.run import Run
 from results.statistics import Verdict, verdict
 from results.table import by_point, cell
+from results.trial import TrialState
 
 
 @dataclass(frozen=True)

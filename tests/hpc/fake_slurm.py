@@ -420,6 +420,7 @@ class Ranks:
         self.backend = os.environ["HPC_BACKEND"]
         self.ranks, self.environment = self._step["ranks"], self._step["environment"]
         self.tasks = [task[:2] for group in self._step["tasks"] for task in group]
+        self.names = {task[0]: task[3] for group in self._step["tasks"] for task in group}
 
     def record(self, record: str, **entries: Any) -> None:
         """Append to the job's records."""
@@ -481,4 +482,5 @@ class Ranks:
         sys.exit(code)
 
     def _who(self, index: int, attempt: int) -> dict[str, Any]:
-        return {"trial": f"t{index}", "index": index, "params": {"x": index}, "seed": 0, "attempt": attempt}
+        name = self.names.get(index) or f"t{index}"
+        return {"trial": name, "index": index, "params": {"x": index}, "seed": 0, "attempt": attempt}

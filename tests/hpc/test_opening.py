@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ def begun_by_an_earlier_version(tmp_path: Path, **further: Any) -> tuple[sweeps.
     entries = {"name": "x", "model": "mlp", "data": "points.csv", "space": {"depth": [1, 2]}, **further}
     sweep, folder = sweeps.parse(entries, tmp_path), tmp_path / "run"
     open_run(folder, sweep, RESOURCES)
-    write_text(folder / "sweep.yaml", sweep.through_links().as_yaml())
+    write_text(folder / "sweep.yaml", sweep.through_links().as_yaml())  # without a seal, nor a copy
+    records = folder / "records" / "run.jsonl"
+    first, *others = records.read_text().splitlines(keepends=True)
+    told = {name: value for name, value in json.loads(first).items() if name != "file"}
+    records.write_text("".join([json.dumps(told) + "\n", *others]))
     return sweep, folder
 
 

@@ -202,7 +202,7 @@ def test_a_job_reads_no_records_of_the_others_of_its_launch(slurm: FakeSlurm) ->
           ("array", {"name": "old", "job": "99"}))  # fmt: skip
     for job in ("101_0", "101_0-g1", "101_1", "101_1-g3", "99_0", "local-1-0"):
         write(run, job, ("note", {"text": job}))
-    assert Run(run.folder, job="101_0").notes == ["101_0-g1", "101_0", "99_0", "local-1-0"]
+    assert Run(run.folder, job="101_0").notes == ["101_0", "101_0-g1", "99_0", "local-1-0"]
     assert len(Run(run.folder).notes) == 6
 
 
@@ -334,7 +334,7 @@ def test_what_dead_ranks_had_of_a_search_is_put_back_at_once(
     def settle(run: Run, is_gone: Callable[[str], bool]) -> None:
         put_back.append([owner for owner in ("101_0", "101_0-g1", "101_1", "101_01") if is_gone(owner)])
 
-    monkeypatch.setattr("jobs.study.load_stored", lambda path: None)
+    monkeypatch.setattr("jobs.stored.load", lambda *given: None)
     monkeypatch.setattr("jobs.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
     assert supervised(slurm, "end(1)", jobs=((), ()), asks=True) == 1
     assert put_back == [["101_0", "101_0-g1"]]
@@ -366,7 +366,7 @@ def test_a_storage_that_does_not_answer_does_not_end_the_job(
     def refuse(*args: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("jobs.study.load_stored", lambda path: None)
+    monkeypatch.setattr("jobs.stored.load", lambda *given: None)
     monkeypatch.setattr("jobs.study.open_study", refuse)
     worked = "record('ready', job='101_0'); start(); end(1)"
     assert supervised(slurm, worked, "left('done')", jobs=((), ()), asks=True) == 0

@@ -126,7 +126,7 @@ def test_a_rank_among_fewer_or_more_than_the_job_was_started_for_does_not_train(
 
 def test_a_rank_of_several_never_takes_itself_for_alone(tmp_path: Path) -> None:
     (tmp_path / "records").mkdir()
-    step = Step(str(tmp_path), "101_0", "101_0.0.1", [[(0, 1, False)]], "/", ranks=2)
+    step = Step(str(tmp_path), "101_0", "101_0.0.1", [[(0, 1, False, "")]], "/", ranks=2)
     step.write(tmp_path / "step.json")
     kept = {name: value for name, value in os.environ.items() if name not in (*ONE_OF_TWO, "HPC_BACKEND")}
     done = subprocess.run(

@@ -25,8 +25,10 @@ def plan(params: list[dict[str, Any]], seeds: int = 1, **changes: Any) -> Plan:
         for index, p in enumerate(params)
     ]
     names = list(dict.fromkeys(name for p in params for name in p if name != "epochs"))
-    parts = {"name": "x", "metric": "val_accuracy", "mode": "max", "space": names, "trials": trials}
-    return Plan(**{**parts, "sweep": "name: x\n", "provenance": "{}\n", **changes})
+    parts: dict[str, Any] = {"name": "x", "metric": "val_accuracy", "mode": "max", "space": names}
+    parts |= {"trials": trials, **changes}
+    sweep = f"name: x\nobjective: {{metric: {parts['metric']}, mode: {parts['mode']}}}\n"
+    return Plan(**{"sweep": sweep, "provenance": "{}\n", **parts})
 
 
 def compared(widths: list[Any]) -> Plan:

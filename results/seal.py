@@ -1,0 +1,56 @@
+"""The first line of a run's ``sweep.yaml``, by which it is known whether anybody has changed the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_LINE = re.compile(
+    r"# Kept by hpc; edits count for nothing. (\d+) trials, (\d+) planned, sha256 ([0-9a-f]{64})\n"
+)
+_LONGEST = 200
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What the first line says.
+
+    Attributes:
+        trials: that the run is to have.
+        planned: how many of them are known from the beginning; a search that learns plans none.
+        is_whole: whether what follows is what it was.
+    """
+
+    trials: int
+    planned: int
+    is_whole: bool
+
+
+def sealed(text: str, *, trials: int, planned: int) -> str:
+    """The text of a sweep with its seal.
+
+    Args:
+        text: of ``sweep.yaml``.
+        trials: that the run is to have.
+        planned: how many of them are known from the beginning.
+    """
+    numbers = f"{trials} trials, {planned} planned"
+    return f"# Kept by hpc; edits count for nothing. {numbers}, sha256 {_digest(text)}\n{text}"
+
+
+def seal_of(path: Path) -> Seal | None:
+    """The seal of a file; None of one that has none, as earlier versions wrote it, or that can't be read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = _LINE.match(text[:_LONGEST])
+    if found is None:
+        return None
+    return Seal(int(found[1]), int(found[2]), _digest(text[found.end() :]) == found[3])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

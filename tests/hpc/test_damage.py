@@ -1,0 +1,369 @@
+"""Files of a run that are cut, emptied, removed, doubled or overwritten, and gone on with.
+
+Whatever is done to a file: no trial is lost, none is finished twice, what is known is not trained again,
+and the objective is the sweep's; or a sentence says what can't be mended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import results
+import sweeps
+from hpc import running
+from results import Run, RunError
+from sweeps import SweepError
+from tests.hpc import standin
+
+GRID: dict[str, Any] = {
+    "name": "x",
+    "model": "mlp",
+    "data": "digits",
+    "space": {"dropout": [0.0, 0.1, 0.2], "depth": [1, 2]},
+    "fixed": {"epochs": 2},
+    "seeds": [0, 1],
+    "objective": {"metric": "val_accuracy", "mode": "max"},
+    "search": "grid",
+}
+SEARCH: dict[str, Any] = {
+    **GRID,
+    "space": {"dropout": {"low": 0.0, "high": 0.5}, "depth": [1, 2]},
+    "seeds": 1,
+    "search": {"method": "tpe", "trials": 6},
+}
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "grid": (GRID, {"workers": 2}),
+    "asked": ({**GRID, "search": {"method": "random", "trials": 4}, "budget": {"node_hours": 9}}, {}),
+}
+"""Sweeps, and how they are run."""
+
+
+@pytest.fixture(autouse=True)
+def _instant(monkeypatch: pytest.MonkeyPatch) -> None:
+    standin.use(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run of each kind."""
+    base = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        standin.use(patch)
+        for name, (entries, how) in KINDS.items():
+            assert running.run(sweeps.parse(entries), folder=base / name, **how).is_good
+    return {name: base / name for name in KINDS}
+
+
+def files(folder: Path) -> list[Path]:
+    """All that can be damaged."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "study.journal")
+
+
+Known = dict[str, tuple[str, float | None]]
+
+
+def told(run: Run) -> Known:
+    """How each trial stands."""
+    return {name: (trial.state, trial.attempt.best) for name, trial in sorted(run.trials.items())}
+
+
+@dataclass
+class Gone:
+    """How a damaged run was gone on with."""
+
+    refused: str
+    trained: int
+    run: Run | None
+
+
+def go_on(folder: Path) -> Gone:
+    try:
+        outcome = running.resume(folder, view=running.View())
+    except (RunError, SweepError) as error:
+        return Gone(str(error), 0, None)
+    assert outcome.is_good, (outcome.error, outcome.left, outcome.run.counts())
+    return Gone("", outcome.trained, outcome.run)
+
+
+def check_reading(folder: Path, before: Run) -> None:
+    """What is read of a damaged folder is no better than what is there, or is refused."""
+    try:
+        run = Run(folder)
+    except RunError:
+        return
+    counts = run.counts()
+    assert (run.metric, run.mode) == (before.metric, before.mode)
+    if counts["finished"] == counts["total"]:
+        assert told(run) == told(before)
+    for name, state in told(run).items():
+        if state[0] == "finished":
+            assert state == told(before)[name]
+
+
+def check_going_on(folder: Path, before: Run) -> Gone:
+    """Everything is finished once, with what it comes to; what was known is not trained again."""
+    check_reading(folder, before)
+    known = {name for name, state in _told_of(folder).items() if state == "finished"}
+    gone = go_on(folder)
+    if gone.run is None:
+        return gone
+    run = Run(folder)
+    assert (run.metric, run.mode) == (before.metric, before.mode)
+    assert run.counts()["total"] == before.counts()["total"]
+    if {trial.stage for trial in run.trials.values()} == {""} and "sampler" not in folder.name:
+        assert len(run.trials) == len(before.trials)
+    for name, trial in run.trials.items():
+        assert trial.state == "finished"
+        assert trial.attempt.best == standin.value_of(name)
+        assert sum(one.state == "finished" for one in trial.attempts.values()) == 1
+    assert gone.trained <= run.counts()["total"] - len(known)
+    assert running.resume(folder, view=running.View()).trained == 0
+    return gone
+
+
+def _told_of(folder: Path) -> dict[str, str]:
+    try:
+        return {name: trial.state for name, trial in Run(folder).trials.items()}
+    except RunError:
+        return {}
+
+
+def cuts(data: bytes) -> Iterator[int]:
+    """Every end of a line, and a byte before and after it."""
+    ends = [place + 1 for place, byte in enumerate(data) if byte == 10]
+    yield from sorted(
+        {0, *ends, *(end - 2 for end in ends), *(end + 1 for end in ends)} & set(range(len(data)))
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("stride", [23, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_file_cut_at_every_line(made: dict[str, Path], kind: str, stride: int, tmp_path: Path) -> None:
+    before = Run(made[kind])
+    places = [(path, place) for path in files(made[kind]) for place in cuts(path.read_bytes())]
+    for path, place in places[::stride]:
+        folder = tmp_path / "r"
+        shutil.copytree(made[kind], folder)
+        (folder / path.relative_to(made[kind])).write_bytes(path.read_bytes()[:place])
+        gone = check_going_on(folder, before)
+        assert not gone.refused, (path, place, gone.refused)  # all of that can be mended
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_file_emptied_removed_doubled_and_overwritten(
+    made: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    before = Run(made[kind])
+    for path in files(made[kind]):
+        data = path.read_bytes()
+        for how, damaged in {
+            "emptied": b"", "removed": None, "doubled": data + data, "zeroed": b"\0" * len(data),
+            "half zeroed": data[: len(data) // 2] + b"\0" * (len(data) - len(data) // 2),
+            "another's": b"\x80PK\3\4" * 99, "first line lost": data.partition(b"\n")[2],
+            "half": data[: len(data) // 2],
+        }.items():  # fmt: skip
+            folder = tmp_path / how
+            shutil.copytree(made[kind], folder)
+            if damaged is None:
+                (folder / path.relative_to(made[kind])).unlink()
+            else:
+                (folder / path.relative_to(made[kind])).write_bytes(damaged)
+            gone = check_going_on(folder, before)
+            may_refuse = path.name == "sweep.yaml" and how in ("doubled", "another's", "first line lost")
+            assert not gone.refused or may_refuse, (path.name, how, gone.refused)
+            shutil.rmtree(folder)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_several_files_damaged_at_once(
+    made: dict[str, Path], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kind = data.draw(st.sampled_from(sorted(KINDS)))
+    folder = tmp_path_factory.mktemp("several") / "r"
+    shutil.copytree(made[kind], folder)
+    for path in data.draw(st.lists(st.sampled_from(files(folder)), min_size=1, max_size=3, unique=True)):
+        whole = path.read_bytes()
+        how = data.draw(st.sampled_from(["cut", "zero", "remove", "shuffle", "double"]))
+        place = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        if how == "remove":
+            path.unlink()
+        elif how == "shuffle":
+            lines = whole.splitlines(keepends=True)
+            random.Random(place).shuffle(lines)
+            path.write_bytes(b"".join(lines))
+        else:
+            path.write_bytes({"cut": whole[:place], "zero": whole[:place] + b"\0" * 40 + whole[place + 40 :],
+                              "double": whole + whole[place:]}[how])  # fmt: skip
+    check_going_on(folder, Run(made[kind]))
+
+
+def interrupted(folder: Path) -> Run:
+    """A run of a search, whose command has told of its workers what they did not live to tell."""
+    shutil.rmtree(folder, ignore_errors=True)
+    outcome = running.run(sweeps.parse(SEARCH), folder=folder, workers=2)
+    records = results.Records(folder / "records" / "run.jsonl")
+    trials = list(outcome.run.trials.values())
+    who = {"trial": trials[0].trial_id, "attempt": 2}
+    other = results.Records(folder / "records" / "local-9-0.jsonl")
+    for trial, number in ((trials[0], 2), (trials[1], 2), (trials[1], 3)):
+        facts = {"index": trial.index, "params": trial.params, "seed": trial.seed, "model": trial.model}
+        other.append("started", trial=trial.trial_id, **facts, attempt=number, ranks=1, job="local-9-0",
+                     node="n", code="")  # fmt: skip
+        other.append("epoch", trial=trial.trial_id, attempt=number, epoch=1, metrics={"val_accuracy": 0.1},
+                     seconds=1.0)  # fmt: skip
+    records.append("failed", **who, reason="cancelled", error="stopped from outside")
+    records.append("stopped", trial=trials[1].trial_id, attempt=2, why="killed", lost=True, epochs=1)
+    records.append("failed", trial=trials[1].trial_id, attempt=2, reason="error", error="again")
+    other.append("failed", trial=trials[1].trial_id, attempt=3, reason="diverged", error="loss is nan")
+    other.append("note", text="b")
+    records.append("note", text="a")
+    lines = (folder / "records" / "local-1-0.jsonl").read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if trials[0].trial_id.encode() not in line]
+    (folder / "records" / "local-1-0.jsonl").write_bytes(b"".join(kept))
+    return Run(folder)
+
+
+def shown(run: Run) -> tuple[pd.DataFrame, pd.DataFrame, list[str], dict[str, int], dict[str, Any]]:
+    """All that a reader sees of a run."""
+    return (
+        results.table(run), results.table(run, epochs=True), run.notes, run.counts(),
+        {name: sorted(job.items(), key=str) for name, job in run.jobs.items()},
+    )  # fmt: skip
+
+
+def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> None:
+    pd.testing.assert_frame_equal(one[0], other[0])
+    pd.testing.assert_frame_equal(one[1], other[1])
+    assert one[2:] == other[2:]
+
+
+def test_what_is_told_does_not_depend_on_the_order_in_which_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "r"
+    canonical = shown(interrupted(folder))
+    assert canonical[0].state.tolist().count("failed") == 1
+    names = sorted(path.name for path in (folder / "records").iterdir())
+    assert len(names) == 4
+    for order in itertools.permutations(names):
+        monkeypatch.setattr(
+            "results.records.sorted", lambda given, key, order=order: list(order), raising=False
+        )
+        for keep in (False, True):
+            same(shown(Run(folder, keep_epochs=keep)), canonical)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_is_told_does_not_depend_on_when_it_is_read(tmp_path: Path, keep: bool) -> None:
+    folder = tmp_path / "r"
+    canonical = shown(interrupted(folder))
+    whole = {path: path.read_bytes() for path in (folder / "records").iterdir()}
+    for path, data in whole.items():
+        for place in cuts(data):
+            path.write_bytes(data[:place])
+            run = Run(folder, keep_epochs=keep)
+            path.write_bytes(data)
+            run.refresh()
+            same(shown(run), canonical)
+
+
+def test_an_interrupted_search_is_told_as_its_command_told_it(tmp_path: Path) -> None:
+    run = interrupted(tmp_path / "r")
+    states = {trial.state for trial in run.trials.values()}
+    assert states == {"finished", "failed"}
+    assert run.skipped() == {}
+    (cancelled,) = [trial for trial in run.trials.values() if trial.state == "failed"]
+    assert (cancelled.attempt.reason, cancelled.attempt.error) == ("cancelled", "stopped from outside")
+    records = tmp_path / "r" / "records" / "run.jsonl"
+    before = records.read_text().count('"failed"')
+    assert running.resume(tmp_path / "r").is_good
+    assert records.read_text().count('"failed"') == before  # no other verdict
+
+
+def test_a_file_of_records_that_is_removed_while_it_is_written_is_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    running.run(sweeps.parse(GRID), folder=folder)
+    writer = results.Records(folder / "records" / "run.jsonl")
+    shutil.rmtree(folder / "records")
+    writer.append("note", text="still here")
+    writer.close()
+    run = Run(folder)
+    assert len(run.trials) == 12
+    assert run.notes == ["still here"]
+
+
+EDITS = {
+    "other values": ("dropout: [0.0, 0.1, 0.2]", "dropout: [0.0, 0.1, 0.4]"),
+    "another order": ("dropout: [0.0, 0.1, 0.2]", "dropout: [0.1, 0.0, 0.2]"),
+    "epochs": ("epochs: 2", "epochs: 3"),
+    "objective": ("metric: val_accuracy", "metric: val_loss"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_a_sweep_that_was_edited_in_its_run_is_refused(
+    made: dict[str, Path], tmp_path: Path, edit: str, has_copy: bool
+) -> None:
+    folder = tmp_path / "r"
+    shutil.copytree(made["grid"], folder)
+    if not has_copy:
+        (folder / "records" / "run.jsonl").unlink()
+    before, after = EDITS[edit]
+    text = (folder / "sweep.yaml").read_text()
+    (folder / "sweep.yaml").write_text(text.replace(before, after))
+    starts: list[Callable[[], object]] = [
+        lambda: running.resume(folder), lambda: running.run(sweeps.parse(GRID), folder=folder),
+    ]  # fmt: skip
+    for start in starts:
+        with pytest.raises(RunError, match="undo the edit to go on") as raised:
+            start()
+        if has_copy:
+            assert f"-  {before}\n+  {after}" in str(raised.value)
+    (said, *_) = Run(folder).faults()
+    assert said.startswith(f"{folder}/sweep.yaml is not as the run has written it")
+    (folder / "sweep.yaml").write_text(text)
+    assert running.resume(folder).is_good
+
+
+def test_the_sweep_of_another_run_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    shutil.copytree(made["grid"], folder)
+    shutil.copy(made["asked"] / "sweep.yaml", folder / "sweep.yaml")  # whole, by its own seal
+    with pytest.raises(RunError, match="is not as the run has written it"):
+        running.resume(folder)
+    (folder / "records" / "run.jsonl").unlink()
+    with pytest.raises(RunError, match="was planned as"):
+        running.resume(folder)
+
+
+def test_a_folder_that_has_lost_what_it_is_says_so(made: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    shutil.copytree(made["grid"], folder)
+    (folder / "records" / "run.jsonl").write_bytes(b"")
+    (folder / "records" / "local-1-1.jsonl").unlink()
+    run = Run(folder)
+    assert (run.metric, run.mode) == ("val_accuracy", "max")
+    assert run.counts() == {"waiting": 6, "running": 0, "finished": 6, "pruned": 0, "failed": 0, "total": 12}
+    (said,) = run.faults()
+    assert "has lost the plan of 6 of 12 trials" in said
+    (folder / "sweep.yaml").write_text("name: x\n")
+    with pytest.raises(RunError, match="what the run is after"):
+        Run(folder)
+    (folder / "sweep.yaml").unlink()
+    with pytest.raises(RunError, match=r"its sweep.yaml is gone, and records/run.jsonl has no copy"):
+        running.run(sweeps.parse(GRID), folder=folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["jobs", "provenance.json", "records"]
