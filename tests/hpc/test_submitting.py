@@ -353,6 +353,27 @@ def test_an_array_that_was_queued_after_all_is_adopted(slurm: FakeSlurm, clock: 
     assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
 
 
+@pytest.mark.parametrize("lines", [0, 1, 3, 5, 6])
+def test_arrays_that_the_records_have_lost_are_asked_for(slurm: FakeSlurm, clock: None, lines: int) -> None:
+    slurm.change(config={"MaxArraySize": "1"})
+    assert submit().job_ids == ["101", "103"]
+    path = Path("run/records/run.jsonl")
+    whole = path.read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["record"] for line in whole[:6]] == ["sweep", *["planned"] * 4, "launched"]
+    path.write_bytes(b"".join(whole[:lines]))
+    if lines < 6:
+        refused = hpc("resume", "run")
+        assert refused.exit_code == 2
+        assert "has lost by which profile of SLURM the run was submitted; name it" in refused.stderr
+    again = hpc("resume", "run", "--on", "two")
+    assert again.exit_code == 0
+    assert "2 arrays of jobs. It is written again, from what else the folder holds." in again.stderr
+    assert again.stdout.count("was submitted by a command that did not live to write it down: adopted.") == 2
+    assert "Nothing to submit: 4 trials are with jobs already." in again.stdout
+    assert held(slurm) == Counter({0: 1, 1: 1, 2: 1, 3: 1})
+    assert Run("run").faults() == []
+
+
 def test_an_array_that_was_queued_though_the_next_try_was_refused_is_adopted(
     slurm: FakeSlurm, clock: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 
 import sweeps
 from jobs.processes import identity
+from jobs.worker import Task, _Work
 from results import Run, TrialState
+from sweeps import SweepError
 from tests.jobs.working import carried_out, raw_data
 
 NET = """
@@ -403,3 +406,10 @@ def test_trials_of_either_precision_stand_side_by_side(tmp_path: Path) -> None:
         path = run.model_file(trial)
         assert path is not None
         assert keras.saving.load_model(path).weights[0].dtype == trial.params["dtype"]
+
+
+def test_a_worker_trains_no_other_trial_than_it_was_given() -> None:
+    sweep = SimpleNamespace(trials=[SimpleNamespace(trial_id="tone")])
+    work: Any = SimpleNamespace(sweep=sweep, worker=SimpleNamespace(folder="runs/r"))
+    with pytest.raises(SweepError, match=r"runs/r/sweep.yaml has tone as trial 0, and ttwo is to be trained"):
+        _Work._attempt(work, Task(0, 1, trial="ttwo"))
