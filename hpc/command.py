@@ -334,12 +334,19 @@ def plot(
     forms: Annotated[
         list[str] | None, typer.Option("--format", metavar="FORMAT", help="png, svg or pdf; repeatable.")
     ] = None,
+    with_data: Annotated[
+        bool,
+        typer.Option("--with-data", help="Run the function that gives the data, if it is not one of ours."),
+    ] = False,
 ) -> None:
     """Draw charts of a run and pictures of its best trial; with TRIAL, pictures of that one."""
     with _errors():
         from hpc.drawing import draw
 
-        for path in draw(folder, trial, kinds or None, out, forms or ["png", "svg"], note=_complain):
+        paths = draw(
+            folder, trial, kinds or None, out, forms or ["png", "svg"], note=_complain, with_data=with_data
+        )
+        for path in paths:
             print(path)
 
 

@@ -189,13 +189,14 @@ def resume(
         RanksUnavailableError: more than one rank, and what that needs is not installed.
         SchedulerError: SLURM refuses, or does not answer.
     """
-    from hpc.submitting import profile_of, said_of
+    from hpc.submitting import profile_of, said_of, say_whose
 
     found = Run(folder)
     named = profile_of(found, on, profiles_file)
     workers, ranks = said_of(found, on, workers, ranks)
     sweep = load_stored(found.sweep_file)
     shown = view or _complaints()
+    say_whose(found, sweep, named, shown.note)
     outcome = _run(sweep, named, Path(folder), workers, ranks, shown, mixed_code=mixed_code, began=began)
     return outcome if view else _complained(outcome, shown)
 
