@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -272,13 +273,104 @@ def test_the_rendezvous_takes_a_value_once_and_whole_and_hears_nobody_else() -> 
         urllib.request.urlopen(f"http://127.0.0.2:{port}/global/0", timeout=5)
 
 
-def test_connections_are_told_apart_by_their_user(tmp_path: Path) -> None:
-    table = tmp_path / "tcp"
-    line = "  0: 0100007F:{port:04X} 0100007F:1F90 01 00000000:00000000 00:00000000 00000000 {user} 0 1\n"
-    table.write_text("head\n" + line.format(port=5000, user=os.getuid()) + line.format(port=5001, user=4242))
-    assert _is_mine(5000, table)
-    assert not _is_mine(5001, table)
-    assert _is_mine(5000, tmp_path / "no such table")
+ASKING = """
+import http.client, json, os, socket, sys
+port, user = map(int, sys.argv[1:])
+import encodings.idna  # what is imported later may be out of the user's reach
+if user:
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+answers = {}
+for host in ("127.0.0.1", "::ffff:127.0.0.1", "::1"):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for method, body in (("PUT", b"mine"), ("GET", None), ("DELETE", None), ("HEAD", None)):
+        request = http.client.HTTPConnection(host, port)
+        try:
+            request.sock = socket.socket(family)
+            request.sock.settimeout(10)
+            request.sock.connect((host, port))
+        except OSError as error:
+            answers[f"{method} {host}"] = type(error).__name__
+            continue
+        request.request(method, f"/global/{host}", body)
+        answer = request.getresponse()
+        answers[f"{method} {host}"] = [answer.status, answer.read().decode()]
+print(json.dumps(answers))
+"""
+"""Asks a rendezvous over every protocol, as another user if it is given one's number."""
+
+
+def asked(user: int, before: bytes = b"") -> dict[str, Any]:
+    """What a rendezvous, in which ``before`` stands already, answers to a user."""
+    with rendezvous(["n", "n"], "127.0.0.1") as port:
+        if before:
+            for host in ("127.0.0.1", "::ffff:127.0.0.1"):
+                request = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                request.request("PUT", f"/global/{host}", before)
+                assert request.getresponse().status == 200
+                request.close()
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", ASKING, str(port), str(user)],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers: dict[str, Any] = json.loads(done.stdout)
+    assert {answers.pop(f"{method} ::1") for method in ("PUT", "GET", "DELETE", "HEAD")} <= {
+        "ConnectionRefusedError", "OSError",  # nobody listens there; or there is no IPv6
+    }  # fmt: skip
+    return {name: answer for name, answer in answers.items() if answer != "OSError"}
+
+
+def test_the_rendezvous_answers_its_own_user_over_ipv4_and_ipv6() -> None:
+    answers = asked(0)
+    assert answers["PUT 127.0.0.1"] == [200, ""]
+    expected = {"PUT": [200, ""], "GET": [200, "mine"], "DELETE": [200, ""], "HEAD": [403, ""]}
+    assert answers == {name: expected[name.split()[0]] for name in answers}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_the_rendezvous_answers_no_other_user_whatever_the_protocol() -> None:
+    answers = asked(65534, before=b"secret")
+    assert "PUT 127.0.0.1" in answers
+    assert answers == {name: [403, ""] for name in answers}
+
+
+MAPPED = "0000000000000000FFFF0000"
+
+
+@pytest.mark.parametrize(
+    ("tcp", "tcp6", "is_mine"),
+    [
+        ("{peer} {here} 01 {me}", "", True),
+        ("{peer} {here} 01 {other}", "", False),
+        ("", "{m}{peer} {m}{here} 01 {me}", True),
+        ("", "{m}{peer} {m}{here} 01 {other}", False),
+        ("{peer} {here} 01 {me}", "{m}{peer} {m}{here} 01 {other}", False),
+        ("", "", False),
+        ("{here} {peer} 01 {me}", "", False),  # this end of it
+        ("{peer} 0100007F:9999 01 {me}", "", False),  # a connection of the same port to another server
+        ("0200007F:1388 {here} 01 {me}", "", False),  # the same port at another address
+        ("{peer} {here} 06 {me}", "", False),  # one that is over
+        (None, None, False),
+        (None, "{m}{peer} {m}{here} 01 {me}", True),
+    ],
+)
+def test_who_is_at_the_other_end_is_told_by_both_ends_of_an_open_connection(
+    tmp_path: Path, tcp: str | None, tcp6: str | None, is_mine: bool
+) -> None:
+    names = {"peer": "0100007F:1388", "here": "0100007F:1F90", "m": MAPPED, "me": os.getuid(), "other": 4242}
+    for name, line in (("tcp", tcp), ("tcp6", tcp6)):
+        if line is not None:
+            words = line.format(**names).split()
+            row = (
+                f" 0: {' '.join(words[:3])} 00000000:00000000 00:00000000 00000000 {words[3]} 0 1"
+                if words
+                else ""
+            )
+            (tmp_path / name).write_text(f"head\n{row}\n")
+    if sys.byteorder == "little":
+        assert _is_mine(("127.0.0.1", 5000), ("127.0.0.1", 8080), tmp_path) is is_mine
 
 
 def there(rank: int, node: str = "n1", host: str = "h1", main: str = "", **addresses: str) -> Presence:
