@@ -228,9 +228,8 @@ def profile_of(run: Run, on: str | None, profiles_file: Path | None = None) -> N
     last = next((launch for launch in reversed(run.launches) if "profile" in launch), None)
     folders = [Path(last["folder"])] if last and "folder" in last else []
     if on is None and last is not None:
-        stored = Profile.model_validate(last["profile"])
-        known = profiles.available(folders, profiles_file).get(last["on"])
-        return known or Named(last["on"], stored)  # as it stands today, if it still does
+        known = profiles.available(folders, profiles_file).get(last["on"])  # as it stands today
+        return known or Named(last["on"], profiles.stored(last["profile"], run.folder))
     return profiles.find(on or "local", folders, profiles_file)
 
 
