@@ -978,7 +978,10 @@ def _errors() -> Iterator[None]:
 
 def _mistakes() -> tuple[type[Exception], ...]:
     """Errors that are the user's to mend, as far as their modules are loaded at all."""
-    kinds = (("results", "RunError"), ("sweeps", "SweepError"), ("jobs.horovod", "RanksUnavailableError"))
+    kinds = (
+        ("results", "RunError"), ("sweeps", "SweepError"), ("jobs.horovod", "RanksUnavailableError"),
+        ("jobs.place", "LauncherError"),
+    )  # fmt: skip
     return tuple(getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules)
 
 

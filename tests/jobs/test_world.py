@@ -20,7 +20,7 @@ from jobs import horovod
 from jobs.device import choose_gpu, local_gpus
 from jobs.horovod import RanksUnavailableError
 from jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
-from jobs.place import Place, find_place, for_jobs, for_ranks
+from jobs.place import LauncherError, Place, find_place, for_jobs, for_ranks
 from jobs.rendezvous import _is_mine, rendezvous
 from jobs.step import Step, complete
 from jobs.world import World
@@ -144,6 +144,71 @@ def test_a_rank_that_srun_has_not_numbered_says_so() -> None:
     del env["SLURM_PROCID"], env["SLURM_NODEID"]
     with pytest.raises(WorldError, match="does not find SLURM_PROCID, SLURM_NODEID, so it can't know which"):
         find_place(env)
+
+
+OPEN_MPI_ALONE = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"}
+INHERITED = {"SLURM_PROCID": "x", "SLURM_LOCALID": "7", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "1"}
+"""Of a batch script or a shell of salloc's, in which a command is alone."""
+
+
+@pytest.mark.parametrize("env", [OPEN_MPI_ALONE, INHERITED, {"PMI_SIZE": "1", "PMI_RANK": "0"}])
+def test_what_tells_of_no_other_rank_is_of_no_effect(env: dict[str, str]) -> None:
+    assert find_place(env) == Place()
+
+
+def without(env: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        (
+            {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"},
+            "OMPI_COMM_WORLD_LOCAL_RANK is missing beside OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_SIZE: ",
+        ),
+        ({"OMPI_COMM_WORLD_RANK": "1"}, "OMPI_COMM_WORLD_SIZE is missing beside OMPI_COMM_WORLD_RANK: "),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, "OMPI_COMM_WORLD_RANK is missing beside OMPI_COMM_WORLD_SIZE: "),
+        (
+            {**OPEN_MPI_ALONE, "OMPI_COMM_WORLD_RANK": "1"},
+            "OMPI_COMM_WORLD_LOCAL_RANK is missing beside ",
+        ),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_RANK": "4"}, "OMPI_COMM_WORLD_RANK is 4 and OMPI_COMM_WORLD_SIZE"),
+        (
+            {**OPEN_MPI, "OMPI_COMM_WORLD_LOCAL_RANK": "2"},
+            "OMPI_COMM_WORLD_LOCAL_RANK is 2 and OMPI_COMM_WORLD_LOCAL_SIZE is 2, which can't be: ",
+        ),
+        (
+            {**OPEN_MPI, "OMPI_COMM_WORLD_LOCAL_SIZE": "5"},
+            "OMPI_COMM_WORLD_LOCAL_SIZE is 5 and OMPI_COMM_WORLD_SIZE is 4, which can't be: ",
+        ),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_RANK": "-1"}, "OMPI_COMM_WORLD_RANK is '-1', which is no number "),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_SIZE": "four"}, "OMPI_COMM_WORLD_SIZE is 'four', which is no number "),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_SIZE": ""}, "OMPI_COMM_WORLD_SIZE is '', which is no number "),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_NODE_RANK": "x"}, "OMPI_COMM_WORLD_NODE_RANK is 'x', which is no "),
+        ({"PMI_RANK": "1"}, "PMI_SIZE is missing beside PMI_RANK: "),
+        ({**MPICH, "PMI_SIZE": "1"}, "PMI_RANK is 1 and PMI_SIZE is 1, which can't be: "),
+        ({**MPICH, "MPI_LOCALRANKID": "two"}, "MPI_LOCALRANKID is 'two', which is no number "),
+        ({"SUBMITIT_EXECUTOR": "local"}, "SUBMITIT_LOCAL_GLOBALID is missing beside "),
+        ({**SUBMITIT, "SUBMITIT_LOCAL_GLOBALID": "2"}, "SUBMITIT_LOCAL_GLOBALID is 2 and SUBMITIT"),
+        ({**SRUN_PMIX, "SLURM_PROCID": "5"}, "SLURM_PROCID is 5 and SLURM_STEP_NUM_TASKS is 5, "),
+        ({**SRUN_PMIX, "SLURM_NODEID": "3"}, "SLURM_STEP_TASKS_PER_NODE is '2(x2),1', which has no "),
+        ({**SRUN_PMIX, "SLURM_STEP_TASKS_PER_NODE": "a"}, "SLURM_STEP_TASKS_PER_NODE is 'a', which has no "),
+        ({**OPEN_MPI, "HPC_GROUPS": "3"}, "HPC_GROUPS is 3, and 4 ranks can't be split into so many equal "),
+        ({**OPEN_MPI, "HPC_GROUPS": "0"}, "HPC_GROUPS is 0, and 4 ranks can't be split"),
+        ({**OPEN_MPI, "HPC_GROUPS": "two"}, "HPC_GROUPS is 'two', which is no number "),
+    ],
+)  # fmt: skip
+def test_variables_of_a_launcher_that_do_not_go_together_are_named(env: dict[str, str], said: str) -> None:
+    with pytest.raises(LauncherError) as refused:
+        find_place(env)
+    text = str(refused.value)
+    assert text.startswith(said)
+    assert len(text.splitlines()) == 1
+    unset = text.partition("`unset ")[2].partition("`")[0].split()
+    assert unset
+    assert set(unset) <= set(env)
+    find_place(without(env, *unset))
 
 
 class Told(World):
