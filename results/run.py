@@ -15,6 +15,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
+from results.trouble import naming, words
 
 STATES = ("waiting", "running", "finished", "pruned", "failed")
 _NUMBER, _SOME = (int, float), (int, float, type(None))
@@ -801,7 +802,7 @@ def claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise RunError(f"{folder} can't be used: {error}.") from None
+        raise RunError(f"no run can be made in {folder}: {words(error, folder)}.") from None
     foreign = [name for name in names if name not in ours and not name.startswith(".tmp-")]
     if foreign:
         raise RunError(
@@ -860,7 +861,7 @@ def create(folder: Path, plan: Plan) -> None:
             records.close()
         write_text(folder / "sweep.yaml", plan.sweep)
     except OSError as error:
-        raise RunError(f"{folder} can't be written: {error}.") from None
+        raise RunError(f"no run can be made in {folder}: {words(error, folder)}.") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -876,8 +877,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to, renamed to it at the end of the block."""
     scratch = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
-        yield scratch
-        os.replace(scratch, path)
+        with naming(path):
+            yield scratch
+            os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
 

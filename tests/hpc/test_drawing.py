@@ -392,7 +392,8 @@ def test_a_picture_is_replaced_whole_or_not_at_all(
         patch.setattr("matplotlib.figure.Figure.savefig", fill_the_disk)
         done = CliRunner().invoke(app, arguments)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "hpc: [Errno 28] No space left on device\n"
+    assert done.stderr.startswith(f"hpc: {path} can't be used: No space left on device (")
+    assert done.stderr.endswith(f" free in {tmp_path}).\n")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == before
 
