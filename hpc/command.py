@@ -98,7 +98,7 @@ def run(
 
     The same command again goes on where it was stopped: what is finished is not trained again.
     """
-    with _errors():
+    with _errors(folder):
         import sweeps
         from hpc import running
         from hpc.profile import find
@@ -146,7 +146,7 @@ def submit(
 
     The same command again submits only what is neither finished nor with a job already.
     """
-    with _errors():
+    with _errors(folder):
         import sweeps
         from hpc import submitting
         from hpc.profile import find
@@ -177,7 +177,7 @@ def resume(
 
     On SLURM it is submitted, and the command returns at once.
     """
-    with _errors():
+    with _errors(folder):
         import results
         from hpc import running, submitting
         from jobs import stored
@@ -223,7 +223,7 @@ def extend(
 
     On SLURM they are submitted, and the command returns at once.
     """
-    with _errors():
+    with _errors(folder):
         from hpc.extending import extend
 
         print(f"{folder} has {extend(folder, trials, mixed_code=mixed_code)} points now.")
@@ -242,7 +242,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """Show how a run stands."""
-    with _errors():
+    with _errors(folder):
         from hpc.watching import Pause, Scheduler
         from hpc.watching import status as status_of
 
@@ -274,7 +274,7 @@ def is_busy(facts: dict[str, Any]) -> bool:
 @app.command(epilog="Example: hpc cancel runs/digits")
 def cancel(folder: Run) -> None:
     """Stop a run: its jobs of SLURM, or the command that carries it out on this machine."""
-    with _errors():
+    with _errors(folder):
         from hpc.watching import cancel as cancel_run
 
         print(cancel_run(folder))
@@ -291,7 +291,7 @@ def logs(
     ] = 40,
 ) -> None:
     """Print the logs of a trial's job, or of all jobs; and its error, if it has failed."""
-    with _errors():
+    with _errors(folder):
         from hpc.watching import logs as logs_of
 
         for path in logs_of(folder, trial):
@@ -311,7 +311,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """Show everything about one trial: hyperparameters, curves, confusions, where its model is."""
-    with _errors():
+    with _errors(folder):
         from hpc.showing import facts_of, lines
 
         facts = facts_of(folder, trial)
@@ -337,12 +337,19 @@ def plot(
     forms: Annotated[
         list[str] | None, typer.Option("--format", metavar="FORMAT", help="png, svg or pdf; repeatable.")
     ] = None,
+    with_data: Annotated[
+        bool,
+        typer.Option("--with-data", help="Run the function that gives the data, if it is not one of ours."),
+    ] = False,
 ) -> None:
     """Draw charts of a run and pictures of its best trial; with TRIAL, pictures of that one."""
-    with _errors():
+    with _errors(folder):
         from hpc.drawing import draw
 
-        for path in draw(folder, trial, kinds or None, out, forms or ["png", "svg"], note=_complain):
+        paths = draw(
+            folder, trial, kinds or None, out, forms or ["png", "svg"], note=_complain, with_data=with_data
+        )
+        for path in paths:
             print(path)
 
 
@@ -374,7 +381,7 @@ def table(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write here.")] = None,
 ) -> None:
     """Print the results, one row per trial, and bring RUN/table.parquet up to date."""
-    with _errors():
+    with _errors(runs[0]):
         import results
 
         if form not in results.FORMATS:
@@ -447,7 +454,7 @@ def report(
     Of several runs it begins with a comparison, and is written as report.html into this folder unless
     --out names a file.
     """
-    with _errors():
+    with _errors(runs[0]):
         import results
 
         if not watch:
@@ -504,7 +511,7 @@ def scaling(
     Says what ranks wait for, what a model of it predicts for more of them, and whether trials had
     better have a rank each or many.
     """
-    with _errors():
+    with _errors(folder):
         from hpc import scaling as measuring
 
         numbers, further = (
@@ -551,7 +558,7 @@ def cost(
     ] = "table",
 ) -> None:
     """Print the bill: node-, core- and GPU-hours and energy, by how trials ended."""
-    with _errors():
+    with _errors(folder):
         import results
         from results.cost import by_job, by_outcome, by_trial
 
@@ -604,7 +611,7 @@ def export(
     ] = False,
 ) -> None:
     """Write a run for TensorBoard or MLflow; the next time only what is new since."""
-    with _errors():
+    with _errors(folder):
         from results.exports import TARGETS
         from results.exports import export as export_run
 
@@ -713,7 +720,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")] = False,
 ) -> None:
     """Check this machine or a cluster for what a profile asks of it, and say what to change."""
-    with _errors():
+    with _errors(folder):
         from hpc.doctor import examine
         from hpc.findings import lines
         from hpc.profile import find, with_storage
@@ -949,7 +956,8 @@ def _job_lines(facts: dict[str, Any], most: int = 20) -> list[str]:
             lines.append(f"{job['job_id']}: {job['state']} ({where}{left}): {at}")
         elif job["state"] not in ("done", "stopped", "COMPLETED", "PENDING", "CANCELLED"):
             why = f": {job['why']}" if job["why"] else ""
-            log = f"; its log: {facts['run']}/{job['log']}" if job["log"] else ""
+            path = Path(facts["run"], job["log"]) if job["log"] else None
+            log = f"; its log: {path}" if path is not None and path.is_file() else ""
             lines.append(f"{job['job_id']}: {job['state']}{why}{log}")
     return lines if len(lines) <= most else [*lines[:most], f"… and {len(lines) - most} more jobs"]
 
@@ -966,8 +974,12 @@ def _complain(text: str) -> None:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """A user's mistake is one short paragraph on stderr, without a traceback."""
+def _errors(folder: Path | None = None) -> Iterator[None]:
+    """A user's mistake is one short paragraph on stderr, without a traceback.
+
+    Args:
+        folder: of the run that the command is about, if it was typed.
+    """
     try:
         yield
     except BrokenPipeError:  # `hpc table … | head`
@@ -979,15 +991,34 @@ def _errors() -> Iterator[None]:
         if isinstance(error, _mistakes()):
             _complain(f"hpc: {error}")
             raise typer.Exit(2) from None
-        if isinstance(error, (OSError, *_troubles())):
+        if isinstance(error, OSError):
+            _complain(f"hpc: {_of_system(error, folder or Path())}")
+            raise typer.Exit(1) from None
+        if isinstance(error, _troubles()):
             _complain(f"hpc: {error}")
             raise typer.Exit(1) from None
         raise
 
 
+def _of_system(error: OSError, folder: Path) -> str:
+    """What a file system has refused; where it was a file of a run, what becomes of that, too."""
+    from results.trouble import OF_DISKS, run_of, words
+
+    text = words(error, folder)
+    if error.errno not in OF_DISKS:
+        return text
+    run = run_of(folder if error.filename is None else os.fsdecode(error.filename))
+    if run is None:
+        return f"{text}."
+    return f"{text}. What is recorded of {run} stays; when that is mended, go on with: hpc resume {run}"
+
+
 def _mistakes() -> tuple[type[Exception], ...]:
     """Errors that are the user's to mend, as far as their modules are loaded at all."""
-    kinds = (("results", "RunError"), ("sweeps", "SweepError"), ("jobs.horovod", "RanksUnavailableError"))
+    kinds = (
+        ("results", "RunError"), ("sweeps", "SweepError"), ("jobs.horovod", "RanksUnavailableError"),
+        ("jobs.place", "LauncherError"),
+    )  # fmt: skip
     return tuple(getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpc.owners import of_another
 from hpc.showing import the_trial, trial_of
 from jobs import stored
 from results import Run, RunError, TrialState, charts, pictures, said_by, table
-from sweeps import did_you_mean
+from sweeps import Sweep, did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +28,12 @@ def draw(
     out: Path | None = None,
     forms: Sequence[str] = ("png", "svg"),
     note: Callable[[str], None] = lambda text: None,
+    *,
+    with_data: bool = False,
 ) -> list[Path]:
     """Draw charts of a run and pictures of its best trial, or pictures of another.
+
+    Nothing that the run names is run, unless ``with_data`` says so: it may be anybody's.
 
     Args:
         folder: of the run.
@@ -37,7 +42,10 @@ def draw(
             unless given.
         out: the folder to write to; ``pictures`` in that of the run unless given.
         forms: of ``results.pictures.FORMATS``.
-        note: hears why a chart or a picture was left out, unless nothing at all can be drawn.
+        note: hears why a chart or a picture was left out, unless nothing at all can be drawn; and whose
+            file is run, if it is another user's.
+        with_data: whether to run the function that ``data:`` of the run's sweep names, for the pictures that
+            need its samples. Data of ours, and those in a file, are read in any case.
 
     Returns:
         The files, ``CHART.FORMAT`` of the run and ``TRIAL-KIND.FORMAT`` of a trial.
@@ -63,7 +71,9 @@ def draw(
             figures[chart.name] = chart.draw(f"{run.name}: {chart.title}")
     names = [kind for kind in dict.fromkeys(kinds or KINDS) if kind in KINDS]
     if names:
-        figures |= _of_trial(run, trial, names, left_out.append if kinds is None else None, bool(figures))
+        subject = partial(_Subject, run, say=note, with_data=with_data)
+        hears = left_out.append if kinds is None else None
+        figures |= _of_trial(subject, run, trial, names, hears, bool(figures))
     for text in left_out:  # where nothing at all can be drawn, the error says it alone
         note(text)
     paths = []
@@ -78,27 +88,39 @@ def draw(
 
 
 def _of_trial(
-    run: Run, trial: str | None, kinds: Sequence[str], note: Callable[[str], None] | None, is_more: bool
+    of: Callable[[TrialState], _Subject],
+    run: Run,
+    trial: str | None,
+    kinds: Sequence[str],
+    note: Callable[[str], None] | None,
+    is_more: bool,
 ) -> dict[str, Figure]:
     """Pictures of a trial by the stems of their files; without ``note``, what does not go is an error.
 
     ``is_more`` says whether there is something to draw in any case.
     """
     try:
-        subject = _Subject(run, the_trial(run, trial))
+        subject = of(the_trial(run, trial))
     except RunError as error:
         if trial is not None or note is None or not is_more:
             raise
         note(f"no pictures of a trial: {error}")
         return {}
     figures = {}
+    left_out: dict[str, list[str]] = {}
     for kind in kinds:
         try:
             figures[f"{subject.trial.trial_id}-{kind}"] = KINDS[kind](subject)
+        except _NeedsCodeError as error:
+            left_out.setdefault(str(error), []).append(kind)
         except _DoesNotGoError as error:
             if note is None:
                 raise RunError(f"no picture of the kind {kind}: {error}.") from None
             note(f"no {kind}: {error}")
+    for why, names in left_out.items():  # said once of all of them
+        if note is None:
+            raise RunError(f"no picture of the kind {', '.join(names)}: {why}.")
+        note(f"no {', '.join(names)}: {why}")
     return figures
 
 
@@ -106,12 +128,21 @@ class _DoesNotGoError(Exception):
     """A picture that can't be drawn of this trial; the reason in words."""
 
 
+class _NeedsCodeError(_DoesNotGoError):
+    """A picture for which code would be run that nobody has said may be."""
+
+
 @dataclass
 class _Subject:
-    """A trial, and what its pictures need: loaded when the first of them asks for it."""
+    """A trial, and what its pictures need: loaded when the first of them asks for it.
+
+    ``with_data`` says whether a function of the user's may be run for them, ``say`` hears whose it is.
+    """
 
     run: Run
     trial: TrialState
+    say: Callable[[str], None]
+    with_data: bool
 
     @property
     def title(self) -> str:
@@ -125,11 +156,32 @@ class _Subject:
         from jobs.preparation import Preparation
 
         sweep = stored.load(self.run.folder, self.run.sweep_texts)
+        self._ask(sweep)
         horovod.ease_import()
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except BaseException as raised:  # a file that is gone, a function of the user's
             raise _DoesNotGoError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
+
+    def _ask(self, sweep: Sweep) -> None:
+        """Make sure that the function which gives the data may be run, if it is none of ours."""
+        from jobs.check import data_of
+
+        reference = data_of(sweep)
+        if not reference.is_users_code:
+            return
+        try:
+            file = reference.source()
+        except ValueError as error:
+            raise _DoesNotGoError(f"the data can't be loaded: {error}") from None
+        whose = of_another(file)
+        if not self.with_data:
+            raise _NeedsCodeError(
+                f"the samples come from {reference.text}, and the code of a run is not run to look at it; "
+                f"--with-data runs {file}{whose} and draws this"
+            )
+        if whose:
+            self.say(f"This runs {file}{whose}.")
 
     @property
     def train(self) -> Any:
@@ -158,7 +210,7 @@ class _Subject:
         import keras
 
         try:
-            return keras.saving.load_model(path)
+            return keras.saving.load_model(path, safe_mode=True)  # which runs no code out of the file
         except Exception as error:  # a class of the user's, mostly
             raise _DoesNotGoError(f"plain Keras can't load {path}: {said_by(error)}") from None
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hpc.storage import storage_url
 from jobs import device
 from sweeps import Document, SweepError, did_you_mean, read
 
@@ -66,29 +66,6 @@ def with_storage(named: Named, storage: str | None) -> Named:
     except ValueError as error:
         raise SweepError(f"--storage: {error}.") from None
     return replace(named, profile=named.profile.model_copy(update={"storage": url}))
-
-
-def storage_url(value: str) -> str:
-    """A database URL that may stand in files which others can read.
-
-    Raises:
-        ValueError: it is none, has a password, or is one that several workers can't use at once.
-    """
-    parts = urlsplit(value)
-    if not parts.scheme or "://" not in value:
-        raise ValueError(f"{value!r} is no URL of a database; write postgresql+psycopg://me@host/optuna")
-    if parts.scheme.startswith("sqlite"):
-        raise ValueError(
-            f"{value} is no database for several workers, least of all on a shared file system; "
-            "leave it out: the journal in the folder of the run is made for that"
-        )
-    if parts.password:
-        shown = value.replace(f":{parts.password}@", "@")
-        raise ValueError(
-            f"{shown} comes with a password, which everybody could read in the folder of the run; "
-            "leave it out and put it into ~/.pgpass (or my.cnf)"
-        )
-    return value
 
 
 class Profile(BaseModel):
@@ -282,6 +259,22 @@ def find(name: str, folders: Iterable[Path] = (), given: Path | None = None) -> 
     return profiles[name]
 
 
+def stored(entries: Mapping[str, Any], folder: Path) -> Profile:
+    """The profile that the records of a run have.
+
+    Raises:
+        SweepError: it is none that may be used today.
+    """
+    try:
+        return Profile.model_validate(entries)
+    except ValidationError as error:
+        wrong = ", ".join(dict.fromkeys(str(one["loc"][0]) for one in error.errors() if one["loc"]))
+        raise SweepError(
+            f"the profile by which {folder} was run is none today (see its {wrong or 'entries'}); "
+            "name one by --on."
+        ) from None
+
+
 def _validated(document: Document, name: str, entries: Any) -> Profile:
     if not isinstance(entries, Mapping):
         raise SweepError(document.problem((name,), f"{entries!r} is not a group of `name: value` lines."))
@@ -358,7 +351,8 @@ def _sentence(document: Document, name: str, error: dict[str, Any]) -> str:
         "greater_than": f"a number above {context.get('gt')}",
         "literal_error": str(context.get("expected")),
     }.get(kind)
-    return document.problem(key, f"{value!r} is not {wanted or error['msg']}.")
+    shown = "what is given" if key[1:2] == ("storage",) else repr(value)  # it may be a secret
+    return document.problem(key, f"{shown} is not {wanted or error['msg']}.")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rich.text import Text
 from hpc.profile import Resources
 from hpc.running import View
 from results import Run, TrialState, cell
+from results.failures import cut, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ class Display(View):
         for text in run.notes:
             if text not in self._noted:
                 self._noted.add(text)
-                self.note(f"note: {text}")
+                self.note(f"note: {cut(text, f'{run.folder}/records')}")
         if self._first is None and any(t.state == "running" for t in run.trials.values()):
             self._first = time.monotonic()
         for name, trial in run.trials.items():
@@ -134,7 +135,7 @@ class Lines(Display):
         attempt = trial.attempt
         total = run.counts()["total"]
         width = len(str(total))
-        what = f"{attempt.reason}: {first_line(attempt.error)}" if attempt.state == "failed" else ""
+        what = f"{attempt.reason}: {_error(run, trial)}" if attempt.state == "failed" else ""
         value = attempt.metrics.get(run.metric)
         if attempt.state != "failed":
             what = f"{run.metric}={cell(value)}, best so far {best(run)}"
@@ -240,12 +241,12 @@ def point(run: Run, trial: TrialState) -> str:
 def failure(run: Run, trial: TrialState) -> str:
     """How a trial has failed, in a line."""
     attempt = trial.attempt
-    return f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {first_line(attempt.error)}"
+    return f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {_error(run, trial)}"
 
 
-def first_line(text: str) -> str:
-    """What stands before the first line break."""
-    return text.splitlines()[0] if text else ""
+def _error(run: Run, trial: TrialState) -> str:
+    """What the error of a failed trial says, without its traceback."""
+    return cut(first_line(trial.attempt.error), f"hpc logs {run.folder} {trial.trial_id}")
 
 
 def duration(seconds: float) -> str:

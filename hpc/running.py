@@ -22,7 +22,7 @@ from hpc.profile import Named, Resources
 from hpc.searching import Search
 from jobs import device, stored
 from jobs.check import check
-from jobs.place import Place, find_place
+from jobs.place import Place, find_place, leftover
 from jobs.processes import identity
 from jobs.worker import Task, Worker
 from results import Records, Run, RunError, said_by
@@ -189,7 +189,7 @@ def resume(
         RanksUnavailableError: more than one rank, and what that needs is not installed.
         SchedulerError: SLURM refuses, or does not answer.
     """
-    from hpc.submitting import profile_of, said_of
+    from hpc.submitting import profile_of, said_of, say_whose
 
     restored = stored.restore(Path(folder))
     found = Run(folder)
@@ -199,6 +199,7 @@ def resume(
     shown = view or _complaints()
     if restored:
         shown.note(restored)
+    say_whose(found, sweep, named, shown.note)
     outcome = _run(sweep, named, Path(folder), workers, ranks, shown, mixed_code=mixed_code, began=began)
     return outcome if view else _complained(outcome, shown)
 
@@ -529,14 +530,14 @@ class _Followers:
     """The other ranks when ``hpc run`` itself was started by mpirun."""
 
     def __init__(self, place: Place) -> None:
-        self._place = place
-        self._waiting = place.launcher == "mpirun" and place.size > 1
+        is_led = place.launcher == "mpirun" and place.size > 1
+        self._waiting: Any = _communicator(place) if is_led else None
 
     def send(self, worker: Worker | None) -> None:
         """Tell them what to run, or that there is nothing."""
-        if self._waiting:
-            self._waiting = False
-            _communicator().bcast(worker)
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.bcast(worker)
 
 
 @contextmanager
@@ -550,17 +551,28 @@ def _led(place: Place) -> Iterator[_Followers]:
 
 def _follow(place: Place) -> Outcome:
     """Be a rank above 0 under mpirun."""
-    worker: Worker | None = _communicator().bcast(None)
+    worker: Worker | None = _communicator(place).bcast(None)
     if worker is None:
         raise SystemExit(0)
     worker()
     raise SystemExit(0)
 
 
-def _communicator() -> Any:
+def _communicator(place: Place) -> Any:
+    """What connects the ranks that mpirun has started.
+
+    Raises:
+        LauncherError: they are not there.
+        RanksUnavailableError: MPI can't be loaded.
+    """
     from jobs import horovod
 
     horovod.load_mpi()
     from mpi4py import MPI
 
-    return MPI.COMM_WORLD
+    world = MPI.COMM_WORLD
+    rank, size = world.Get_rank(), world.Get_size()
+    if (rank, size) != (place.rank, place.size):
+        other = "a world of this process alone" if size == 1 else f"rank {rank} of {size}"
+        raise leftover(place, os.environ, other)
+    return world

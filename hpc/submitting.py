@@ -17,6 +17,7 @@ from hpc.batch import Array
 from hpc.known import known
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
+from hpc.owners import whose_code
 from hpc.profile import Named, Profile, Resources
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 from hpc.searching import Search
@@ -209,6 +210,7 @@ def resubmit(
     run = Run(folder)
     named = profile_of(run, on, profiles_file)
     sweep = stored.load(run.folder, run.sweep_texts)
+    say_whose(run, sweep, named, note)
     workers, ranks = said_of(run, on, workers, ranks)
     return submit_with(
         sweep,
@@ -237,10 +239,17 @@ def profile_of(run: Run, on: str | None, profiles_file: Path | None = None) -> N
     last = next((launch for launch in reversed(run.launches) if "profile" in launch), None)
     folders = [Path(last["folder"])] if last and "folder" in last else []
     if on is None and last is not None:
-        stored = Profile.model_validate(last["profile"])
-        known = profiles.available(folders, profiles_file).get(last["on"])
-        return known or Named(last["on"], stored)  # as it stands today, if it still does
+        known = profiles.available(folders, profiles_file).get(last["on"])  # as it stands today
+        return known or Named(last["on"], profiles.stored(last["profile"], run.folder))
     return profiles.find(on or "local", folders, profiles_file)
+
+
+def say_whose(run: Run, sweep: Sweep, named: Named, note: Callable[[str], None]) -> None:
+    """Say whose code is about to run where that of a run, its folder or the profile is another user's."""
+    further = [run.folder, run.sweep_file, *([Path(named.source)] if named.source else [])]
+    said = whose_code(sweep, *further)
+    if said:
+        note(said)
 
 
 def said_of(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hpc import profile as profiles
 from hpc import running
+from hpc.owners import whose_code
 from jobs.place import find_place
 from results import Run, TrialState
 from sweeps import Sweep, SweepError
@@ -65,10 +66,14 @@ def verify_resume(
         SweepError: the trial has a single step, so there is no middle.
         RuntimeError: a training did not end well; its folder is kept.
     """
-    if profiles.find(on, [sweep.folder], profiles_file).profile.cluster == "debug":
+    named = profiles.find(on, [sweep.folder], profiles_file)
+    if named.profile.cluster == "debug":
         raise SweepError("--on debug: runs in this very process, which would be killed, too; take local.")
     if find_place(os.environ).launcher == "mpirun":
         raise SweepError("verify-resume starts ranks by itself; leave mpirun out and write --ranks.")
+    said = whose_code(sweep, *([Path(named.source)] if named.source else []))
+    if said:
+        note(said)
     one = _first_trial(sweep)
     place = folder or Path("runs") / f".verify-resume-{sweep.name}-{secrets.token_hex(3)}"
     whole = _train(one, place / "whole", "", on, ranks, profiles_file)

@@ -14,6 +14,7 @@ from hpc.lock import Holder, holder, lock
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 from jobs.processes import is_running
 from results import Records, Run, RunError
+from results.failures import cut, first_line
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0
 """Between two questions to SLURM."""
@@ -68,10 +69,11 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         if state == "running" and pid is None and who is not None:
             pid, host = who.pid, who.host
         at = trial if trial and state in AT_WORK else None
+        why = str(job.get("error") or job.get("why") or (known.reason if known else ""))
         jobs.append(
             {"job_id": name, "state": state, "host": (known.nodes if known else None) or host, "pid": pid,
              "ranks": job.get("ranks"), "log": job.get("log"),
-             "why": str(job.get("error") or job.get("why") or (known.reason if known else "")).split("\n")[0],
+             "why": cut(first_line(why), f"{folder}/records"),
              "left": known.left if known else "", "over": "ended" in job,
              "trial": at.trial_id if at else None, "epoch": at.attempt.epochs if at else None}
         )  # fmt: skip
@@ -92,11 +94,11 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         "best": {"trial_id": top[0].trial_id, "metric": run.metric, "value": top[0].attempt.best,
                  "params": top[0].params, "seed": top[0].seed} if top else None,
         "failed": [{"trial_id": t.trial_id, "reason": t.attempt.reason,
-                    "error": t.attempt.error.split("\n")[0],
+                    "error": cut(first_line(t.attempt.error), f"hpc logs {folder} {t.trial_id}"),
                     "log": run.jobs.get(t.attempt.job_id, {}).get("log")} for t in failed[:10]],
         "seconds_left": _seconds_left(run, max(len(running), len(going) - len(lost))),
         "scheduler": scheduler.news.problem,
-        "notes": run.notes[-5:],
+        "notes": [cut(text, f"{folder}/records") for text in run.notes[-5:]],
         "skipped": run.skipped(),
         "faults": run.faults(),
         "runner": {"host": who.host, "pid": who.pid} if who else None,

@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from jobs import earlier, horovod
+from jobs import device, earlier, horovod
 from jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
 from models import (
     BASELINES,
@@ -83,6 +83,8 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
         SweepError: with every problem found.
         RanksUnavailableError: more than one rank, and what that needs is not installed.
     """
+    if device.why_not():  # it would be so for workers, too, which have this environment
+        raise SweepError(f"{device.why_not()}.")
     problems = []
     signatures = {}
     for key, reference in (("model", model_of(sweep)), ("data", data_of(sweep))):

@@ -94,6 +94,20 @@ def choose_gpu(gpus: Sequence[str], local_rank: int, worker: int = 0, ranks: int
     return (worker * ranks + local_rank) % len(gpus) if gpus else None
 
 
+def why_not(level: int = sys.flags.optimize) -> str:
+    """Why TensorFlow can't be imported by this Python; empty if it can.
+
+    Args:
+        level: how much Python optimises: 1 takes assertions off, 2 docstrings, too.
+    """
+    if level < 2:
+        return ""
+    return (
+        f"PYTHONOPTIMIZE={level}, or python -OO, takes docstrings off, and TensorFlow can't be imported "
+        "without its own: `unset PYTHONOPTIMIZE`, or set it to 1"
+    )
+
+
 def prepare(env: MutableMapping[str, str], threads: int) -> None:
     """Set what TensorFlow and Keras read when they are imported.
 
@@ -116,7 +130,12 @@ def start(threads: int, local_rank: int, worker: int, ranks: int, *, only_ours: 
 
     Returns:
         The name of the GPU, the same for no two ranks of a node, or None on a CPU.
+
+    Raises:
+        RuntimeError: this Python can't import TensorFlow.
     """
+    if why_not():
+        raise RuntimeError(f"{why_not()}.")
     with quiet(), _hidden("matplotlib", *(["sklearn", "pandas"] if only_ours else [])):
         import tensorflow as tf
 

@@ -11,6 +11,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from jobs.turn import Turn
+from results.trouble import naming
 
 LOCK_SECONDS = 30
 """After which the turn of one who wrote on another machine and was killed there is taken away."""
@@ -62,9 +63,10 @@ class Journal(BaseJournalBackend):
                 size = os.fstat(file).st_size
                 if size and os.pread(file, 1, size - 1) != b"\n":
                     text = b"\n" + text
-                while text:
-                    text = text[os.write(file, text) :]
-                os.fsync(file)
+                with naming(self._path):
+                    while text:
+                        text = text[os.write(file, text) :]
+                    os.fsync(file)
             finally:
                 os.close(file)
         finally:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jobs.meeting import WorldError
@@ -19,6 +20,18 @@ OF_SRUN = (
     "SLURM_STEP_TASKS_PER_NODE",
 )
 """By what srun numbers a rank."""
+_STARTED = ("PMIX_RANK", "HPC_BACKEND")
+"""What says that srun has started a rank."""
+_OF_SUBMITIT = (
+    "SUBMITIT_LOCAL_GLOBALID", "SUBMITIT_LOCAL_NTASKS", "SUBMITIT_LOCAL_LOCALID", "SUBMITIT_LOCAL_NTASKS",
+)  # fmt: skip
+_OF_OPEN_MPI = tuple(f"OMPI_COMM_WORLD_{name}" for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))
+_OF_PMI = ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS")
+"""Rank, size, local rank and local size as MPICH's and Intel's mpirun say them."""
+
+
+class LauncherError(WorldError):
+    """Variables of a launcher that don't say which rank this process is."""
 
 
 @dataclass(frozen=True)
@@ -101,60 +114,105 @@ def find_place(env: Mapping[str, str]) -> Place:
         env: ``os.environ``.
 
     Raises:
-        WorldError: it is a rank of a job, and SLURM's variables that number it are missing.
+        LauncherError: a launcher's variables are missing, are no numbers or don't go together.
     """
     place = _launched(env)
     if place.size == 1:
         return Place()
-    return place.split(int(env.get("HPC_GROUPS", 1)))
+    groups = _number(env, "HPC_GROUPS", FOR_RANKS) if "HPC_GROUPS" in env else 1
+    if not groups or place.size % groups:
+        what = f"HPC_GROUPS is {groups}, and {place.size} ranks can't be split into so many equal groups"
+        raise _wrong(env, FOR_RANKS, what)
+    return place.split(groups)
+
+
+def leftover(place: Place, env: Mapping[str, str], found: str) -> LauncherError:
+    """The error of a rank whose world is not there.
+
+    Args:
+        place: as its variables say.
+        env: ``os.environ``.
+        found: what there is instead, in words.
+    """
+    names = next((some for some in (_OF_OPEN_MPI, _OF_PMI) if some[0] in env), OF_SRUN)
+    what = f"{names[0]} says that this is rank {place.rank} of {place.size}, but MPI finds {found}"
+    return _wrong(env, names, what)
 
 
 def _launched(env: Mapping[str, str]) -> Place:
     if env.get("SUBMITIT_EXECUTOR") == "local":
-        rank, size = int(env["SUBMITIT_LOCAL_GLOBALID"]), int(env["SUBMITIT_LOCAL_NTASKS"])
-        local_rank = int(env["SUBMITIT_LOCAL_LOCALID"])
-        return Place(rank, size, local_rank, size, 0, "submitit", mpi=False)
+        return _place(env, _OF_SUBMITIT, "submitit", mpi=False)
     if "HPC_BACKEND" in env:  # a rank of a job of ours: jobs/supervisor.py has called srun
         return _of_srun(env, "srun", mpi=env["HPC_BACKEND"] == "mpi")
-    if "SUBMITIT_EXECUTOR" not in env and "OMPI_COMM_WORLD_SIZE" in env:
-        return Place(
-            int(env["OMPI_COMM_WORLD_RANK"]),
-            int(env["OMPI_COMM_WORLD_SIZE"]),
-            int(env["OMPI_COMM_WORLD_LOCAL_RANK"]),
-            int(env["OMPI_COMM_WORLD_LOCAL_SIZE"]),
-            int(env.get("OMPI_COMM_WORLD_NODE_RANK", 0)),
-            "mpirun",
-            mpi=True,
-        )
-    if "SUBMITIT_EXECUTOR" not in env and "PMI_SIZE" in env:  # MPICH's and Intel's mpirun
-        local_rank = int(env.get("MPI_LOCALRANKID", env["PMI_RANK"]))
-        local_size = int(env.get("MPI_LOCALNRANKS", env["PMI_SIZE"]))
-        return Place(
-            int(env["PMI_RANK"]), int(env["PMI_SIZE"]), local_rank, local_size, 0, "mpirun", mpi=True
-        )
-    if "SUBMITIT_EXECUTOR" not in env and "PMIX_RANK" in env and "SLURM_STEP_NUM_TASKS" in env:
+    if "SUBMITIT_EXECUTOR" in env:
+        return Place()
+    if _says_several(env, _OF_OPEN_MPI):
+        place = _place(env, _OF_OPEN_MPI, "mpirun", mpi=True)
+        name = "OMPI_COMM_WORLD_NODE_RANK"
+        return replace(place, node=_number(env, name, _OF_OPEN_MPI) if name in env else 0)
+    if _says_several(env, _OF_PMI):  # MPICH's and Intel's mpirun
+        is_whole = all(name in env for name in _OF_PMI)
+        return _place(env, _OF_PMI if is_whole else (*_OF_PMI[:2], *_OF_PMI[:2]), "mpirun", mpi=True)
+    if "PMIX_RANK" in env and env.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         return _of_srun(env, "mpirun", mpi=True)
     return Place()
+
+
+def _says_several(env: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Whether variables tell of more than the one process that any other command is, too."""
+    rank, size = (env.get(name) for name in names[:2])
+    return (rank, size) != (None, None) and not (size == "1" and rank in (None, "0"))
 
 
 def _of_srun(env: Mapping[str, str], launcher: str, *, mpi: bool) -> Place:
     # Local ranks come from SLURM: under PMIx on virtual nodes, Horovod's are 0 on every rank.
     missing = [name for name in OF_SRUN if name not in env]
     if missing:
-        raise WorldError(
+        raise LauncherError(
             f"this rank was started by srun, but does not find {', '.join(missing)}, so it can't know which "
             "one it is. Look for what empties the environment between srun and Python: `srun:`, `setup:` "
-            "and `python:` of the profile."
+            "and `python:` of the profile; or, if you have typed this command, "
+            f"`unset {' '.join(name for name in (*_STARTED, *OF_SRUN) if name in env)}`."
         )
-    node = int(env["SLURM_NODEID"])
-    return Place(
-        int(env["SLURM_PROCID"]),
-        int(env["SLURM_STEP_NUM_TASKS"]),
-        int(env["SLURM_LOCALID"]),
-        _tasks_of_node(env["SLURM_STEP_TASKS_PER_NODE"], node),
-        node,
-        launcher,
-        mpi=mpi,
+    node, counts = _number(env, "SLURM_NODEID", OF_SRUN), env["SLURM_STEP_TASKS_PER_NODE"]
+    try:
+        of_node = _tasks_of_node(counts, node)
+    except (ValueError, IndexError):
+        what = f"SLURM_STEP_TASKS_PER_NODE is {counts!r}, which has no number of tasks for node {node}"
+        raise _wrong(env, OF_SRUN, what) from None
+    names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE")
+    known = {**env, "SLURM_STEP_TASKS_PER_NODE": str(of_node)}
+    return replace(_place(known, names, launcher, mpi=mpi), node=node)
+
+
+def _place(env: Mapping[str, str], names: Sequence[str], launcher: str, *, mpi: bool) -> Place:
+    """The place that variables tell, whose names are those of rank, size, local rank and local size."""
+    rank, size, local_rank, local_size = (_number(env, name, names) for name in names)
+    for (low, of), (high, limit) in (
+        ((rank, names[0]), (size, names[1])),
+        ((local_rank, names[2]), (local_size, names[3])),
+        ((local_size - 1, names[3]), (size, names[1])),
+    ):
+        if low >= high:
+            raise _wrong(env, names, f"{of} is {env[of]} and {limit} is {env[limit]}, which can't be")
+    return Place(rank, size, local_rank, local_size, 0, launcher, mpi=mpi)
+
+
+def _number(env: Mapping[str, str], name: str, names: Sequence[str]) -> int:
+    if name not in env:
+        there = ", ".join(other for other in dict.fromkeys(names) if other in env)
+        raise _wrong(env, names, f"{name} is missing beside {there or 'what says that there is a launcher'}")
+    if not re.fullmatch(r"[0-9]{1,9}", env[name]):
+        raise _wrong(env, names, f"{name} is {env[name]!r}, which is no number of a rank or of ranks")
+    return int(env[name])
+
+
+def _wrong(env: Mapping[str, str], names: Sequence[str], what: str) -> LauncherError:
+    also = {_OF_SUBMITIT[0]: ("SUBMITIT_EXECUTOR",), OF_SRUN[0]: _STARTED}.get(names[0], ())
+    there = [name for name in dict.fromkeys([*also, *names]) if name in env]
+    return LauncherError(
+        f"{what}: so it can't be told which rank this is. If no launcher has started this command, that is "
+        f"left over from one: `unset {' '.join(there)}`; else start it anew, as `mpirun -np 2 hpc run …`."
     )
 
 

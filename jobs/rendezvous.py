@@ -2,13 +2,15 @@
 
 It has no authentication of its own, and one that was left open was the subject of CVE-2024-10190.
 So it listens on one address only, carries no pickles, is gone when all have joined, and hears
-none but the hosts of the job; on one machine, none but processes of the same user. What a key
+none but the hosts of the job; on its own machine, none but processes of the same user. What a key
 holds can't be overwritten, and half a message is none.
 """
 
 from __future__ import annotations
 
 import os
+import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_VALUE = 1 << 20
+ESTABLISHED = "01"
+"""A state in Linux' tables of connections."""
+MAPPED = f"{0:016X}{int.from_bytes(bytes([0, 0, 255, 255]), sys.byteorder):08X}"
+"""What IPv6 writes before an address of IPv4, in the words of those tables."""
 
 
 @contextmanager
@@ -85,8 +91,9 @@ def _handler(clients: set[str]) -> type[Any]:
             self.send_status_code(403)
 
         def _is_heard(self) -> bool:
-            host, port = self.client_address[:2]
-            if host in clients and (not host.startswith("127.") or _is_mine(port)):
+            peer, here = self.client_address, self.connection.getsockname()
+            is_local = peer[0] == here[0] or peer[0].startswith("127.")
+            if peer[0] in clients and (not is_local or _is_mine(peer, here)):
                 return True
             self.send_status_code(403)
             return False
@@ -94,12 +101,31 @@ def _handler(clients: set[str]) -> type[Any]:
     return Handler
 
 
-def _is_mine(port: int, table: Path = Path("/proc/net/tcp")) -> bool:
-    """Whether the process at a local port is of this user, as Linux's table of connections says."""
-    try:
-        lines = table.read_text().splitlines()[1:]
-    except OSError:
-        return True  # no Linux: a laptop
-    wanted = f":{port:04X}"
-    users = {int(line.split()[7]) for line in lines if line.split()[1].endswith(wanted)}
-    return users <= {os.getuid()}
+def _is_mine(peer: tuple[str, int], here: tuple[str, int], tables: Path = Path("/proc/net")) -> bool:
+    """Whether the process at the other end of a local connection is of this user.
+
+    Linux' tables of connections say so. A socket of IPv6 reaches an address of IPv4, too, and stands in
+    the other table then.
+
+    Args:
+        peer: IPv4 address and port of the other end.
+        here: those of this end.
+        tables: folder of the tables.
+    """
+    if sys.platform != "linux":
+        return True  # a laptop, without such tables; and without Horovod, as pyproject.toml has it
+    owners = set()
+    for name, prefix in (("tcp", ""), ("tcp6", MAPPED)):
+        ends = [f"{prefix}{_word(host)}:{port:04X}" for host, port in (peer, here)]
+        try:
+            lines = (tables / name).read_text().splitlines()[1:]
+        except OSError:  # IPv6 is off
+            continue
+        fields = [line.split() for line in lines if line.strip()]
+        owners |= {int(one[7]) for one in fields if one[1:4] == [*ends, ESTABLISHED]}
+    return owners == {os.getuid()}
+
+
+def _word(host: str) -> str:
+    """An IPv4 address as Linux' tables have it: a word in the machine's own order."""
+    return f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}"

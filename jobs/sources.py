@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import Reference, dataset_reference, model_reference
+from models import ModelError, Reference, dataset_reference, model_reference
 from results import write_text
 from sweeps import Sweep
 
@@ -53,13 +53,10 @@ class Sources:
         Raises:
             ModelError: one that the sweep names is not there.
         """
-        names = dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)])
-        references = [model_reference(name, sweep.folder) for name in names]
-        references.append(dataset_reference(sweep.data["name"], sweep.folder))
         stamps: dict[str, list[Any]] = {}
         paths: dict[str, Path] = {}
         named: list[str] = []
-        for reference in references:
+        for reference in _references(sweep):
             for place, path in enumerate(reference.files()):
                 name = _name(path, sweep)
                 stamps.setdefault(name, _stamp(path, reference, (known or {}).get(name)))
@@ -132,6 +129,23 @@ class Sources:
             if name is not None and self.stamps[name][2] != digest:
                 raise SourcesChangedError(f"{name} has changed while this job began: resume the run")
         return [str(path) for path in executed if path not in names]
+
+
+def code_of(sweep: Sweep) -> list[Path]:
+    """The user's files of code that training a sweep runs; none of those that are gone."""
+    found: list[Path] = []
+    for reference in _references(sweep):
+        try:
+            found += reference.files() if reference.is_users_code else []
+        except ModelError:  # told where it is to be run
+            pass
+    return found
+
+
+def _references(sweep: Sweep) -> list[Reference]:
+    names = dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)])
+    models = [model_reference(name, sweep.folder) for name in names]
+    return [*models, dataset_reference(sweep.data["name"], sweep.folder)]
 
 
 def require_same_data(run: Path, code: str, data: str, job: str) -> None:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from results.run import Run
 from results.trial import TrialState
 
+MOST_TOLD = 500
+"""Characters of a note or of an error that are told where it is one of many things."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -62,9 +65,10 @@ def told(run: Run, most: int = 5) -> list[str]:
     """
     found, lines = failures(run), []
     for one in found[:most]:
-        log = f"; log: {run.folder}/{one.log}" if one.log else ""
+        log = f"; log: {run.folder}/{one.log}" if one.log and (run.folder / one.log).is_file() else ""
         first = "" if len(one.trials) == 1 else "first "
-        lines.append(f"    {len(one.trials)} × {one.reason}: {one.message} ({first}{one.trials[0]}{log})")
+        message = cut(one.message, f"hpc logs {run.folder} {one.trials[0]}")
+        lines.append(f"    {len(one.trials)} × {one.reason}: {message} ({first}{one.trials[0]}{log})")
     return lines if len(found) <= most else [*lines, f"    … and {len(found) - most} more ways to fail"]
 
 
@@ -88,6 +92,18 @@ def trace_of(error: BaseException) -> str:
 def first_line(error: str) -> str:
     """What an error says, without its traceback."""
     return error.strip().partition("\n")[0]
+
+
+def cut(text: str, whole: str) -> str:
+    """As much of a text of anybody's as people read of it.
+
+    Args:
+        text: of any length.
+        whole: where all of it is.
+    """
+    if len(text) <= MOST_TOLD:
+        return text
+    return f"{text[:MOST_TOLD]}… ({len(text):,} characters; whole: {whole})"
 
 
 VARYING = (

@@ -15,6 +15,8 @@ from typing import Any
 
 from pydantic_core import from_json  # twice as fast as json, where there are 10,000 trials
 
+from results.trouble import name_in, naming
+
 _encode = json.JSONEncoder(allow_nan=False).encode
 _SURROGATE = "\\ud"
 """How JSON writes half of a pair: alone it is no letter, in a pair it is one beyond U+FFFF."""
@@ -36,7 +38,8 @@ class Records:
         self._is_torn = False
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")  # ends the line that an earlier writer was killed in
+            with naming(path):
+                os.write(self._file, b"\n")  # ends the line that an earlier writer was killed in
 
     def append(self, record: str, **entries: Any) -> None:
         """Append one record of the kind ``record``, with the time."""
@@ -50,11 +53,15 @@ class Records:
         data = text.encode() + b"\n"
         if self._is_torn:  # by a full disk, that has room again
             data = b"\n" + data
-        if os.fstat(self._file).st_nlink == 0:
-            self._write_again()
         self._is_torn = True
-        while data:
-            data = data[os.write(self._file, data) :]
+        try:
+            if os.fstat(self._file).st_nlink == 0:
+                self._write_again()
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            name_in(error, self._path)
+            raise
         self._is_torn = False
 
     def _open(self) -> int:
@@ -73,10 +80,11 @@ class Records:
 
     def close(self) -> None:
         """Bring the file to the disk and close it."""
-        if os.fstat(self._file).st_nlink == 0:
-            self._write_again()
-        os.fsync(self._file)
-        os.close(self._file)
+        with naming(self._path):
+            if os.fstat(self._file).st_nlink == 0:
+                self._write_again()
+            os.fsync(self._file)
+            os.close(self._file)
 
 
 def finite(value: Any) -> Any:

@@ -219,6 +219,8 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup, escape
 
+    from results.failures import cut
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined,
@@ -230,6 +232,7 @@ def _environment() -> Environment:
         re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     )
     environment.filters["shortened"] = _shortened
+    environment.filters["cut"] = cut
     environment.filters["trusted"] = Markup  # of this folder's own files, and of matplotlib
     return environment
 

@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
 from results.seal import seal_of
 from results.trial import STATES, Attempt, TrialState, checked
+from results.trouble import naming, words
 
 _NUMBER, _SOME = (int, float), (int, float, type(None))
 _ENTRIES: dict[str, dict[str, Any]] = {
@@ -755,7 +756,7 @@ def claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise RunError(f"{folder} can't be used: {error}.") from None
+        raise RunError(f"no run can be made in {folder}: {words(error, folder)}.") from None
     foreign = [name for name in names if name not in ours and not name.startswith(".tmp-")]
     jobs = [path.name for path in (folder / "records").glob("[!.]*.jsonl") if path.name != FIRST]
     if jobs and not foreign:
@@ -816,7 +817,7 @@ def create(folder: Path, plan: Plan) -> None:
             records.close()
         write_text(folder / "sweep.yaml", plan.sweep)
     except OSError as error:
-        raise RunError(f"{folder} can't be written: {error}.") from None
+        raise RunError(f"no run can be made in {folder}: {words(error, folder)}.") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -832,8 +833,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to, renamed to it at the end of the block."""
     scratch = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
-        yield scratch
-        os.replace(scratch, path)
+        with naming(path):
+            yield scratch
+            os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
 

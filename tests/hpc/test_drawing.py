@@ -19,8 +19,9 @@ import hpc
 import sweeps
 from hpc.command import app
 from hpc.drawing import KINDS, draw
+from jobs import stored
 from models.datasets.generated import moons
-from results import Run, RunError, TrialState, pictures
+from results import Records, Run, RunError, TrialState, pictures
 from tests.conftest import ROOT
 
 NOT_KEPT = (
@@ -312,8 +313,11 @@ def test_a_model_that_keras_can_not_load_is_told(runs: Path, tmp_path: Path) -> 
 
 def test_data_that_are_gone_leave_out_what_needs_them(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "numbers", tmp_path / "r")
-    stored = tmp_path / "r" / "sweep.yaml"
-    stored.write_text(stored.read_text().replace(str(runs), str(tmp_path / "moved")))
+    file = tmp_path / "r" / "sweep.yaml"
+    file.write_text(file.read_text().replace(str(runs), str(tmp_path / "moved")))
+    records = Records(tmp_path / "r" / "records" / "run.jsonl")
+    stored.keep(Run(tmp_path / "r"), records, sweeps.load_stored(file))  # as where files have moved
+    records.close()
     notes: list[str] = []
     trial = trial_of(tmp_path / "r").trial_id
     assert draw(tmp_path / "r", trial, note=notes.append) == []
@@ -392,7 +396,8 @@ def test_a_picture_is_replaced_whole_or_not_at_all(
         patch.setattr("matplotlib.figure.Figure.savefig", fill_the_disk)
         done = CliRunner().invoke(app, arguments)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "hpc: [Errno 28] No space left on device\n"
+    assert done.stderr.startswith(f"hpc: {path} can't be used: No space left on device (")
+    assert done.stderr.endswith(f" free in {tmp_path}).\n")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == before
 

@@ -21,11 +21,10 @@ import results
 import sweeps
 from hpc import running
 from hpc.extending import extend
-from hpc.profile import with_storage
 from jobs.study import open_study
 from results import Run, RunError
 from results.subject import Subject
-from sweeps import Sweep, SweepError, load_stored
+from sweeps import Sweep, load_stored
 from sweeps.document import write
 from tests.conftest import Hpc, environment
 
@@ -272,23 +271,6 @@ def test_patience_and_best_weights_go_on_to_the_bit(hpc: Hpc, tmp_path: Path) ->
                                             "search": "grid"}))  # fmt: skip
     said = hpc("verify-resume", "s.yaml")
     assert said.stdout.count("identical to the last bit") == 2, said.stdout + said.stderr
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("optuna.db", "'optuna.db' is no URL of a database"),
-        ("sqlite:///study.db", "leave it out: the journal in the folder of the run is made for that"),
-        ("postgresql://me:secret@host/db", "comes with a password, which everybody could read"),
-    ],
-)
-def test_a_storage_that_can_not_be_is_refused(url: str, said: str) -> None:
-    from hpc import profile
-
-    with pytest.raises(SweepError) as error:
-        with_storage(profile.find("local", [], None), url)
-    assert said in str(error.value)
-    assert "secret" not in str(error.value)
 
 
 def test_a_storage_that_does_not_answer_is_said_before_anything_is_trained(hpc: Hpc, tmp_path: Path) -> None:

@@ -657,6 +657,7 @@ def test_the_status_costs_one_sacct_more_where_squeue_has_forgotten(commands: Fa
     submit()
     trial = begins("run", "101_0", 0)
     commands.set("101_0", "NODE_FAIL", nodes="n1", squeue=False)
+    Path("run/jobs/1/101_0_log.out").write_text("a log\n")
     commands.forget_calls()
     shown = hpc("status", "run").stdout
     assert [call[0] for call in commands.calls()] == ["squeue", "sacct"]

@@ -97,7 +97,7 @@ def test_data_that_leave_keep_nobody_from_other_pictures(tmp_path: Path) -> None
     (tmp_path / "leaves.py").write_text("import sys\ndef load():\n    sys.exit(1)\n")
     run = Run(planned(tmp_path, {**ENTRIES, "model": "mlp", "data": "leaves.py:load", "space": {}}))
     with pytest.raises(_DoesNotGoError, match=r"can't be loaded: sys.exit\(1\) was called by load"):
-        _ = _Subject(run, next(iter(run.trials.values()))).prepared
+        _ = _Subject(run, next(iter(run.trials.values())), print, with_data=True).prepared
 
 
 def test_an_error_stays_what_it_is_and_ctrl_c_is_for_the_whole_process() -> None:

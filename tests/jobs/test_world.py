@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from jobs import horovod
 from jobs.device import choose_gpu, local_gpus
 from jobs.horovod import RanksUnavailableError
 from jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
-from jobs.place import Place, find_place, for_jobs, for_ranks
+from jobs.place import LauncherError, Place, find_place, for_jobs, for_ranks
 from jobs.rendezvous import _is_mine, rendezvous
 from jobs.step import Step, complete
 from jobs.world import World
@@ -143,6 +144,71 @@ def test_a_rank_that_srun_has_not_numbered_says_so() -> None:
     del env["SLURM_PROCID"], env["SLURM_NODEID"]
     with pytest.raises(WorldError, match="does not find SLURM_PROCID, SLURM_NODEID, so it can't know which"):
         find_place(env)
+
+
+OPEN_MPI_ALONE = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"}
+INHERITED = {"SLURM_PROCID": "x", "SLURM_LOCALID": "7", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "1"}
+"""Of a batch script or a shell of salloc's, in which a command is alone."""
+
+
+@pytest.mark.parametrize("env", [OPEN_MPI_ALONE, INHERITED, {"PMI_SIZE": "1", "PMI_RANK": "0"}])
+def test_what_tells_of_no_other_rank_is_of_no_effect(env: dict[str, str]) -> None:
+    assert find_place(env) == Place()
+
+
+def without(env: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        (
+            {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"},
+            "OMPI_COMM_WORLD_LOCAL_RANK is missing beside OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_SIZE: ",
+        ),
+        ({"OMPI_COMM_WORLD_RANK": "1"}, "OMPI_COMM_WORLD_SIZE is missing beside OMPI_COMM_WORLD_RANK: "),
+        ({"OMPI_COMM_WORLD_SIZE": "4"}, "OMPI_COMM_WORLD_RANK is missing beside OMPI_COMM_WORLD_SIZE: "),
+        (
+            {**OPEN_MPI_ALONE, "OMPI_COMM_WORLD_RANK": "1"},
+            "OMPI_COMM_WORLD_LOCAL_RANK is missing beside ",
+        ),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_RANK": "4"}, "OMPI_COMM_WORLD_RANK is 4 and OMPI_COMM_WORLD_SIZE"),
+        (
+            {**OPEN_MPI, "OMPI_COMM_WORLD_LOCAL_RANK": "2"},
+            "OMPI_COMM_WORLD_LOCAL_RANK is 2 and OMPI_COMM_WORLD_LOCAL_SIZE is 2, which can't be: ",
+        ),
+        (
+            {**OPEN_MPI, "OMPI_COMM_WORLD_LOCAL_SIZE": "5"},
+            "OMPI_COMM_WORLD_LOCAL_SIZE is 5 and OMPI_COMM_WORLD_SIZE is 4, which can't be: ",
+        ),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_RANK": "-1"}, "OMPI_COMM_WORLD_RANK is '-1', which is no number "),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_SIZE": "four"}, "OMPI_COMM_WORLD_SIZE is 'four', which is no number "),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_SIZE": ""}, "OMPI_COMM_WORLD_SIZE is '', which is no number "),
+        ({**OPEN_MPI, "OMPI_COMM_WORLD_NODE_RANK": "x"}, "OMPI_COMM_WORLD_NODE_RANK is 'x', which is no "),
+        ({"PMI_RANK": "1"}, "PMI_SIZE is missing beside PMI_RANK: "),
+        ({**MPICH, "PMI_SIZE": "1"}, "PMI_RANK is 1 and PMI_SIZE is 1, which can't be: "),
+        ({**MPICH, "MPI_LOCALRANKID": "two"}, "MPI_LOCALRANKID is 'two', which is no number "),
+        ({"SUBMITIT_EXECUTOR": "local"}, "SUBMITIT_LOCAL_GLOBALID is missing beside "),
+        ({**SUBMITIT, "SUBMITIT_LOCAL_GLOBALID": "2"}, "SUBMITIT_LOCAL_GLOBALID is 2 and SUBMITIT"),
+        ({**SRUN_PMIX, "SLURM_PROCID": "5"}, "SLURM_PROCID is 5 and SLURM_STEP_NUM_TASKS is 5, "),
+        ({**SRUN_PMIX, "SLURM_NODEID": "3"}, "SLURM_STEP_TASKS_PER_NODE is '2(x2),1', which has no "),
+        ({**SRUN_PMIX, "SLURM_STEP_TASKS_PER_NODE": "a"}, "SLURM_STEP_TASKS_PER_NODE is 'a', which has no "),
+        ({**OPEN_MPI, "HPC_GROUPS": "3"}, "HPC_GROUPS is 3, and 4 ranks can't be split into so many equal "),
+        ({**OPEN_MPI, "HPC_GROUPS": "0"}, "HPC_GROUPS is 0, and 4 ranks can't be split"),
+        ({**OPEN_MPI, "HPC_GROUPS": "two"}, "HPC_GROUPS is 'two', which is no number "),
+    ],
+)  # fmt: skip
+def test_variables_of_a_launcher_that_do_not_go_together_are_named(env: dict[str, str], said: str) -> None:
+    with pytest.raises(LauncherError) as refused:
+        find_place(env)
+    text = str(refused.value)
+    assert text.startswith(said)
+    assert len(text.splitlines()) == 1
+    unset = text.partition("`unset ")[2].partition("`")[0].split()
+    assert unset
+    assert set(unset) <= set(env)
+    find_place(without(env, *unset))
 
 
 class Told(World):
@@ -272,13 +338,104 @@ def test_the_rendezvous_takes_a_value_once_and_whole_and_hears_nobody_else() -> 
         urllib.request.urlopen(f"http://127.0.0.2:{port}/global/0", timeout=5)
 
 
-def test_connections_are_told_apart_by_their_user(tmp_path: Path) -> None:
-    table = tmp_path / "tcp"
-    line = "  0: 0100007F:{port:04X} 0100007F:1F90 01 00000000:00000000 00:00000000 00000000 {user} 0 1\n"
-    table.write_text("head\n" + line.format(port=5000, user=os.getuid()) + line.format(port=5001, user=4242))
-    assert _is_mine(5000, table)
-    assert not _is_mine(5001, table)
-    assert _is_mine(5000, tmp_path / "no such table")
+ASKING = """
+import http.client, json, os, socket, sys
+port, user = map(int, sys.argv[1:])
+import encodings.idna  # what is imported later may be out of the user's reach
+if user:
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+answers = {}
+for host in ("127.0.0.1", "::ffff:127.0.0.1", "::1"):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for method, body in (("PUT", b"mine"), ("GET", None), ("DELETE", None), ("HEAD", None)):
+        request = http.client.HTTPConnection(host, port)
+        try:
+            request.sock = socket.socket(family)
+            request.sock.settimeout(10)
+            request.sock.connect((host, port))
+        except OSError as error:
+            answers[f"{method} {host}"] = type(error).__name__
+            continue
+        request.request(method, f"/global/{host}", body)
+        answer = request.getresponse()
+        answers[f"{method} {host}"] = [answer.status, answer.read().decode()]
+print(json.dumps(answers))
+"""
+"""Asks a rendezvous over every protocol, as another user if it is given one's number."""
+
+
+def asked(user: int, before: bytes = b"") -> dict[str, Any]:
+    """What a rendezvous, in which ``before`` stands already, answers to a user."""
+    with rendezvous(["n", "n"], "127.0.0.1") as port:
+        if before:
+            for host in ("127.0.0.1", "::ffff:127.0.0.1"):
+                request = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                request.request("PUT", f"/global/{host}", before)
+                assert request.getresponse().status == 200
+                request.close()
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", ASKING, str(port), str(user)],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers: dict[str, Any] = json.loads(done.stdout)
+    assert {answers.pop(f"{method} ::1") for method in ("PUT", "GET", "DELETE", "HEAD")} <= {
+        "ConnectionRefusedError", "OSError",  # nobody listens there; or there is no IPv6
+    }  # fmt: skip
+    return {name: answer for name, answer in answers.items() if answer != "OSError"}
+
+
+def test_the_rendezvous_answers_its_own_user_over_ipv4_and_ipv6() -> None:
+    answers = asked(0)
+    assert answers["PUT 127.0.0.1"] == [200, ""]
+    expected = {"PUT": [200, ""], "GET": [200, "mine"], "DELETE": [200, ""], "HEAD": [403, ""]}
+    assert answers == {name: expected[name.split()[0]] for name in answers}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_the_rendezvous_answers_no_other_user_whatever_the_protocol() -> None:
+    answers = asked(65534, before=b"secret")
+    assert "PUT 127.0.0.1" in answers
+    assert answers == {name: [403, ""] for name in answers}
+
+
+MAPPED = "0000000000000000FFFF0000"
+
+
+@pytest.mark.parametrize(
+    ("tcp", "tcp6", "is_mine"),
+    [
+        ("{peer} {here} 01 {me}", "", True),
+        ("{peer} {here} 01 {other}", "", False),
+        ("", "{m}{peer} {m}{here} 01 {me}", True),
+        ("", "{m}{peer} {m}{here} 01 {other}", False),
+        ("{peer} {here} 01 {me}", "{m}{peer} {m}{here} 01 {other}", False),
+        ("", "", False),
+        ("{here} {peer} 01 {me}", "", False),  # this end of it
+        ("{peer} 0100007F:9999 01 {me}", "", False),  # a connection of the same port to another server
+        ("0200007F:1388 {here} 01 {me}", "", False),  # the same port at another address
+        ("{peer} {here} 06 {me}", "", False),  # one that is over
+        (None, None, False),
+        (None, "{m}{peer} {m}{here} 01 {me}", True),
+    ],
+)
+def test_who_is_at_the_other_end_is_told_by_both_ends_of_an_open_connection(
+    tmp_path: Path, tcp: str | None, tcp6: str | None, is_mine: bool
+) -> None:
+    names = {"peer": "0100007F:1388", "here": "0100007F:1F90", "m": MAPPED, "me": os.getuid(), "other": 4242}
+    for name, line in (("tcp", tcp), ("tcp6", tcp6)):
+        if line is not None:
+            words = line.format(**names).split()
+            row = (
+                f" 0: {' '.join(words[:3])} 00000000:00000000 00:00000000 00000000 {words[3]} 0 1"
+                if words
+                else ""
+            )
+            (tmp_path / name).write_text(f"head\n{row}\n")
+    if sys.byteorder == "little":
+        assert _is_mine(("127.0.0.1", 5000), ("127.0.0.1", 8080), tmp_path) is is_mine
 
 
 def there(rank: int, node: str = "n1", host: str = "h1", main: str = "", **addresses: str) -> Presence:
