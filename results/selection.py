@@ -30,7 +30,10 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
         read = expression.read(condition, rows=True)
         if not read.names:
             raise ValueError("it names no column")
-        _check(frame, read.names, f"{expression.cited(condition)}: ")
+        for name in read.names:
+            if name not in frame:
+                said = f"{expression.cited(condition)}: there is no column {expression.cited(name)}"
+                raise RunError(f"{said}{_instead(frame, name)}.")
         rows = zip(*(_values(frame[name]) for name in read.names), strict=True)
         chosen = np.fromiter((read(row) for row in rows), bool, len(frame))
     except RunError:
@@ -121,10 +124,10 @@ def group(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return made
 
 
-def _check(frame: pd.DataFrame, names: Iterable[str], before: str = "") -> None:
+def _check(frame: pd.DataFrame, names: Iterable[str]) -> None:
     for name in names:
         if name not in frame:
-            raise RunError(f"{before}there is no column {name!r}{_instead(frame, name)}.")
+            raise RunError(f"there is no column {name!r}{_instead(frame, name)}.")
 
 
 def _instead(frame: pd.DataFrame, name: str) -> str:
