@@ -95,10 +95,11 @@ def holds(text: str, values: Mapping[str, Any]) -> bool:
     condition = read(text)
     if any(name not in values for name in condition.names):
         return False
+    told = {name: values[name] for name in condition.names}
     try:
-        return condition([values[name] for name in condition.names])
+        return condition(list(told.values()))
     except ValueError as error:
-        raise ValueError(f"{cited(text)} can't be told of {dict(values)}: {error}") from None
+        raise ValueError(f"{cited(text)} can't be told of {_short(repr(told))}: {error}") from None
 
 
 def named(name: str) -> str:
@@ -109,6 +110,10 @@ def named(name: str) -> str:
 def cited(text: str) -> str:
     """A condition as messages quote it, not too long."""
     return repr(text) if len(text) <= 200 else f"{text[:80]!r}…"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:190]}…"
 
 
 _TOKENS = re.compile(
