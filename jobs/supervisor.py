@@ -27,7 +27,10 @@ from results.records import parse
 
 RESTARTED = "the job was started anew by SLURM"
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)
-NODE_FAILURE = re.compile(r"node failure|nodes? .* (?:not responding|down)", re.IGNORECASE)
+NODE_FAILURE = re.compile(r"node failure", re.IGNORECASE)
+NODES, DOWN = (re.compile(words, re.IGNORECASE) for words in (r"nodes? ", r" (?:not responding|down)"))
+MOST_CHARACTERS = 1_000
+"""Of a line of a log in which an error is looked for: users' programs may print any."""
 
 
 @dataclass(frozen=True)
@@ -495,7 +498,13 @@ def mpi_vendor() -> str:
 def _reason(said: str) -> str:
     if OUT_OF_MEMORY.search(said):
         return "out-of-memory"
-    return "node-failure" if NODE_FAILURE.search(said) else "error"
+    return "node-failure" if NODE_FAILURE.search(said) or _names_lost_nodes(said) else "error"
+
+
+def _names_lost_nodes(said: str) -> bool:
+    """Whether a line names nodes and then says that they are down; in time that goes by its length."""
+    named = ((line, NODES.search(line)) for line in said.splitlines())
+    return any(found and DOWN.search(line, found.end()) for line, found in named)
 
 
 def _tee(stream: IO[str], said: list[str]) -> None:
@@ -508,7 +517,11 @@ def _tee(stream: IO[str], said: list[str]) -> None:
 
 def _last_error(text: str) -> str:
     """The last line of a log that names an error, without its traceback."""
-    lines = [line for line in text.splitlines() if re.match(r"[\w.]*(?:Error|Exception)\b.*:", line)]
+    lines = [
+        line
+        for line in text.splitlines()
+        if re.match(r"[\w.]*(?:Error|Exception)\b.*:", line[:MOST_CHARACTERS])
+    ]
     return lines[-1] if lines else ""
 
 

@@ -110,7 +110,7 @@ VARYING = (
     (re.compile(r"(?<![\w.])/(?:tmp|var/tmp|dev/shm|scratch|localscratch)(?:/[^\s/:'\",;)\]]+)+(?=/)"), "/…"),
     (re.compile(r"(?<![\w.])/(?:tmp|var/tmp|dev/shm|scratch|localscratch)/[^\s/:'\",;)\]]+"), "/…"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "#"),
-    (re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f]{8,}(?:-[0-9a-f]{4,}){0,4}\b"), "#"),  # digests, UUIDs
+    (re.compile(r"\b(?=[0-9a-f-]{0,40}\d)[0-9a-f]{8,}(?:-[0-9a-f]{4,}){0,4}\b"), "#"),  # digests, UUIDs
     (re.compile(r"[-+]?(?<![A-Za-z])\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"), "#"),
     (re.compile(r"(?<![\w.])-?\b(?:nan|inf)\b", re.IGNORECASE), "#"),
     (re.compile(r"#(?:(?:, ?|x|_)#)+"), "#"),  # shapes of any length, ids of jobs

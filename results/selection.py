@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from results.run import RunError
 from results.statistics import half_width
+from results.table import cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,23 +19,50 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     Raises:
         RunError: it can't be understood, names no column, or is not true or false.
 
-    The words are those of ``pandas.DataFrame.query``; names that are no Python names stand in backticks.
+    The words are those of ``docs/conditions.md``, nearly as of ``pandas.DataFrame.query``; names that are no
+    Python names stand in backticks. What is neither a number nor a text counts as the text that tables show.
     """
-    import pandas as pd
+    import numpy as np
 
-    example = "write it as pandas does, like 'learning_rate > 0.001 and state == \"finished\"'"
-    if "@" in condition:  # Python's variables, of which a command has none to offer
-        raise RunError(f"{condition!r} is no condition on columns: it holds an @; {example}.")
+    from sweeps import expression
+
     try:
-        chosen = frame.eval(condition, engine="python")
-    except NameError as error:
-        name = str(error).partition("'")[2].partition("'")[0]
-        raise RunError(f"{condition!r}: there is no column {name!r}{_instead(frame, name)}.") from None
-    except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-        raise RunError(f"{condition!r} is no condition on columns ({error}); {example}.") from None
-    if not isinstance(chosen, pd.Series) or not pd.api.types.is_bool_dtype(chosen):
-        raise RunError(f"{condition!r} is neither true nor false of a row; {example}.")
-    return frame[chosen.fillna(False)]
+        read = expression.read(condition, rows=True)
+        if not read.names:
+            raise ValueError("it names no column")
+        for name in read.names:
+            if name not in frame:
+                said = f"{expression.cited(condition)}: there is no column {expression.cited(name)}"
+                raise RunError(f"{said}{_instead(frame, name)}.")
+        rows = zip(*(_values(frame[name]) for name in read.names), strict=True)
+        chosen = np.fromiter((read(row) for row in rows), bool, len(frame))
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(
+            f"{expression.cited(condition)} is no condition on columns ({error}); write for example "
+            "'learning_rate > 0.001 and state == \"finished\"'."
+        ) from None
+    return frame[chosen]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """Of a column, as Python's numbers and texts; None where one is missing."""
+    if column.ndim > 1:
+        raise RunError(f"there are several columns {column.columns[0]!r}, so that none can be meant.")
+    values = column.astype(object).where(column.notna(), None).tolist()
+    if column.dtype.kind in "iuf":
+        return values
+    return [value if value is None or isinstance(value, _PLAIN) else _plain(value) for value in values]
+
+
+_PLAIN = (bool, int, float, str)
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as one of Python, anything else as the text that a table shows."""
+    made = value.item() if hasattr(value, "dtype") and not value.shape else value
+    return made if isinstance(made, _PLAIN) else cell(value)
 
 
 def sort(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ _COLOUR = re.compile("|".join(_VARIABLES), re.IGNORECASE)
 _DECIMALS = re.compile(r"-?\d+\.\d+")
 _FONT = re.compile(r"font: (?:(\d+|bold) )?([\d.]+px) [^;]+")
 _FAMILY = re.compile(r"font-family: [^;]+;? ?")
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_REFERENCE = re.compile(r"url\(#([^()]+)\)")
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -207,7 +207,7 @@ def _condition(value: object) -> str:
     """The text of a condition, or of ``{name: value}`` and ``{name: [values]}``."""
     if isinstance(value, Mapping):
         parts = [
-            f"{name} in {list(wanted)!r}" if isinstance(wanted, list) else f"{name} == {wanted!r}"
+            f"{expression.named(str(name))} {'in' if isinstance(wanted, list) else '=='} {wanted!r}"
             for name, wanted in value.items()
         ]
         value = " and ".join(parts)

@@ -16,7 +16,7 @@ ALLOWED = {
     "jobs": {"models", "sweeps", "results"},
     "models": set(),
     "sweeps": set(),
-    "results": set(),
+    "results": {"sweeps"},
 }
 HEAVY = {"tensorflow", "keras", "horovod", "matplotlib", "mpi4py"}
 

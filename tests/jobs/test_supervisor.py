@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jobs import supervisor
 from jobs.launch import Launch
 from jobs.supervisor import Job, choose_backend, offered, srun, supervise
 from results import Run
@@ -240,6 +241,9 @@ def test_the_error_of_a_lost_trial_quotes_the_ranks_that_tell_one(slurm: FakeSlu
         ("srun: error: Node failure on n1", "", "node-failure", "srun: error: Node failure on n1"),
         ("srun: error: nodes n1 not responding", "", "node-failure", "srun: error: nodes n1 not responding"),
         ("srun: error: n1: task 0: Segmentation fault", "", "error", "srun: error: n1: task 0: Segmentation"),
+        ("srun: error: node fails, it is down", "", "node-failure", "srun: error: node fails, it is down"),
+        ("srun: error: down, not responding nodes ", "", "error", "srun: error: down, not responding nodes"),
+        ("srun: error: node n1", "x down", "error", "srun: error: node n1"),
         ("", "", "error", "srun ended with exit code 1"),
         ("", "Traceback:\nValueError: it broke\nbye", "error", "ValueError: it broke"),
     ],
@@ -250,6 +254,12 @@ def test_the_reason_of_a_lost_trial_is_read_from_what_srun_says(
     supervised(slurm, f"start(0); log({logged!r}); say({said!r}); end(1)")
     assert states(slurm)[:3] == [reason, "finished", "finished"]
     assert run_of(slurm).trials["t0"].attempt.error.splitlines()[0].startswith(first)
+
+
+def test_long_lines_of_a_users_program_are_read_at_once() -> None:
+    """Of patterns that take n² of them each would be hours."""
+    assert supervisor._reason("node " * 1_000_000) == "error"
+    assert supervisor._last_error("ValueError: no\n" + "Error." * 1_000_000) == "ValueError: no"
 
 
 @pytest.mark.parametrize(

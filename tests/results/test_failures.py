@@ -26,6 +26,7 @@ from tests.results.test_results import Worker, plan
         ("no checkpoint of run 1f0e8c7a-aa11-4b22-8c33-0123456789ab", "no checkpoint of run "
          "2f0e8c7a-bb11-4b22-8c33-0123456789ab"),
         ("SLURM job 12_3: TIMEOUT on n1", "SLURM job 14_88: TIMEOUT on n1"),
+        ("a-" * 100_000 + "1", "a-" * 100_000 + "22"),  # n² of it would take minutes
     ],
 )  # fmt: skip
 def test_what_varies_from_trial_to_trial_makes_no_other_failure(one: str, other: str) -> None:
