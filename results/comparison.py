@@ -239,14 +239,12 @@ def _of_sweeps(a: Run, b: Run) -> list[Difference]:
 
 
 def _sweep_of(run: Run) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from sweeps import SweepError, read
 
     try:
-        entries = YAML(typ="safe", pure=True).load(run.sweep_file.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
-        raise RunError(f"{run.sweep_file} can't be read: {error}") from None
-    return entries if isinstance(entries, dict) else {}
+        return read(run.sweep_file).entries
+    except SweepError as error:
+        raise RunError(str(error)) from None
 
 
 def _effective(sweep: dict[str, Any]) -> dict[str, Any]:

@@ -516,16 +516,13 @@ def _differences(parts: Sequence[Part]) -> Grid:
 
 
 def _entries(part: Part) -> dict[str, str]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from sweeps import SweepError, read
 
     try:
-        sweep = YAML(typ="safe").load(part.run.sweep_file)
-    except (YAMLError, OSError, UnicodeDecodeError):
-        sweep = None
-    found = {
-        f"sweep.{name}": value for name, value in _flat(encodable(sweep) if isinstance(sweep, dict) else {})
-    }
+        sweep = read(part.run.sweep_file).entries
+    except SweepError:
+        sweep = {}
+    found = {f"sweep.{name}": value for name, value in _flat(encodable(sweep))}
     found |= {name: value for name, value in part.provenance.items() if name not in ("time", "folder")}
     found |= {f"packages.{name}": value for name, value in part.packages.items()}
     if part.diff:

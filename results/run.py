@@ -653,11 +653,10 @@ def _told_by(sweep_file: Path) -> dict[str, Any]:
     Raises:
         RunError: it says nothing of that kind.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from sweeps import SweepError, read
 
     try:
-        sweep = YAML(typ="safe", pure=True).load(sweep_file.read_text(encoding="utf-8"))
+        sweep = read(sweep_file).entries
         given = sweep["objective"] if isinstance(sweep["objective"], list) else [sweep["objective"]]
         objectives = [[str(one["metric"]), str(one["mode"])] for one in given]
         (metric, mode), *further = objectives
@@ -670,7 +669,7 @@ def _told_by(sweep_file: Path) -> dict[str, Any]:
             "space": list(sweep.get("space", {})),
         }
         return {**found, "objectives": objectives} if further else found
-    except (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError, ValueError, AttributeError):
+    except (SweepError, LookupError, TypeError, ValueError, AttributeError):
         raise RunError(
             f"neither {sweep_file} nor records/{FIRST} beside it say what the run is after (the objective), "
             "so nothing can be told of it. Put one of them back from a copy."

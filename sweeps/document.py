@@ -16,6 +16,8 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 Key = tuple[str | int, ...]
+MOST_ENTRIES = 1_000_000
+"""Of a file, with those that aliases stand for: eight lines can stand for all that a memory holds."""
 
 
 class SweepError(ValueError):
@@ -103,6 +105,11 @@ def read(path: Path, what: str = "a sweep", begins: str = "`name:`, `model:`, `d
         raise SweepError(f"{source}, line {line}: is not YAML: {error.problem}.") from None
     except Exception as error:  # YAMLError, or what ruamel leaves to Python, as of the date 2001-99-99
         raise SweepError(f"{source}: is not YAML: {error}.") from None
+    if _entries(tree, {}) > MOST_ENTRIES:
+        raise SweepError(
+            f"{source}: has more than {MOST_ENTRIES:,} entries, those that aliases repeat included; a sweep "
+            "draws many values by a range, as {low: 0.0, high: 0.5}."
+        )
     if not isinstance(tree, CommentedMap):
         found = "is empty" if tree is None else f"holds {type(tree).__name__}, not key: value lines"
         raise SweepError(f"{source}: {found}; {what} starts with {begins}.")
@@ -219,6 +226,17 @@ def _line_of(node: CommentedMap, name: Any) -> int | None:
         return int(node.lc.key(name)[0]) + 1
     sources = (one[1] if isinstance(one, tuple) else one for one in node.merge)
     return next((line for one in sources if (line := _line_of(one, name)) is not None), None)
+
+
+def _entries(node: Any, known: dict[int, int]) -> int:
+    """How many entries a tree has with each alias written out; more than a file may if it holds itself."""
+    if not isinstance(node, (CommentedMap, CommentedSeq)):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MOST_ENTRIES + 1  # until it is counted
+        inner = node.values() if isinstance(node, CommentedMap) else node
+        known[id(node)] = 1 + sum(_entries(one, known) for one in inner)
+    return known[id(node)]
 
 
 def _plain(node: Any, key: Key, places: dict[Key, str]) -> Any:

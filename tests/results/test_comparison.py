@@ -253,5 +253,5 @@ def test_a_broken_provenance_is_only_missing(tmp_path: Path, text: str) -> None:
 def test_a_sweep_that_can_not_be_read_is_said(tmp_path: Path) -> None:
     a, b = make(tmp_path / "a"), make(tmp_path / "b")
     (b / "sweep.yaml").write_text("name: [")
-    with pytest.raises(RunError, match=r"sweep\.yaml can't be read"):
+    with pytest.raises(RunError, match=r"sweep\.yaml, line 1: is not YAML"):
         compare(Run(a), b)

@@ -244,7 +244,8 @@ def nodes(inner: st.SearchStrategy[Any]) -> dict[type[ast.expr], st.SearchStrate
 
 
 def test_every_kind_of_expression_is_drawn() -> None:
-    assert set(nodes(st.nothing())) == set(ast.expr.__subclasses__())
+    python = {kind for kind in ast.expr.__subclasses__() if kind.__module__ in ("ast", "_ast")}
+    assert set(nodes(st.nothing())) == python  # libraries have kinds of their own
 
 
 def as_text(node: ast.expr) -> str:

@@ -376,3 +376,21 @@ def test_a_value_that_no_yaml_can_be_is_told(tmp_path: Path, value: str) -> None
         sweeps.load(write(tmp_path, f"{GOOD}\nkeep: {value}\n"))
     with pytest.raises(SweepError, match="is not a YAML value"):
         sweeps.load(write(tmp_path, GOOD), [f"keep={value}"])
+
+
+BOMB = "a0: &a0 [0, 0, 0, 0, 0, 0, 0, 0, 0]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+)
+
+
+def test_aliases_that_stand_for_more_than_a_memory_holds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        SweepError, match=r"has more than 1,000,000 entries, those that aliases repeat included"
+    ):
+        sweeps.load(write(tmp_path, BOMB))
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]\n", "a: &a {b: *a}\n"])
+def test_aliases_that_stand_for_themselves_end_nothing(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SweepError, match="a: is not known here"):
+        sweeps.load(write(tmp_path, text))
