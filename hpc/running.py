@@ -25,7 +25,7 @@ from jobs.check import check
 from jobs.place import Place, find_place
 from jobs.processes import identity
 from jobs.worker import Task, Worker
-from results import Records, Run, RunError, said_by
+from results import Records, Run, RunError, moments, said_by
 from results.failures import Failure, failures, told
 from sweeps import Sweep, SweepError, load_stored
 
@@ -149,7 +149,7 @@ def run(
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
-        began: when the command was typed, in seconds since 1970; now unless given.
+        began: when the command was typed, by ``results.moments.uptime``; now unless given.
 
     Raises:
         SweepError: the sweep can't be carried out as written.
@@ -224,7 +224,7 @@ def _run(
     mixed_code: bool = False,
     began: float | None = None,
 ) -> Outcome:
-    began = began or time.time()
+    began = began or moments.uptime()
     if named.profile.cluster == "slurm":
         from hpc import following
 
@@ -278,7 +278,7 @@ class _Runner:
         """Do what is left to do, with the folder to oneself."""
         check_folder(self._folder)
         claim_unless_run(self._folder)
-        with lock(self._folder, wait_seconds=30):
+        with lock(self._folder, wait_seconds=30), moments.steady():
             self._sweep, self._run, self._sources = open_run(
                 self._folder, self._sweep, self._resources, mixed_code=self._mixed_code
             )
@@ -307,10 +307,12 @@ class _Runner:
             todo, count = [], self._search.begin(left)
         if not count:
             return Outcome(self._run, 0, left)
+        began = moments.now() - (moments.uptime() - self._asked["began"])
         self._records.append(
-            "launched", cluster=self._resources.cluster, workers=self._resources.workers,
-            ranks=self._resources.ranks, trials=count, code=self._sources.digest,
-            files=self._sources.stamps, **self._asked,
+            "launched", launch=self._run.next_launch(), cluster=self._resources.cluster,
+            workers=self._resources.workers, ranks=self._resources.ranks, trials=count,
+            code=self._sources.digest, files=self._sources.stamps,
+            **{**self._asked, "began": round(began, 3)}, **moments.stamp(),
         )  # fmt: skip
         error, interrupted = "", False
         try:
@@ -394,7 +396,7 @@ class _Runner:
         return Worker(
             str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent,
             self._resources.checkpoint_min, rehearse=self._rehearse, measure=self._resources.measure,
-            ranks=self._resources.ranks, files=self._sources.stamps,
+            ranks=self._resources.ranks, files=self._sources.stamps, zero=moments.zero(),
         )  # fmt: skip
 
     def _submit(self, worker: Worker, launch: int) -> LocalJob:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.scheduler import REASONS, Account, Answers, JobState, Slurm
 from jobs.supervisor import OUT_OF_MEMORY
-from results import Attempt, Records, Run, record_loss
+from results import Attempt, Records, Run, moments, record_loss
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -76,7 +75,8 @@ def unaccounted(run: Run) -> dict[str, list[str]]:
     It is not asked for ever: what it has not told a day after the last of them it does not know.
     """
     ended = [job for job, facts in run.jobs.items() if "array" in facts and "ended_time" in facts]
-    if max((run.jobs[job]["ended_time"] for job in ended), default=0.0) < time.time() - DAY:
+    ends = [{"time": run.jobs[job]["ended_time"], **run.jobs[job].get("end", {})} for job in ended]
+    if min(map(moments.since, ends), default=0.0) > DAY:
         return {}
     found: dict[str, list[str]] = {}
     for job in ended:
@@ -211,7 +211,8 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         if "began" in facts and not done:
             gone.append(job)
         cost = account.facts() if account else {}
-        records.append("ended", job=job, how=how, why="" if how == "COMPLETED" else words, **cost)
+        why = "" if how == "COMPLETED" else words
+        records.append("ended", job=job, how=how, why=why, **cost, **moments.stamp())
     run.refresh()
     owed = {job for jobs in unaccounted(run).values() for job in jobs}
     late = {job: cost and cost.facts() for job, cost in news.accounts.items() if job in owed}

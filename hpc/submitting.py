@@ -23,7 +23,7 @@ from hpc.searching import Search
 from jobs.check import check
 from jobs.launch import Launch
 from jobs.sources import Sources
-from results import Records, Run, TrialState
+from results import Records, Run, TrialState, moments
 from sweeps import Sweep, SweepError, load_stored
 
 LEASE_SECONDS = 1800
@@ -354,6 +354,7 @@ class _Submitter:
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),
             profile=named.profile.model_dump(mode="json"), said=self._said, workers=resources.workers,
             ranks=resources.ranks, trials=trials, code=self._sources.digest, files=self._sources.stamps,
+            **moments.stamp(),
         )  # fmt: skip
         job_ids = self._call_sbatch(planned, folder, number)
         run.refresh()

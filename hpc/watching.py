@@ -302,7 +302,9 @@ def _stop_workers(run: Run) -> str:
 
 def _runner(folder: Path) -> Holder | None:
     who = holder(folder)
-    return who if who is not None and who.is_alive() else None
+    if who is None or (who.until and not who.is_here):  # on another host, and only for a moment
+        return None
+    return who if who.is_alive() else None
 
 
 def _state_here(job: dict[str, Any], who: Holder | None) -> str:

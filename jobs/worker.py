@@ -50,7 +50,7 @@ from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
 from models import FROM_DATA, Dataset, Importer, Split, signature_of
-from results import Records, Run, said_by, trace_of
+from results import Records, Run, moments, said_by, trace_of
 from sweeps import SIZES, Sweep, Trial, load_stored
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class Worker:
         ranks: that the job must have, all groups together; 0 if that is not known.
         files: of the user's as they were when the job was launched, as ``Sources.stamps``; empty if that
             is not known.
+        zero: of the moments of the command that watches, as :func:`results.moments.zero`; empty without one.
     """
 
     folder: str
@@ -112,6 +113,7 @@ class Worker:
     measure: bool = False
     ranks: int = 0
     files: Stamps = field(default_factory=dict)
+    zero: str = ""
 
     def __call__(self, request: StopRequest | None = None) -> int:
         """Train the trials.
@@ -122,6 +124,10 @@ class Worker:
         Returns:
             How many were finished.
         """
+        with moments.steady(self.zero):
+            return self._work(request)
+
+    def _work(self, request: StopRequest | None) -> int:
         with suppress(
             ValueError, RuntimeError, AttributeError
         ):  # standard error may be a notebook's, no file
@@ -281,15 +287,15 @@ class _Work:
     def _ask(self, held: Mapping[str, float]) -> dict[str, Any] | None:
         assert self.study is not None
         assert self.budget is not None
-        before = self.study.seconds
+        before, job = self.study.seconds, self.worker.job_id
         spent = self.budget.ends(held)
         asked = None if spent else self.study.ask(self.owner)
         self.searching = self.study.seconds - before
         if asked is None:
             if spent:
-                self._record("over", why=spent, limits=self.budget.limits)
+                self._record("over", job=job, why=spent, limits=self.budget.limits)
             elif self.study.over:
-                self._record("over", why=self.study.over)
+                self._record("over", job=job, why=self.study.over)
             return None
         return {"trial": asdict(asked.trial), "attempt": asked.attempt}
 

@@ -13,7 +13,7 @@ from hpc.scheduler import JobState, Slurm
 from hpc.settling import News
 from hpc.watching import Scheduler
 from jobs.study import Asked, Study
-from results import Plan, Records, Run, create
+from results import Plan, Records, Run, create, moments
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.jobs import test_study as studies
 
@@ -451,8 +451,13 @@ def test_accounts_that_trail_are_asked_for_again_for_a_day(
     assert asked(slurm) == ["squeue", "sacct", "sacct"]
     assert "account" not in run.jobs["101_0"]
     now = time.time()
+    with monkeypatch.context() as set_on:
+        set_on.setattr(time, "time", lambda: now + 90000)  # the clock alone
+        settled(run)
+    assert asked(slurm) == ["sacct"]
+    up = moments.uptime()
     with monkeypatch.context() as later:
-        later.setattr(time, "time", lambda: now + 90000)
+        later.setattr(moments, "uptime", lambda: up + 90000)
         settled(run)
     assert asked(slurm) == []
     slurm.set("101_0", "COMPLETED", sacct="COMPLETED", account=TOLD)

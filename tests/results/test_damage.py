@@ -230,7 +230,7 @@ def test_no_damage_stops_the_reader_or_loses_what_is_whole(
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "r"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("results.records.time.time", lambda: 1.5e9)  # the same bytes each time
+        patch.setattr("results.moments.time.time", lambda: 1.5e9)  # the same bytes each time
         make_run(folder)
     path = folder / "records" / which
     whole = path.read_bytes()
