@@ -259,6 +259,9 @@ class _Work:
                 run = Run(folder)
                 self.study = open_study(self.sweep, run, lambda text: self._record("note", text=text))
                 self.budget = Budget(self.sweep, run)
+                wrong = self.study.unlike(run)
+                if wrong:
+                    error = f"it is not what the records say: {wrong}"
             except Exception as problem:  # told to all ranks, which would wait for ever
                 error = words_of(problem)
         self._agree_on(error, None)
@@ -307,7 +310,9 @@ class _Work:
         """
         error, found = self.world.agree([error, found])
         if error:
-            raise SearchError(f"the search's storage: {error}")
+            raise SearchError(
+                f"the search's storage: {error}. `hpc resume` makes a damaged one anew from the records"
+            )
         return found
 
     def report(self, trial: Trial, value: float, epoch: int) -> str:
