@@ -580,22 +580,54 @@ class _Work:
 
         Rank 0 looks for the file; all read it.
         """
-        checkpoints, state = Checkpoints(Path(self.worker.folder)), None
-        path = checkpoints.newest(trial.trial_id) if self.world.rank == 0 else None
-        if path is not None:
-            try:
-                facts = facts_of(path)
-                mine = (self.code, _versions(), self.preparation.digest)
-                if (facts["code"], facts["made_with"], facts.get("data", mine[2])) == mine:
-                    state = read(path)  # all of it: a broken array shows only here
-            except Exception as error:  # zipfile, numpy and json have errors of their own
-                self._record("note", text=f"{path} can't be read and is left aside: {words_of(error)}")
+        path, state = None, None
+        if self.world.rank == 0:
+            for path in Checkpoints(Path(self.worker.folder)).newest_first(trial.trial_id):
+                try:
+                    wrong = self._foreign(facts_of(path), trial)
+                    state = None if wrong else read(path)  # all of it: a broken array shows only here
+                except Exception as error:  # zipfile, numpy and json have errors of their own
+                    wrong = f"can't be read: {words_of(error)}"
+                if state is not None:
+                    break
+                self._record("note", text=f"{path} is left aside: it {wrong}")
         found = self.world.agree(str(path) if state is not None else None)
         if found is None:
             return None
         state = state or _read_when_there(Path(found))
+        self._note_other_arithmetic(trial, state.facts.get("arithmetic"))
         seen.restore(state.facts)
         return state
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """On what the last bits of a training depend, beside code, data and versions."""
+        return {**device.arithmetic(), "ranks": self.world.size, "sums": self.world.reduces_by}
+
+    def _note_other_arithmetic(self, trial: Trial, before: Mapping[str, Any] | None) -> None:
+        now = self.arithmetic
+        others = [
+            f"{name} {now.get(name)} (was {was})"
+            for name, was in (before or {}).items()
+            if was != now.get(name)
+        ]
+        if others:
+            text = f"{trial.trial_id} goes on with {', '.join(others)}: its last digits may be others by that"
+            self._record("note", text=text)
+
+    def _foreign(self, facts: Mapping[str, Any], trial: Trial) -> str:
+        """What a checkpoint is of other than this trial and code; its name says nothing of that."""
+        mine = {
+            "trial": (trial.trial_id, "is of another trial"),
+            "code": (self.code, "was made by other code"),
+            "made_with": (_versions(), "was made by other versions of the libraries"),
+            "data": (self.preparation.digest, "was made with other data"),
+        }
+        later = ("trial", "data")  # those of earlier versions do not say these
+        for name, (value, words) in mine.items():
+            if (facts.get(name, value) if name in later else facts[name]) != value:
+                return f"{words} ({facts[name]})" if name == "trial" else words
+        return ""
 
     def _forget(self, trial: Trial) -> None:
         if self.world.rank == 0:
@@ -903,7 +935,13 @@ class _Attempt:
     def _save(self, state: State) -> None:
         work = self._work
         facts = {**self._seen.facts(), "attempt": self.task.attempt, "code": work.code}
-        facts |= {"made_with": _versions(), "data": work.preparation.digest, "seconds": self._seconds()}
+        facts |= {
+            "trial": self.trial.trial_id,
+            "arithmetic": work.arithmetic,
+            "made_with": _versions(),
+            "data": work.preparation.digest,
+            "seconds": self._seconds(),
+        }
         try:
             checkpoints = Checkpoints(Path(work.worker.folder))
             checkpoints.save(self.trial.trial_id, replace(state, facts=facts))
