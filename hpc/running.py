@@ -20,6 +20,7 @@ from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
 from hpc.searching import Search
+from hpc.standing import standing
 from jobs import device
 from jobs.check import check
 from jobs.place import Place, find_place
@@ -284,7 +285,8 @@ class _Runner:
             )
             self._records = Records(self._run.records / "run.jsonl")
             try:
-                return self._carry_out()
+                with standing(self._folder) as self._standing:
+                    return self._carry_out()
             finally:
                 self._records.close()
 
@@ -364,6 +366,7 @@ class _Runner:
             looked = time.monotonic()
             while jobs:
                 time.sleep(POLL_SECONDS)
+                self._standing.require("Its workers were stopped.")
                 if self._search is not None and time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     for _ in range(min(len(parts) - len(jobs), self._search.idle())):
@@ -387,7 +390,8 @@ class _Runner:
                 for job in jobs:
                     job.stop(2.0)
                     self._records.append("ended", job=job.job_id, how="stopped")
-                leftovers.cancel_running(self._run, self._records, STOPPED)
+                if self._standing.is_there():
+                    leftovers.cancel_running(self._run, self._records, STOPPED)
             raise
         return "\n".join(errors)
 
@@ -510,6 +514,7 @@ class _Runner:
             over.set()
             watch.join()
             self._records.append("ended", job=worker.job_id, how=how)
+        self._standing.require()
         return f"{type(error).__name__}: {said_by(error)}" if error is not None else ""
 
     def _show_until(self, over: threading.Event) -> None:
