@@ -784,10 +784,10 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
 
 
 def _typed() -> float:
-    """When this command was typed, in seconds since 1970."""
-    from jobs.processes import identity
+    """When this command was typed, by ``results.moments.uptime``."""
+    from jobs.processes import begun
 
-    return identity(os.getpid()).started
+    return begun(os.getpid())
 
 
 def _words(bill: Bill) -> str:

@@ -12,6 +12,7 @@ from hpc import settling
 from hpc.profile import Named
 from hpc.running import Outcome, View
 from hpc.scheduler import Slurm
+from hpc.standing import standing
 from hpc.submitting import Submission, submit_with
 from hpc.watching import Pause, Scheduler
 from results import Run
@@ -91,23 +92,25 @@ def _watch(
                submission.trials + submission.covered)  # fmt: skip
     pause, next_question, problem, scheduler = Pause(), 0.0, "", Scheduler(slurm)
     try:
-        while True:
-            time.sleep(1)
-            run.refresh()
-            view.update(run)
-            if time.monotonic() < next_question:
-                continue
-            scheduler.look(run, wait_seconds=30)
-            news = scheduler.news
-            if news.problem and news.problem != problem:
-                view.note(f"SLURM does not answer: {news.problem} Waiting.")
-            problem = news.problem
-            view.update(run)
-            if not problem and not settling.open_arrays(run):
-                break
-            facts = problem or sorted((job.job_id, job.state) for job in news.jobs.values())
-            alive = sum(job.is_alive for job in news.jobs.values())
-            next_question = time.monotonic() + pause.after(facts, alive)
+        with standing(run.folder) as its_folder:
+            while True:
+                time.sleep(1)
+                its_folder.require("Its jobs of SLURM end when they find that out; `hpc status` there tells.")
+                run.refresh()
+                view.update(run)
+                if time.monotonic() < next_question:
+                    continue
+                scheduler.look(run, wait_seconds=30)
+                news = scheduler.news
+                if news.problem and news.problem != problem:
+                    view.note(f"SLURM does not answer: {news.problem} Waiting.")
+                problem = news.problem
+                view.update(run)
+                if not problem and not settling.open_arrays(run):
+                    break
+                facts = problem or sorted((job.job_id, job.state) for job in news.jobs.values())
+                alive = sum(job.is_alive for job in news.jobs.values())
+                next_question = time.monotonic() + pause.after(facts, alive)
     finally:
         view.end()
     unfit = {job["error"] for name, job in run.jobs.items() if "error" in job and _is_of(name, submission)}

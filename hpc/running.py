@@ -20,12 +20,13 @@ from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
 from hpc.searching import Search
+from hpc.standing import standing
 from jobs import device, stored
 from jobs.check import check
 from jobs.place import Place, find_place, leftover
 from jobs.processes import identity
 from jobs.worker import Task, Worker
-from results import Records, Run, RunError, said_by
+from results import Records, Run, RunError, moments, said_by
 from results.failures import Failure, failures, told
 from sweeps import Sweep, SweepError
 
@@ -149,7 +150,7 @@ def run(
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
-        began: when the command was typed, in seconds since 1970; now unless given.
+        began: when the command was typed, by ``results.moments.uptime``; now unless given.
 
     Raises:
         SweepError: the sweep can't be carried out as written.
@@ -228,7 +229,7 @@ def _run(
     mixed_code: bool = False,
     began: float | None = None,
 ) -> Outcome:
-    began = began or time.time()
+    began = began or moments.uptime()
     if named.profile.cluster == "slurm":
         from hpc import following
 
@@ -282,13 +283,14 @@ class _Runner:
         """Do what is left to do, with the folder to oneself."""
         check_folder(self._folder)
         claim_unless_run(self._folder, self._view.note)
-        with lock(self._folder, wait_seconds=30):
+        with lock(self._folder, wait_seconds=30), moments.steady():
             self._sweep, self._run, self._sources = open_run(
                 self._folder, self._sweep, self._resources, mixed_code=self._mixed_code, note=self._view.note
             )
             self._records = Records(self._run.records / "run.jsonl")
             try:
-                return self._carry_out()
+                with standing(self._folder) as self._standing:
+                    return self._carry_out()
             finally:
                 self._records.close()
 
@@ -311,10 +313,12 @@ class _Runner:
             todo, count = [], self._search.begin(left)
         if not count:
             return Outcome(self._run, 0, left)
+        began = moments.now() - (moments.uptime() - self._asked["began"])
         self._records.append(
-            "launched", cluster=self._resources.cluster, workers=self._resources.workers,
-            ranks=self._resources.ranks, trials=count, code=self._sources.digest,
-            files=self._sources.stamps, **self._asked,
+            "launched", launch=self._run.next_launch(), cluster=self._resources.cluster,
+            workers=self._resources.workers, ranks=self._resources.ranks, trials=count,
+            code=self._sources.digest, files=self._sources.stamps,
+            **{**self._asked, "began": round(began, 3)}, **moments.stamp(),
         )  # fmt: skip
         error, interrupted = "", False
         try:
@@ -366,6 +370,7 @@ class _Runner:
             looked = time.monotonic()
             while jobs:
                 time.sleep(POLL_SECONDS)
+                self._standing.require("Its workers were stopped.")
                 if self._search is not None and time.monotonic() - looked > LOOK_SECONDS:
                     looked = time.monotonic()
                     for _ in range(min(len(parts) - len(jobs), self._search.idle())):
@@ -389,7 +394,8 @@ class _Runner:
                 for job in jobs:
                     job.stop(2.0)
                     self._records.append("ended", job=job.job_id, how="stopped")
-                leftovers.cancel_running(self._run, self._records, STOPPED)
+                if self._standing.is_there():
+                    leftovers.cancel_running(self._run, self._records, STOPPED)
             raise
         return "\n".join(errors)
 
@@ -398,7 +404,7 @@ class _Runner:
         return Worker(
             str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent,
             self._resources.checkpoint_min, rehearse=self._rehearse, measure=self._resources.measure,
-            ranks=self._resources.ranks, files=self._sources.stamps,
+            ranks=self._resources.ranks, files=self._sources.stamps, zero=moments.zero(),
         )  # fmt: skip
 
     def _submit(self, worker: Worker, launch: int) -> LocalJob:
@@ -512,6 +518,7 @@ class _Runner:
             over.set()
             watch.join()
             self._records.append("ended", job=worker.job_id, how=how)
+        self._standing.require()
         return f"{type(error).__name__}: {said_by(error)}" if error is not None else ""
 
     def _show_until(self, over: threading.Event) -> None:

@@ -213,8 +213,8 @@ class Slurm:
         answers = Answers()
         if not self.has_accounting:
             return answers
-        # A day more costs nothing, names are unique, and clocks may differ.
-        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 86400))
+        # A week more costs nothing, names are unique, and clocks may differ, or may have been set since.
+        start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 7 * 86400))
         command = ["sacct", "--noheader", "--parsable2", "--allocations",
                    f"--name={','.join(sorted(names))}", f"--starttime={start}",
                    "--endtime=now", f"--state={','.join(NAMED)}", "--duplicates",

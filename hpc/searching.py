@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.budget import Budget
@@ -31,12 +34,8 @@ class Search:
     def __init__(
         self, sweep: Sweep, run: Run, records: Records, storage: str, note: Callable[[str], None]
     ) -> None:
-        from jobs.study import open_study
-
         if not run.study:
-            name = f"{run.name}-{secrets.token_hex(4)}"
-            records.append("study", name=name, storage=storage)
-            run.refresh()
+            self._name_study(run, records, storage)
         elif storage and run.study["storage"] != storage:
             where = run.study["storage"] or f"{run.folder}/study.journal"
             raise RunError(f"the search of {run.folder} is in {where}, not in {storage}; it stays there.")
@@ -44,17 +43,84 @@ class Search:
         self._run = run
         self._records = records
         self._note = note
-        self._study: Study
-        try:
-            self._study = open_study(sweep, run, note)
+        with self._using_storage():
+            self._study = self._opened()
             self._study.prepare()
+
+    @staticmethod
+    def _name_study(run: Run, records: Records, storage: str) -> None:
+        name = f"{run.name}-{secrets.token_hex(4)}"
+        records.append("study", name=name, storage=storage)
+        run.refresh()
+
+    @property
+    def _place(self) -> str:
+        return str(self._run.study["storage"] or self._run.folder / "study.journal")
+
+    @contextmanager
+    def _using_storage(self) -> Iterator[None]:
+        try:
+            yield
         except RunError:
             raise
         except Exception as error:  # of SQLAlchemy, a driver or the file system
-            where = run.study["storage"] or f"{run.folder}/study.journal"
             raise RunError(
-                f"the storage of the search, {where}, can't be used: {_first_line(error)}"
+                f"the storage of the search, {self._place}, can't be used: {_first_line(error)}. What the "
+                f"records hold is not lost: `hpc resume {self._run.folder}` goes on."
             ) from None
+
+    def _opened(self) -> Study:
+        """The study, made anew from the records where it is gone or is not what they say."""
+        from jobs.journal import turn_of
+        from jobs.study import JOURNAL, open_study
+
+        run, journal = self._run, self._run.folder / JOURNAL
+        alone = not any("array" in job and "ended" not in job for job in run.jobs.values())
+        if alone and not run.study["storage"]:
+            turn_of(journal).clear()  # of one who was killed on another machine: nobody else is at work
+        study, size = None, _size(journal)
+        try:
+            study = open_study(self._sweep, run, self._note)
+            if alone:
+                study.clear_turn()
+            wrong = study.unlike(run)
+        except Exception as error:
+            if run.study["storage"] or isinstance(error, OSError):
+                raise
+            wrong = f"it can't be read ({_first_line(error)})"
+        if study is not None and not wrong:
+            return study
+        if not alone:
+            raise RunError(
+                f"the study of the search, {self._place}, is not what the records say: {wrong}; and jobs of "
+                f"SLURM are at work. End them with `hpc cancel {run.folder}`; then `hpc resume {run.folder}` "
+                "makes a new one from the records."
+            )
+        before = "" if study is not None and study.is_empty and not size else self._put_aside(journal)
+        study = open_study(self._sweep, run, self._note)
+        count = study.restore(Run(run.folder, keep_epochs=True))
+        self._note(
+            f"The study of the search, {self._place}, was not what the records say: {wrong}. It was made "
+            f"anew from the records of {count} trials{before}."
+        )
+        return study
+
+    def _put_aside(self, journal: Path) -> str:
+        """Leave the study that there is as it is; where, in words."""
+        if self._run.study["storage"]:
+            name = self._run.study["name"]
+            self._name_study(self._run, self._records, self._run.study["storage"])
+            return f"; that of before is there as {name}"
+        number = next(n for n in itertools.count(1) if not Path(f"{journal}.damaged-{n}").exists())
+        aside = Path(f"{journal}.damaged-{number}")
+        journal.rename(aside)
+        return f"; the file of before is {aside.name}"
+
+    def _adopt(self) -> None:
+        """Plan trials of which records tell how they went, and no longer what they were; the study knows."""
+        for trial in self._study.known(self._run.unknown):
+            self._records.append("planned", **trial.facts())
+        self._run.refresh()
 
     def begin(
         self, left_alone: Mapping[str, str], is_gone: Callable[[str], bool] = lambda owner: True
@@ -66,19 +132,23 @@ class Search:
             is_gone: says of a worker whether it no longer runs.
         """
         self._run.refresh()
-        self._study.settle(self._run, is_gone)
+        with self._using_storage():
+            self._adopt()
+            self._study.settle(self._run, is_gone)
         budget = Budget(self._sweep, self._run)
         why = budget.ends({}) or budget.ended()
         if why:
             self._note(f"No further trial is begun: {why}.")
             return 0
-        return self._study.revive(self._run, left_alone)
+        with self._using_storage():
+            return self._study.revive(self._run, left_alone)
 
     def waiting(self) -> int:
         """How many trials could be handed out right now."""
         if Budget(self._sweep, self._run).ends({}):
             return 0
-        return self._study.waiting()
+        with self._using_storage():
+            return self._study.waiting()
 
     def idle(self) -> int:
         """How many more workers would find a trial that nobody at work is about to take."""
@@ -106,7 +176,8 @@ class Search:
                        "epochs": attempt.epochs}  # fmt: skip
                 record_loss(self._run, self._records.append, who, why, error=f"{why}\n{tail}")
         self._run.refresh()
-        self._study.settle(self._run, lambda owner: owner == job)
+        with self._using_storage():
+            self._study.settle(self._run, lambda owner: owner == job)
         return lost
 
     def goes_on(self, job: str) -> bool:
@@ -121,6 +192,10 @@ class Search:
             for attempt in trial.attempts.values()
         )
         return has_worked and not self._run.over and self.waiting() > 0
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _first_line(error: Exception) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpc.scheduler import REASONS, Account, Answers, JobState, Slurm
+from hpc.scheduler import REASONS, Account, Answers, JobState, SchedulerError, Slurm
+from jobs.launch import Launch
 from jobs.supervisor import OUT_OF_MEMORY
-from results import Attempt, Records, Run, record_loss
+from results import Attempt, Records, Run, moments, record_loss
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -27,6 +27,8 @@ LOST = ("error", "node-failure")
 """What says of a trial that runs by its records only that its job is gone, and nothing of the trial."""
 
 DAY = 86400.0
+IDLE_SECONDS = 600.0
+"""For which a job has been silent that has left nothing to do, before it is cancelled."""
 
 
 @dataclass
@@ -76,7 +78,8 @@ def unaccounted(run: Run) -> dict[str, list[str]]:
     It is not asked for ever: what it has not told a day after the last of them it does not know.
     """
     ended = [job for job, facts in run.jobs.items() if "array" in facts and "ended_time" in facts]
-    if max((run.jobs[job]["ended_time"] for job in ended), default=0.0) < time.time() - DAY:
+    ends = [{"time": run.jobs[job]["ended_time"], **run.jobs[job].get("end", {})} for job in ended]
+    if min(map(moments.since, ends), default=0.0) > DAY:
         return {}
     found: dict[str, list[str]] = {}
     for job in ended:
@@ -133,6 +136,59 @@ def ask(run: Run, slurm: Slurm) -> News:
                 if not slurm.has_accounting:
                     news.accounts[job] = None
     return news
+
+
+def idle(run: Run, news: News) -> list[str]:
+    """Jobs that SLURM calls running though all of their trials have ended, and nothing was heard for minutes.
+
+    Where the slurmstepd of a job was killed, nobody tells SLURM that the job is over, and it holds its nodes
+    until its time limit.
+    """
+    under_way = {
+        attempt.job_id
+        for trial in run.trials.values()
+        for attempt in trial.attempts.values()
+        if attempt.state in ("running", "waiting")
+    }
+    found = []
+    for job, state in news.jobs.items():
+        facts = run.jobs.get(job, {})
+        if state.state != "RUNNING" or facts.get("left") != "done" or "ended" in facts or job in under_way:
+            continue
+        last = max([*facts.get("heard", []), *facts.get("begins", [])])
+        if moments.since({"time": last}) > IDLE_SECONDS and not _has_trials_left(run, facts):
+            found.append(job)
+    return found
+
+
+def _has_trials_left(run: Run, facts: Mapping[str, Any]) -> bool:
+    """Whether a job may yet come to a trial that it was dealt; one that asks for its trials has asked."""
+    try:
+        mine = Launch.read(run.jobs_folder / str(facts["launch"])).jobs[facts["number"]]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return True
+    by_index = {trial.index: trial.state for trial in run.trials.values()}
+    return any(by_index.get(index) not in ("finished", "pruned") for index in mine)
+
+
+def end_idle(run: Run, news: News, slurm: Slurm, records: Records) -> None:
+    """Cancel idle jobs, once each, and say so in a note.
+
+    Args:
+        run: of which one holds the lock.
+        news: as :func:`ask` brings them.
+        slurm: to ask for that.
+        records: of ``run.jsonl``.
+    """
+    for job in idle(run, news):
+        text = f"job {job} was cancelled: all of its trials have ended, and by SLURM it ran on all the same"
+        if text in run.notes:
+            continue
+        try:
+            slurm.cancel([job])
+        except SchedulerError:  # another time; or somebody else's jobs
+            continue
+        records.append("note", text=text)
 
 
 def _ask_accounts(run: Run, slurm: Slurm, owed: Mapping[str, list[str]], news: News) -> Answers:
@@ -211,7 +267,8 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         if "began" in facts and not done:
             gone.append(job)
         cost = account.facts() if account else {}
-        records.append("ended", job=job, how=how, why="" if how == "COMPLETED" else words, **cost)
+        why = "" if how == "COMPLETED" else words
+        records.append("ended", job=job, how=how, why=why, **cost, **moments.stamp())
     run.refresh()
     owed = {job for jobs in unaccounted(run).values() for job in jobs}
     late = {job: cost and cost.facts() for job, cost in news.accounts.items() if job in owed}

@@ -26,7 +26,7 @@ from jobs.check import check
 from jobs.launch import FILE as LAUNCH_FILE
 from jobs.launch import Launch
 from jobs.sources import Sources
-from results import Records, Run, RunError, TrialState
+from results import Records, Run, RunError, TrialState, moments
 from sweeps import Sweep, SweepError
 
 LEASE_SECONDS = 1800
@@ -374,6 +374,7 @@ class _Submitter:
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),
             profile=named.profile.model_dump(mode="json"), said=self._said, workers=resources.workers,
             ranks=resources.ranks, trials=trials, code=self._sources.digest, files=self._sources.stamps,
+            **moments.stamp(),
         )  # fmt: skip
         job_ids = self._call_sbatch(planned, folder, number)
         run.refresh()

@@ -153,7 +153,8 @@ class Scheduler:
         if news.problem:  # what was known before is better than nothing
             news.jobs = {**self.news.jobs, **news.jobs}
         self.news = news
-        if news.problem or not (news.ended or news.orphans or news.never or news.accounts):
+        is_new = news.ended or news.orphans or news.never or news.accounts or settling.idle(run, news)
+        if news.problem or not is_new:
             return
         try:
             with lock(run.folder, lease_seconds=60, wait_seconds=wait_seconds):
@@ -164,7 +165,9 @@ class Scheduler:
                         return
                 records = Records(run.records / "run.jsonl")
                 settling.settle(run, news, records)
+                settling.end_idle(run, news, self._slurm, records)
                 records.close()
+                run.refresh()
         except (RunError, OSError):
             pass  # somebody is at it; or the folder may only be read, or the disk is full
 
@@ -305,7 +308,9 @@ def _stop_workers(run: Run) -> str:
 
 def _runner(folder: Path) -> Holder | None:
     who = holder(folder)
-    return who if who is not None and who.is_alive() else None
+    if who is None or (who.until and not who.is_here):  # on another host, and only for a moment
+        return None
+    return who if who.is_alive() else None
 
 
 def _state_here(job: dict[str, Any], who: Holder | None) -> str:

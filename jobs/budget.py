@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from results import Run
+from results import Run, moments
 from results.cost import allocated
 from sweeps import Sweep
 
@@ -26,6 +26,7 @@ class Budget:
         self._timeout_min = sweep.search.timeout_min
         self._run = run
         self._looked = 0.0
+        self._launched: float | None = None
         self._spent = False
 
     def ends(self, held: Mapping[str, float]) -> str:
@@ -40,14 +41,13 @@ class Budget:
         if not self.limits and self._timeout_min is None:
             return ""
         self._run.refresh()
-        began = min((launch["time"] for launch in self._run.launches), default=time.time())
-        if self._timeout_min is not None and time.time() - began > 60 * self._timeout_min:
+        if self._timeout_min is not None and self._elapsed() > 60 * self._timeout_min:
             return f"timeout_min: {self._timeout_min:g} minutes are over"
         if not self.limits:
             return ""
         attempts = [one for trial in self._run.trials.values() for one in trial.attempts.values()]
         ended = [one.seconds or 0.0 for one in attempts if one.state in ("finished", "pruned")]
-        longest, now = max(ended, default=0.0), time.time()
+        longest, now = max(ended, default=0.0), moments.now()
         rest = longest + sum(
             max(0.0, longest - (now - one.started)) for one in attempts if one.state == "running"
         )
@@ -62,6 +62,13 @@ class Budget:
                 )
         return ""
 
+    def _elapsed(self) -> float:
+        """Seconds since the run was first launched; from the first look on by a clock that nobody sets."""
+        if self._launched is None and self._run.launches:
+            before = max(map(moments.since, self._run.launches))
+            self._launched = time.monotonic() - before
+        return 0.0 if self._launched is None else time.monotonic() - self._launched
+
     def ended(self) -> str:
         """Why the search has ended before, if that was at these very limits; else empty."""
         self._run.refresh()
@@ -72,6 +79,6 @@ class Budget:
         if self.limits and not self._spent and time.monotonic() - self._looked > 2:
             self._looked = time.monotonic()
             self._run.refresh()
-            spent = allocated(self._run, time.time())
+            spent = allocated(self._run, moments.now())
             self._spent = any(spent[name] >= limit for name, limit in self.limits.items())
         return self._spent

@@ -122,8 +122,12 @@ class Checkpoints:
 
     def newest(self, trial: str) -> Path | None:
         """The file from which a trial can go on, if there is one."""
+        return next(iter(self.newest_first(trial)), None)
+
+    def newest_first(self, trial: str) -> list[Path]:
+        """The files of a trial; a killed writer may have left the one before, too."""
         whole = [path for path in self._files(trial) if not path.name.startswith(".")]
-        return max(whole, key=_position, default=None)
+        return sorted(whole, key=_position, reverse=True)
 
     def remove(self, trial: str) -> None:
         """Forget a trial that has ended."""

@@ -53,10 +53,11 @@ class Clock:
 
         began, inputs = self._passing(inputs)
         ended, outputs = self._passing(function(*inputs))
-        self._seconds[part].assign_add(ended - began)
+        spent = tf.maximum(ended - began, 0.0)  # TensorFlow has only a clock that may be set
+        self._seconds[part].assign_add(spent)
         if part == "collective":
             place = self._sums % MOST_SUMS
-            self._single.scatter_update(tf.IndexedSlices([ended - began], [place]))
+            self._single.scatter_update(tf.IndexedSlices([spent], [place]))
             self._sums.assign_add(1)
         return outputs
 
@@ -146,7 +147,7 @@ class Clock:
             def step(done: tf.Tensor, spent: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
                 began, mine = self._passing(array)
                 ended, _ = self._passing(world.sum([mine], "measured"))
-                return done + 1, spent.write(done, ended - began)
+                return done + 1, spent.write(done, tf.maximum(ended - began, 0.0))
 
             begin = [tf.constant(0), tf.TensorArray(tf.float64, count)]
             _, spent = tf.while_loop(lambda done, _: done < count, step, begin, parallel_iterations=1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def available_cpus() -> int:
@@ -154,6 +156,23 @@ def start(threads: int, local_rank: int, worker: int, ranks: int, *, only_ours: 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",") if visible else [str(i) for i in range(len(gpus))]
     return f"{os.uname().nodename}/{names[index]}"
+
+
+def arithmetic() -> dict[str, Any]:
+    """What TensorFlow's sums are split up by on this machine, so that their last bits depend on it.
+
+    Returns:
+        ``threads`` of a rank, and the ``cpu``, by whose instructions oneDNN chooses its kernels.
+    """
+    import tensorflow as tf
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {"threads": threads, "cpu": names[0] if names else platform.machine()}
 
 
 @contextmanager

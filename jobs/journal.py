@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
+from optuna.storages.journal._storage import JournalOperation
 
 from jobs.turn import Turn
 from results.trouble import naming
 
+OPERATIONS = frozenset(map(int, JournalOperation))
 LOCK_SECONDS = 30
 """After which the turn of one who wrote on another machine and was killed there is taken away."""
 
@@ -26,12 +28,13 @@ class Journal(BaseJournalBackend):
 
     Args:
         path: of the file, made where it is missing.
+        note: hears for whom one waits, if that takes some seconds.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, note: Callable[[str], None] = lambda text: None) -> None:
         self._path = path.resolve()
         self._path.touch()
-        self._turn = Turn(self._path.with_name(f"{path.name}.lock"), LOCK_SECONDS)
+        self._turn = turn_of(path, note)
         self._entries = 0  # of those before the place that has been read up to
         self._offset = 0
 
@@ -73,9 +76,14 @@ class Journal(BaseJournalBackend):
             self._turn.release()
 
 
+def turn_of(path: Path, note: Callable[[str], None] = lambda text: None) -> Turn:
+    """The turn of those who write to a journal."""
+    return Turn(path.with_name(f"{path.name}.lock"), LOCK_SECONDS, note)
+
+
 def _entry(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
     except ValueError:  # torn, or a block of NUL bytes that a crash of a file system leaves
         return None
-    return entry if isinstance(entry, dict) and "op_code" in entry else None
+    return entry if isinstance(entry, dict) and entry.get("op_code") in OPERATIONS else None

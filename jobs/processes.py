@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+from results import moments
 
 
 class Identity(NamedTuple):
@@ -41,6 +44,12 @@ def _mark(pid: int, proc: Path = Path("/proc")) -> str:
         return ""
     after_its_name = stat.rpartition(b")")[2].split()
     return f"{boot}/{int(after_its_name[19])}"
+
+
+def begun(pid: int) -> float:
+    """When a process has started, by :func:`results.moments.uptime`; now where the system does not tell."""
+    ticks = _mark(pid).rpartition("/")[2]
+    return int(ticks) / os.sysconf("SC_CLK_TCK") if ticks else moments.uptime()
 
 
 def find(pid: int, started: float, mark: str = "") -> psutil.Process | None:

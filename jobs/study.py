@@ -23,12 +23,15 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from jobs import earlier, stored
 from jobs.journal import Journal
 from jobs.turn import Turn
-from results import MOST_LOST, Run
+from results import MOST_LOST, Attempt, Run
+from results import TrialState as RecordedTrial
 from sweeps import SEARCHES, Sweep, Trial
 from sweeps.searches.pruners import pruner
 from sweeps.searches.samplers import decoded, distribution, encoded, sampler
 from sweeps.space import Dimension, point
 
+JOURNAL = "study.journal"
+"""The file of a study in the folder of its run."""
 CONFIRMED_FROM = 1_000_000
 """The index of the first trial that confirms a point; they come after all others."""
 MOST_REPEATS = 20
@@ -87,7 +90,7 @@ class Study:
             sampled = sampler(search.method, search.seed, search.sampler, self.sweep.space)
         path = self.folder / "jobs" / "asking"
         path.parent.mkdir(exist_ok=True)
-        self._turn = Turn(path, LOCK_SECONDS)
+        self._turn = Turn(path, LOCK_SECONDS, self.note)
         with self._taking_time():
             store = self._open()
             single = not self.sweep.further_objectives
@@ -114,7 +117,7 @@ class Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             if not self.storage:
-                return optuna.storages.JournalStorage(Journal(self.folder / "study.journal"))
+                return optuna.storages.JournalStorage(Journal(self.folder / JOURNAL, self.note))
             store = optuna.storages.RDBStorage(self.storage, engine_kwargs={"pool_pre_ping": True})
         weakref.finalize(self, _close, store)
         return store
@@ -139,6 +142,15 @@ class Study:
                 self.note(f"asking for a trial took more than {LOCK_SECONDS} seconds")
 
     # What is there
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no trial was ever told of."""
+        return not any(self._trials(study) for study in (self._search, self._confirm))
+
+    def clear_turn(self) -> None:
+        """Take its turn from one who was killed, when nobody else can be asking."""
+        self._turn.clear()
 
     def left(self) -> int:
         """How many trials are yet to be handed out or to end, those of the confirmation included."""
@@ -359,7 +371,7 @@ class Study:
             return
         points = self._best_points()
         known = {_facts(one)["trial"]: one for one in self._trials(self._confirm)}
-        slot = len({_facts(one)["slot"] for one in known.values()})
+        slot = 1 + max((_facts(one)["slot"] for one in known.values()), default=-1)
         for seed in sweep.fresh_seeds:
             for there in points[: sweep.confirm.best]:
                 index = CONFIRMED_FROM + slot
@@ -452,6 +464,101 @@ class Study:
             )
         )  # fmt: skip
 
+    # When the study is not what the records say
+
+    def unlike(self, run: Run) -> str:
+        """What of the records it does not know; empty if it knows them all.
+
+        Args:
+            run: read before the study was opened, since workers tell it first that they begin a trial.
+        """
+        for study in (self._search, self._confirm):
+            last = {_facts(one)["trial"]: one for one in _slots(self._trials(study)).values()}
+            if any(("point" in _facts(one)) != (study is self._confirm) for one in last.values()):
+                return "it takes trials of the search for such as confirm a point"
+            for trial in run.trials.values():
+                if not trial.attempts or bool(trial.stage) != (study is self._confirm):
+                    continue
+                one = last.get(trial.trial_id)
+                if one is None:
+                    return f"it does not know of {trial.trial_id}"
+                if not self._is_like(study, one, trial):
+                    return f"it has other values of {trial.trial_id}"
+        return ""
+
+    def _is_like(self, study: optuna.Study, one: FrozenTrial, trial: RecordedTrial) -> bool:
+        has_ended = trial.state in ("finished", "pruned")
+        if _facts(one)["attempt"] < max(trial.attempts) or (has_ended and one.state == TrialState.WAITING):
+            return False
+        best = trial.attempt.best
+        is_told = one.state == TrialState.COMPLETE and not self.sweep.further_objectives
+        if is_told and best is not None and one.values != [best]:
+            return False
+        if study is self._confirm or not self.sweep.is_adaptive:
+            return True
+        space, there = self.sweep.space, _within(self.sweep.space, trial.params)
+        return one.params.keys() == there.keys() and all(
+            encoded(space[name], decoded(space[name], one.params[name])) == encoded(space[name], value)
+            for name, value in there.items()
+        )
+
+    def _params(self, trial: RecordedTrial) -> dict[str, Any]:
+        """A trial's point as its study has it; empty if that draws none."""
+        if not self.sweep.is_adaptive:
+            return {}
+        there = _within(self.sweep.space, trial.params)
+        return {name: encoded(self.sweep.space[name], value) for name, value in there.items()}
+
+    def restore(self, run: Run) -> int:
+        """Tell an empty study what the records know; how many trials that are.
+
+        Each has the place that it had, so that none of its number is drawn anew; so what was drawn before
+        and left no record, as a point that does not keep a constraint, stands as a trial that was dropped.
+
+        Args:
+            run: with its epochs, none of whose trials anybody trains.
+        """
+        if self.sweep.is_adaptive:
+            self.prepare()
+        with self._taking_time(), self._alone():
+            known = [trial for trial in run.trials.values() if trial.attempts]
+            for trial in sorted(known, key=lambda trial: trial.index):
+                study = self._confirm if trial.stage else self._search
+                slot = trial.index - (CONFIRMED_FROM if trial.stage else 0)
+                while study is self._search and self.sweep.is_adaptive and len(self._trials(study)) < slot:
+                    facts = {"dropped": "not in the records"}
+                    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"hpc": facts}))
+                study.add_trial(self._restored(study, trial, slot))
+        self.prepare()
+        return len(known)
+
+    def _restored(self, study: optuna.Study, trial: RecordedTrial, slot: int) -> FrozenTrial:
+        attempt, params = trial.attempt, self._params(trial) if study is self._search else {}
+        number = max(trial.attempts)
+        facts = {"slot": slot, "trial": trial.trial_id, "index": trial.index, "attempt": number}
+        facts["owner"] = trial.attempts[number].job_id
+        if study is self._confirm:
+            space = self.sweep.space
+            facts["point"] = {name: value for name, value in trial.params.items() if name in space}
+            facts["seed"] = trial.seed
+        reported: dict[int, float] = {}
+        if self._prunes and study is self._search:
+            metric = self.sweep.objective.metric
+            told = {record["epoch"]: record["metrics"].get(metric) for record in trial.history()}
+            reported = {epoch: value for epoch, value in told.items() if value is not None}
+        state, values = TrialState.FAIL, None
+        if attempt.state == "finished":
+            values = _values(self.sweep, _told(attempt), attempt.best)
+            state = TrialState.FAIL if values is None else TrialState.COMPLETE
+            values = values[:1] if values and study is self._confirm else values
+        elif reported and (attempt.state == "pruned" or attempt.reason == "diverged"):
+            state, values = TrialState.PRUNED, [reported[max(reported)]]
+        return create_trial(
+            state=state, values=values, params=params, intermediate_values=reported,
+            distributions={name: distribution(self.sweep.space[name]) for name in params},
+            user_attrs={"hpc": facts},
+        )  # fmt: skip
+
     # When somebody is gone
 
     def settle(self, run: Run, is_gone: Callable[[str], bool]) -> None:
@@ -488,9 +595,18 @@ class Study:
                         study,
                         one,
                         state,
-                        {**attempt.metrics, **_sizes(attempt.facts, attempt.seconds)},
+                        _told(attempt),
                         attempt.best,
                     )
+
+    def known(self, names: Collection[str]) -> list[Trial]:
+        """Trials by their ids, those of them that the study knows."""
+        found = []
+        for study in (self._search, self._confirm):
+            for one in _slots(self._trials(study)).values():
+                if _facts(one)["trial"] in names:
+                    found.append(self._trial_of(_facts(one), one.params, study))
+        return found
 
     def revive(self, run: Run, left_alone: Mapping[str, str]) -> int:
         """Put back every trial that has not ended well and that nobody has; how many are to be trained.
@@ -502,11 +618,13 @@ class Study:
         with self._taking_time(), self._alone():
             for study in (self._search, self._confirm):
                 by_trial = {_facts(one)["trial"]: one for one in _slots(self._trials(study)).values()}
-                for name, found in run.trials.items():
-                    one = by_trial.get(name)
-                    if one is None or one.state not in ENDED or name in left_alone:
+                for name, one in by_trial.items():
+                    if one.state not in ENDED or name in left_alone:
                         continue
-                    if found.state not in ("finished", "pruned"):
+                    found = run.trials.get(name)
+                    if found is None:  # its records are lost
+                        self._try_again(study, one, _facts(one)["attempt"] + 1)
+                    elif found.state not in ("finished", "pruned"):
                         self._try_again(study, one, max(found.attempts, default=0) + 1)
         return self.left()
 
@@ -544,12 +662,10 @@ def _may_go_on(reason: str) -> bool:
     return reason in ("timeout", "node-failure", "cancelled")
 
 
-def _sizes(facts: Mapping[str, Any], seconds: float | None) -> dict[str, float]:
-    return {
-        name: value
-        for name, value in (("parameters", facts.get("parameters")), ("seconds", seconds))
-        if value
-    }
+def _told(attempt: Attempt) -> dict[str, Any]:
+    """What an attempt has come to, as its worker tells the search."""
+    sizes = {"parameters": attempt.facts.get("parameters"), "seconds": attempt.seconds}
+    return {**attempt.metrics, **{name: value for name, value in sizes.items() if value}}
 
 
 def _slots(trials: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:

@@ -7,11 +7,16 @@ import os
 import random
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from jobs.processes import identity, is_running
 
 LONGEST_PAUSE_SECONDS = 0.25
+SILENT_SECONDS = 5.0
+"""That one waits for a holder before one says so."""
+_NO_LINK = "no link"
+"""In the place of a holder's name where there is a file: links become some when a folder is copied."""
 _numbers = itertools.count()
 
 
@@ -25,23 +30,30 @@ class Turn:
         path: of the link.
         patience_seconds: after which one and the same turn of a holder on another machine is taken for that
             of a process that was killed, and also of one on this machine, which may hang.
+        note: hears for whom one waits, if that takes some seconds.
     """
 
-    def __init__(self, path: Path, patience_seconds: float) -> None:
+    def __init__(
+        self, path: Path, patience_seconds: float, note: Callable[[str], None] = lambda text: None
+    ) -> None:
         self._path = path.parent.resolve() / path.name  # the link itself, not what it says
         self._patience = patience_seconds
+        self._note = note
         self._mine = ""
 
     def acquire(self) -> None:
         """Wait for one's turn."""
         pid, started, mark = identity(os.getpid())
         mine = f"{socket.gethostname()}:{pid}:{started},{mark}:{next(_numbers)}"
-        pause, holder, since = 0.001, "", time.monotonic()
+        pause, holder, since, has_said = 0.001, "", time.monotonic(), False
         try:
             while not self._take(mine):
                 now = self._holder()
                 if now != holder:
                     holder, since = now, time.monotonic()
+                if not has_said and time.monotonic() - since > SILENT_SECONDS < self._patience:
+                    has_said = True
+                    self._note(self._waiting_for(holder))
                 if _is_gone(holder) or time.monotonic() - since > self._patience:
                     self._take_away(holder)
                     continue
@@ -51,6 +63,22 @@ class Turn:
             self._take_away(mine)
             raise
         self._mine = mine
+
+    def _waiting_for(self, holder: str) -> str:
+        host, _, rest = holder.partition(":")
+        pid = rest.partition(":")[0]
+        try:
+            taken = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self._path.lstat().st_mtime))
+        except OSError:
+            taken = "a moment ago"
+        return (
+            f"Waiting for process {pid or '?'} on {host}, which has had {self._path} since {taken}. It is "
+            f"taken away after {self._patience:.0f} s; if no such process runs, you may remove it at once."
+        )
+
+    def clear(self) -> bool:
+        """Take the turn from whoever has it, when nobody else can be at work; whether somebody had it."""
+        return self._take_away(self._holder())
 
     def release(self) -> None:
         """Let others.
@@ -74,6 +102,8 @@ class Turn:
             return os.readlink(self._path)
         except FileNotFoundError:
             return ""
+        except OSError:
+            return _NO_LINK
 
     def _take_away(self, holder: str) -> bool:
         """Remove the link of this holder; whether it was there."""
@@ -86,7 +116,7 @@ class Turn:
             os.rename(self._path, aside)
         except FileNotFoundError:
             return False
-        found = os.readlink(aside)
+        found = os.readlink(aside) if aside.is_symlink() else _NO_LINK
         if found != holder:  # somebody else was faster, and the turn is another's by now
             try:
                 os.symlink(found, self._path)
@@ -97,10 +127,15 @@ class Turn:
 
 
 def _is_gone(holder: str) -> bool:
-    """Whether it was a process of this machine that no longer runs."""
+    """Whether it was a process of this machine that no longer runs, or is none at all."""
+    if holder == _NO_LINK:
+        return True
     host, _, rest = holder.partition(":")
     if host != socket.gethostname():
         return False
-    pid, began, _ = rest.split(":")
-    started, _, mark = began.partition(",")
-    return not is_running(int(pid), float(started), mark)
+    try:
+        pid, began, _ = rest.split(":")
+        started, _, mark = began.partition(",")
+        return not is_running(int(pid), float(started), mark)
+    except ValueError:  # another program's, or another version's
+        return False

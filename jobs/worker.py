@@ -50,7 +50,7 @@ from jobs.stop import StopRequest
 from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from jobs.world import World
 from models import FROM_DATA, Dataset, Importer, Split, signature_of
-from results import Records, Run, said_by, trace_of
+from results import Records, Run, moments, said_by, trace_of
 from sweeps import SIZES, Sweep, SweepError, Trial
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class Worker:
         ranks: that the job must have, all groups together; 0 if that is not known.
         files: of the user's as they were when the job was launched, as ``Sources.stamps``; empty if that
             is not known.
+        zero: of the moments of the command that watches, as :func:`results.moments.zero`; empty without one.
     """
 
     folder: str
@@ -114,6 +115,7 @@ class Worker:
     measure: bool = False
     ranks: int = 0
     files: Stamps = field(default_factory=dict)
+    zero: str = ""
 
     def __call__(self, request: StopRequest | None = None) -> int:
         """Train the trials.
@@ -124,6 +126,10 @@ class Worker:
         Returns:
             How many were finished.
         """
+        with moments.steady(self.zero):
+            return self._work(request)
+
+    def _work(self, request: StopRequest | None) -> int:
         with suppress(
             ValueError, RuntimeError, AttributeError
         ):  # standard error may be a notebook's, no file
@@ -255,6 +261,9 @@ class _Work:
                 run = Run(folder)
                 self.study = open_study(self.sweep, run, lambda text: self._record("note", text=text))
                 self.budget = Budget(self.sweep, run)
+                wrong = self.study.unlike(run)
+                if wrong:
+                    error = f"it is not what the records say: {wrong}"
             except Exception as problem:  # told to all ranks, which would wait for ever
                 error = words_of(problem)
         self._agree_on(error, None)
@@ -283,15 +292,15 @@ class _Work:
     def _ask(self, held: Mapping[str, float]) -> dict[str, Any] | None:
         assert self.study is not None
         assert self.budget is not None
-        before = self.study.seconds
+        before, job = self.study.seconds, self.worker.job_id
         spent = self.budget.ends(held)
         asked = None if spent else self.study.ask(self.owner)
         self.searching = self.study.seconds - before
         if asked is None:
             if spent:
-                self._record("over", why=spent, limits=self.budget.limits)
+                self._record("over", job=job, why=spent, limits=self.budget.limits)
             elif self.study.over:
-                self._record("over", why=self.study.over)
+                self._record("over", job=job, why=self.study.over)
             return None
         return {"trial": asdict(asked.trial), "attempt": asked.attempt}
 
@@ -303,7 +312,9 @@ class _Work:
         """
         error, found = self.world.agree([error, found])
         if error:
-            raise SearchError(f"the search's storage: {error}")
+            raise SearchError(
+                f"the search's storage: {error}. `hpc resume` makes a damaged one anew from the records"
+            )
         return found
 
     def report(self, trial: Trial, value: float, epoch: int) -> str:
@@ -580,22 +591,54 @@ class _Work:
 
         Rank 0 looks for the file; all read it.
         """
-        checkpoints, state = Checkpoints(Path(self.worker.folder)), None
-        path = checkpoints.newest(trial.trial_id) if self.world.rank == 0 else None
-        if path is not None:
-            try:
-                facts = facts_of(path)
-                mine = (self.code, _versions(), self.preparation.digest)
-                if (facts["code"], facts["made_with"], facts.get("data", mine[2])) == mine:
-                    state = read(path)  # all of it: a broken array shows only here
-            except Exception as error:  # zipfile, numpy and json have errors of their own
-                self._record("note", text=f"{path} can't be read and is left aside: {words_of(error)}")
+        path, state = None, None
+        if self.world.rank == 0:
+            for path in Checkpoints(Path(self.worker.folder)).newest_first(trial.trial_id):
+                try:
+                    wrong = self._foreign(facts_of(path), trial)
+                    state = None if wrong else read(path)  # all of it: a broken array shows only here
+                except Exception as error:  # zipfile, numpy and json have errors of their own
+                    wrong = f"can't be read: {words_of(error)}"
+                if state is not None:
+                    break
+                self._record("note", text=f"{path} is left aside: it {wrong}")
         found = self.world.agree(str(path) if state is not None else None)
         if found is None:
             return None
         state = state or _read_when_there(Path(found))
+        self._note_other_arithmetic(trial, state.facts.get("arithmetic"))
         seen.restore(state.facts)
         return state
+
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """On what the last bits of a training depend, beside code, data and versions."""
+        return {**device.arithmetic(), "ranks": self.world.size, "sums": self.world.reduces_by}
+
+    def _note_other_arithmetic(self, trial: Trial, before: Mapping[str, Any] | None) -> None:
+        now = self.arithmetic
+        others = [
+            f"{name} {now.get(name)} (was {was})"
+            for name, was in (before or {}).items()
+            if was != now.get(name)
+        ]
+        if others:
+            text = f"{trial.trial_id} goes on with {', '.join(others)}: its last digits may be others by that"
+            self._record("note", text=text)
+
+    def _foreign(self, facts: Mapping[str, Any], trial: Trial) -> str:
+        """What a checkpoint is of other than this trial and code; its name says nothing of that."""
+        mine = {
+            "trial": (trial.trial_id, "is of another trial"),
+            "code": (self.code, "was made by other code"),
+            "made_with": (_versions(), "was made by other versions of the libraries"),
+            "data": (self.preparation.digest, "was made with other data"),
+        }
+        later = ("trial", "data")  # those of earlier versions do not say these
+        for name, (value, words) in mine.items():
+            if (facts.get(name, value) if name in later else facts[name]) != value:
+                return f"{words} ({facts[name]})" if name == "trial" else words
+        return ""
 
     def _forget(self, trial: Trial) -> None:
         if self.world.rank == 0:
@@ -903,7 +946,13 @@ class _Attempt:
     def _save(self, state: State) -> None:
         work = self._work
         facts = {**self._seen.facts(), "attempt": self.task.attempt, "code": work.code}
-        facts |= {"made_with": _versions(), "data": work.preparation.digest, "seconds": self._seconds()}
+        facts |= {
+            "trial": self.trial.trial_id,
+            "arithmetic": work.arithmetic,
+            "made_with": _versions(),
+            "data": work.preparation.digest,
+            "seconds": self._seconds(),
+        }
         try:
             checkpoints = Checkpoints(Path(work.worker.folder))
             checkpoints.save(self.trial.trial_id, replace(state, facts=facts))

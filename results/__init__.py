@@ -1,6 +1,6 @@
 """What came out: the folder of a run, records, tables."""
 
-from results import selection
+from results import moments, selection
 from results.failures import said_by, trace_of
 from results.pareto import front
 from results.records import Records, encodable
@@ -44,6 +44,7 @@ __all__ = [
     "estimate",
     "front",
     "leaderboard",
+    "moments",
     "points",
     "record_loss",
     "render",

@@ -287,10 +287,10 @@ def _job(run: Run, facts: Mapping[str, Any], attempts: list[Attempt]) -> _Job:
 def _node_share(run: Run, facts: Mapping[str, Any]) -> float:
     """The part of its nodes that a job on this machine has, where others of the run are beside it."""
     nodes, began = float(facts.get("nodes", 1)), float(facts.get("time", math.inf))
-    launches = [launch for launch in run.launches if launch["time"] <= began]
-    if "pid" not in facts or not launches:
+    launch = run.launch_of(str(facts.get("job", "")), began)
+    if "pid" not in facts or not launch:
         return nodes
-    return nodes / max(1, int(min(launches[-1].get("workers", 1), launches[-1].get("trials", 1))))
+    return nodes / max(1, int(min(launch.get("workers", 1), launch.get("trials", 1))))
 
 
 def _seconds(facts: Mapping[str, Any], attempts: list[Attempt]) -> float:

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from pydantic_core import from_json  # twice as fast as json, where there are 10,000 trials
 
+from results import moments
 from results.trouble import name_in, naming
 
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -43,7 +43,7 @@ class Records:
 
     def append(self, record: str, **entries: Any) -> None:
         """Append one record of the kind ``record``, with the time."""
-        entries = {"record": record, **entries, "time": round(time.time(), 3)}
+        entries = {"record": record, **entries, "time": round(moments.now(), 3)}
         try:
             text = _encode(entries)
         except ValueError:  # seldom, and to look for NaN takes as long as to write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ _FURTHER: dict[str, Any] = {
     "gradient_bytes": int, "nodes": _NUMBER, "cores": _NUMBER, "gpus": _NUMBER, "seconds": _SOME,
     "training_seconds": _NUMBER, "drawing_seconds": _NUMBER, "energy_joules": _SOME,
     "elapsed_seconds": _SOME, "queue_seconds": _SOME, "ended": _SOME, "began": _SOME,
+    "job": str, "launch": int, "boot": str, "uptime": _NUMBER,
 }  # fmt: skip
 """Of what kind entries are that some records have."""
 _UNREAD = {"checkpoint", "pack"}
@@ -69,6 +71,8 @@ FIRST = "run.jsonl"
 KINDS = {*_ENTRIES, *_UNREAD}
 """What a record can be."""
 _SNAPSHOT_VERSION = 3
+_LATEST = 253_402_300_800.0
+"""The end of the year 9999, in seconds since 1970: no file system, no table and no person goes farther."""
 _LARGEST = 2**63 - 1
 """Above which a whole number has no place in a table."""
 MOST_LOST = 2
@@ -225,6 +229,11 @@ class Run:
         return found
 
     @property
+    def unknown(self) -> set[str]:
+        """Trials of which something is told, but not what they are."""
+        return set(self._early)
+
+    @property
     def notes(self) -> list[str]:
         """What workers and commands have noted, each once, the earliest first."""
         return sorted(self.noted, key=lambda text: (self.noted[text], text))
@@ -326,6 +335,11 @@ class Run:
         self._tail.marks, self._tail.holes = marks, dict(found["holes"])
         self._remembered = _read(marks)
 
+    @property
+    def bytes_read(self) -> int:
+        """How much of the records is taken in: they only grow, whatever the times of their files say."""
+        return _read(self._tail.marks)
+
     def counts(self) -> dict[str, int]:
         """Number of trials in each state, and ``total``."""
         count = Counter(trial.state for trial in self.trials.values())
@@ -340,8 +354,32 @@ class Run:
 
         A later launch may have a larger budget, or another number of trials.
         """
-        last = max((launch["time"] for launch in self.launches), default=0.0)
-        return str(self.ending["why"]) if self.ending and self.ending["time"] >= last else ""
+        if not self.ending or not self._is_of_last_launch(self.ending.get("job") or "", self.ending["time"]):
+            return ""
+        return str(self.ending["why"])
+
+    def launch_of(self, job: str, time: float) -> dict[str, Any]:
+        """The launch that a job is of; empty if there was none.
+
+        Args:
+            job: by its name; those of this machine are ``local-<launch>-<worker>``.
+            time: of something that it did, by which records of earlier versions are told.
+        """
+        named = re.search(r"-(\d+)-\d+$", job)
+        number = self.jobs.get(job, {}).get("launch", int(named[1]) if named else None)
+        before = [
+            launch
+            for launch in self.launches
+            if (
+                launch["time"] <= time
+                if number is None or "launch" not in launch
+                else launch["launch"] <= number
+            )
+        ]
+        return before[-1] if before else {}
+
+    def _is_of_last_launch(self, job: str, time: float) -> bool:
+        return not self.launches or self.launch_of(job, time) is self.launches[-1]
 
     def bill(self) -> Bill | None:
         """Where the time of the last launch went; None if no worker of it has left in order."""
@@ -349,18 +387,18 @@ class Run:
         since = launch.get("time", 0.0)
         jobs = {
             name: job["left_time"] - job["ready"] for name, job in self.jobs.items()
-            if job.get("ready", 0.0) > since and "left_time" in job
+            if "left_time" in job and "ready" in job and self._is_of_last_launch(name, job["ready"])
         }  # fmt: skip
         attempts = [
             attempt for trial in self.trials.values() for attempt in trial.attempts.values()
-            if attempt.job_id in jobs and attempt.started > since
+            if attempt.job_id in jobs
         ]  # fmt: skip
         if not attempts:
             return None
         return Bill(
-            min(attempt.started for attempt in attempts) - launch.get("began", since),
+            max(0.0, min(attempt.started for attempt in attempts) - launch.get("began", since)),
             len(jobs),
-            sum(jobs.values()),
+            sum(max(0.0, seconds) for seconds in jobs.values()),
             sum(attempt.training_seconds for attempt in attempts),
             sum(attempt.drawing_seconds for attempt in attempts),
             round(sum(1 / attempt.lanes for attempt in attempts if attempt.drawing_seconds > 0)),
@@ -495,7 +533,7 @@ class Run:
 
     def _on_over(self, record: Mapping[str, Any]) -> None:
         if record["time"] >= self.ending.get("time", 0.0):
-            self.ending = {name: record.get(name) for name in ("why", "time", "limits")}
+            self.ending = {name: record.get(name) for name in ("why", "time", "limits", "job")}
 
     def _on_extended(self, record: Mapping[str, Any]) -> None:
         self.planned = max(self.planned, record["trials"])
@@ -516,6 +554,7 @@ class Run:
     def _on_ended(self, record: Mapping[str, Any]) -> None:
         job = self.jobs.setdefault(record["job"], {})
         job.update(ended=record["how"], why=record.get("why", ""), ended_time=record["time"])
+        job["end"] = {name: record[name] for name in ("time", "boot", "uptime") if name in record}
         if "elapsed_seconds" in record:
             job["account"] = {name: record.get(name) for name in ACCOUNT}
 
@@ -693,6 +732,8 @@ def _wrong(record: Mapping[str, Any], entries: Mapping[str, Any]) -> str:
         if name in _FURTHER and name not in entries and not isinstance(value, _FURTHER[name]):
             return name
         if type(value) is int and abs(value) > _LARGEST:
+            return name
+        if name == "time" and isinstance(value, (int, float)) and not abs(value) < _LATEST:
             return name
     return ""
 

@@ -30,6 +30,8 @@ Runs = str | Path | Run | Sequence[str | Path | Run]
 CODE_LETTERS = 8
 """Of a digest, by which tables tell codes apart."""
 _COSTS = ("node_hours", "core_hours", "gpu_hours", "energy_joules")
+READ = "bytes_of_records"
+"""The attribute of a gathered table that says how much of the records it was gathered from."""
 FORMATS = ("table", "csv", "json", "parquet", "markdown", "latex")
 
 
@@ -331,14 +333,28 @@ def save(run: Run, frame: pd.DataFrame | None = None) -> None:
     A folder that can't be written is left as it is.
     """
     path = run.folder / "table.parquet"
-    written = max((file.stat().st_mtime for file in run.records.glob("*.jsonl")), default=0.0)
-    if path.is_file() and path.stat().st_mtime > written:
+    if _bytes_read(path) == run.bytes_read:
         return
-    frame = table(run) if frame is None else frame
+    frame = (table(run) if frame is None else frame).copy(deep=False)
+    frame.attrs = {**frame.attrs, READ: run.bytes_read}
     try:
         write_parquet(path, frame)
     except OSError:  # read-only, or a full disk: there is the table all the same
         pass
+
+
+def _bytes_read(path: Path) -> int | None:
+    """How much of the records a file was gathered from; the times of files change with the clock."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            entries = pq.read_schema(file).metadata or {}
+        found: int | None = json.loads(entries[b"PANDAS_ATTRS"])[READ]
+    except (OSError, KeyError, ValueError, pa.ArrowException):
+        return None
+    return found
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

@@ -44,6 +44,8 @@ SEARCH: dict[str, Any] = {
 }
 KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "grid": (GRID, {"workers": 2}),
+    "search": (SEARCH, {"workers": 1}),
+    "confirmed": ({**SEARCH, "confirm": {"best": 2, "seeds": 2}}, {"workers": 1}),
     "asked": ({**GRID, "search": {"method": "random", "trials": 4}, "budget": {"node_hours": 9}}, {}),
 }
 """Sweeps, and how they are run."""
@@ -68,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def files(folder: Path) -> list[Path]:
     """All that can be damaged."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "study.journal")
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="module")

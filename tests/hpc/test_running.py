@@ -21,6 +21,7 @@ import pytest
 
 import results
 from hpc import running
+from hpc.standing import standing
 from results import Run, RunError
 from sweeps import load_stored, parse
 from sweeps.document import write
@@ -397,3 +398,54 @@ def test_a_run_from_python_says_why_nothing_could_be_trained(
     assert not outcome.is_good
     assert str(outcome).splitlines()[1] == "FileNotFoundError: no a.npz"
     assert "FileNotFoundError: no a.npz" in capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize("there", ["nothing", "another folder", "a file", "the same by a link"])
+def test_a_folder_is_known_wherever_it_goes(tmp_path: Path, there: str) -> None:
+    folder, moved = tmp_path / "r", tmp_path / "a b" / "r"
+    folder.mkdir()
+    moved.parent.mkdir()
+    with standing(folder) as it:
+        it.require()
+        folder.rename(moved)
+        if there == "another folder":
+            folder.mkdir()
+        elif there == "a file":
+            folder.write_text("")
+        elif there == "the same by a link":
+            folder.symlink_to(moved)
+            it.require()
+            return
+        with pytest.raises(RunError) as caught:
+            it.require("Its workers were stopped.")
+        assert str(caught.value) == (
+            f"{folder} was moved to {moved} while the run was carried out. Its workers were stopped. What "
+            f"was recorded is not lost: `hpc resume {moved}` goes on."
+        )
+        shutil.rmtree(moved)
+        with pytest.raises(RunError, match="was removed while the run was carried out"):
+            it.require()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_whose_folder_is_moved_stops_and_goes_on_where_it_is_now(
+    tmp_path: Path, hpc: Hpc, replaced: bool
+) -> None:
+    process = start_sweep(tmp_path, ["none", "slow"], epochs=12)
+    until(lambda: epochs_of(tmp_path / "r", "slow") > 0)
+    (tmp_path / "r").rename(tmp_path / "moved")
+    if replaced:
+        (tmp_path / "r").mkdir()
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert f"was moved to {tmp_path / 'moved'}" in said.replace("\n", " ")
+    assert "Traceback" not in said
+    assert list(tmp_path.glob("r/*")) == []
+    assert (tmp_path / "r").exists() == replaced
+    assert states(tmp_path / "moved")["none"] == "finished"
+    assert not processes_of(tmp_path)
+    done = hpc("resume", "moved")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert states(tmp_path / "moved") == {"none": "finished", "slow": "finished"}
+    assert built(tmp_path).count("none") == 1

@@ -12,8 +12,9 @@ from hpc import leftovers, settling
 from hpc.scheduler import JobState, Slurm
 from hpc.settling import News
 from hpc.watching import Scheduler
+from jobs.launch import Launch
 from jobs.study import Asked, Study
-from results import Plan, Records, Run, create
+from results import Plan, Records, Run, create, moments
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.jobs import test_study as studies
 
@@ -96,6 +97,63 @@ def states(run: Run) -> list[str]:
 
 def lines(run: Run) -> int:
     return len((run.records / "run.jsonl").read_bytes().splitlines())
+
+
+# --- jobs that run on though nothing is left to do
+
+
+def a_job_that_has_left(slurm: FakeSlurm, folder: Path, minutes: float, left: str, done: int) -> Run:
+    """Its ranks have left so long ago; of its two trials so many are finished."""
+    run = submitted(slurm, folder, size=1)
+    launch = Launch(1, ((0, 1),), 1, "python", "/")
+    launch.write(run.jobs_folder / "1")
+    slurm.set("101_0", "RUNNING")
+    with pytest.MonkeyPatch.context() as patch:
+        now = time.time() - 60 * minutes
+        patch.setattr("results.moments.time.time", lambda: now)
+        write(run, "101_0", ("ready", {"job": "101_0"}))
+        for index in range(done):
+            start(run, "101_0", index)
+            entries = {
+                "trial": f"t{index}",
+                "attempt": 1,
+                "epochs": 1,
+                "metrics": {},
+                "best": 0.5,
+                "seconds": 1.0,
+            }
+            write(run, "101_0", ("finished", entries))
+        write(run, "101_0", ("left", {"job": "101_0", "label": "101_0.0.1", "how": left}))
+    slurm.forget_calls()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("minutes", "left", "done", "cancelled"),
+    [
+        (11.0, "done", 2, True),
+        (9.0, "done", 2, False),  # it may be about to end
+        (11.0, "stopped", 2, False),  # it goes back into the queue
+        (11.0, "done", 1, False),  # other ranks may be about to begin with the rest
+    ],
+)
+def test_a_job_that_slurm_does_not_know_to_be_over_is_cancelled(
+    slurm: FakeSlurm, tmp_path: Path, minutes: float, left: str, done: int, cancelled: bool
+) -> None:
+    """As where its slurmstepd was killed."""
+    run = a_job_that_has_left(slurm, tmp_path / "run", minutes, left, done)
+    for _ in range(2):
+        Scheduler().look(run)
+    assert [call for call in asked(slurm) if call == "scancel"] == ["scancel"] * cancelled
+    words = "job 101_0 was cancelled: all of its trials have ended, and by SLURM it ran on all the same"
+    assert run.notes == [words] * cancelled
+    assert states(run)[:done] == ["finished"] * done
+
+
+def test_a_trial_under_way_keeps_a_job(slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = a_job_that_has_left(slurm, tmp_path / "run", 30, "done", 2)
+    start(run, "101_0", 2)
+    assert settling.idle(run, settling.ask(run, Slurm())) == []
 
 
 # --- how a job ended, and why
@@ -451,8 +509,13 @@ def test_accounts_that_trail_are_asked_for_again_for_a_day(
     assert asked(slurm) == ["squeue", "sacct", "sacct"]
     assert "account" not in run.jobs["101_0"]
     now = time.time()
+    with monkeypatch.context() as set_on:
+        set_on.setattr(time, "time", lambda: now + 90000)  # the clock alone
+        settled(run)
+    assert asked(slurm) == ["sacct"]
+    up = moments.uptime()
     with monkeypatch.context() as later:
-        later.setattr(time, "time", lambda: now + 90000)
+        later.setattr(moments, "uptime", lambda: up + 90000)
         settled(run)
     assert asked(slurm) == []
     slurm.set("101_0", "COMPLETED", sacct="COMPLETED", account=TOLD)

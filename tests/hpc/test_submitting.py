@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -27,7 +28,7 @@ import sweeps
 from hpc import following, scheduler, settling, submitting, watching
 from hpc.command import app
 from hpc.known import remember
-from hpc.lock import Holder, lock
+from hpc.lock import Holder, _beating, holder, lock
 from hpc.profile import Named, Profile, find
 from hpc.running import Outcome, View
 from hpc.scheduler import Answers, Slurm, UnreachableError
@@ -576,8 +577,44 @@ def test_submitting_waits_for_a_command_that_has_the_folder_for_a_moment(
     submit()
     path = Path("run/jobs/runner.json")
     pid, started = os.getppid(), 0.0
-    path.write_text(json.dumps(Holder("elsewhere", pid, started, time.time() + 0.5).__dict__))
+    path.write_text(json.dumps(Holder("elsewhere", pid, started, time.time() + 60).__dict__))
+    monkeypatch.setattr("hpc.lock.SILENT_SECONDS", 0.5)
     assert submit().covered == 4
+
+
+@pytest.mark.parametrize("until", [1.0, 1e12], ids=["long ago", "in a far future"])
+def test_a_command_on_another_host_is_told_by_its_signs_of_life_and_not_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: float
+) -> None:
+    """What it has written down says nothing: one of the two clocks may have been set."""
+    monkeypatch.setattr("hpc.lock.SILENT_SECONDS", 0.4)
+    monkeypatch.setattr("hpc.lock.BEAT_SECONDS", 0.05)
+    other = Holder("elsewhere", 7, 0.0, until)
+    path = tmp_path / "jobs" / "runner.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(other.__dict__))
+    with _beating(path):
+        with pytest.raises(RunError, match="process 7 on elsewhere"), lock(tmp_path, wait_seconds=0.8):
+            pass
+        assert holder(tmp_path) == other
+    with lock(tmp_path, wait_seconds=0.8):
+        assert holder(tmp_path) != other
+    path.write_text(json.dumps(replace(other, until=0.0).__dict__))  # carries the run out
+    with pytest.raises(RunError, match="process 7 on elsewhere"), lock(tmp_path, wait_seconds=0.8):
+        pass
+
+
+def test_a_lease_is_kept_alive_for_as_long_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpc.lock.BEAT_SECONDS", 0.01)
+    path = tmp_path / "jobs" / "runner.json"
+    with lock(tmp_path, lease_seconds=60):
+        os.utime(path, (1, 1))
+        deadline = time.monotonic() + 10
+        while path.stat().st_mtime == 1:
+            assert time.monotonic() < deadline
+    assert not path.exists()
 
 
 def test_a_lock_is_waited_for_though_it_vanishes_while_one_looks(
@@ -605,7 +642,7 @@ def test_a_lock_that_another_has_just_taken_over_is_not_taken_from_it(
     living = Holder("elsewhere", 7, 0.0, time.time() + 60)
     path = tmp_path / "jobs" / "runner.json"
     path.parent.mkdir()
-    path.write_text(json.dumps(Holder("elsewhere", 1, 0.0, 1.0).__dict__))
+    path.write_text(json.dumps(Holder(socket.gethostname(), os.getpid(), 0.0).__dict__))
     real, raced = os.rename, [False]
 
     def slower(source: Path, target: Path) -> None:
@@ -957,7 +994,7 @@ def test_watching_outlives_another_command_that_settles(
         slurm.set("101_0", "COMPLETED")
         path.write_text(json.dumps(Holder("elsewhere", 1, 0.0, time.time() + 60).__dict__))
         monkeypatch.setattr("hpc.lock.time", SimpleNamespace(
-            time=time.time, sleep=lambda seconds: None, monotonic=iter(range(0, 10**9, 40)).__next__
+            time=time.time, sleep=lambda seconds: None, monotonic=iter(range(0, 10**9, 20)).__next__
         ))  # fmt: skip
 
     with jobs_do(slurm, monkeypatch, busy, path.unlink, all_finish(slurm, 101, 0, 1, 2, 3)):

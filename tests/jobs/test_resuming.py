@@ -263,7 +263,64 @@ def test_a_checkpoint_of_other_code_or_a_broken_one_is_left_aside(tmp_path: Path
         )
         assert worker(other, 1, "1_0")() == 1
         other.refresh()
-        assert "can't be read and is left aside" in other.notes[0]
+        assert "is left aside: it can't be read" in other.notes[0]
+
+
+def checkpointed(folder: Path, hidden_size: int) -> tuple[Run, Path]:
+    """A run of one trial that was stopped after its first epoch, and its checkpoint."""
+    run = make_run(folder, hidden_size=hidden_size)
+    assert worker(run, 1, "1_0")(After(2)) == 0
+    (path,) = (run.folder / "checkpoints").iterdir()
+    return run, path
+
+
+@pytest.mark.parametrize("damage", ["another trial's", "another trial's of the same shapes", "cut", "zeros"])
+def test_a_checkpoint_is_known_by_its_content_and_not_by_its_name(tmp_path: Path, damage: str) -> None:
+    run, path = checkpointed(tmp_path / "a", 16)
+    if damage.startswith("another"):
+        state = read(path)
+        foreign = Checkpoints(tmp_path).save("t0", replace(state, facts={**state.facts, "trial": "t0"}))
+        if not damage.endswith("shapes"):
+            foreign = checkpointed(tmp_path / "b", 8)[1]
+        path.write_bytes(foreign.read_bytes())
+    else:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"\0" * len(whole))
+    assert worker(run, 2, "2_0")() == 1
+    run.refresh()
+    (trial,) = run.trials.values()
+    assert (trial.state, trial.attempt.after) == ("finished", None)
+    (note,) = run.notes
+    words = "it is of another trial (t" if damage.startswith("another") else "it can't be read: "
+    assert f"{path} is left aside: {words}" in note
+
+
+def test_it_is_told_that_a_trial_goes_on_with_other_arithmetic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Convolutions have other last digits with two threads than with one."""
+    run, path = checkpointed(tmp_path / "a", 16)
+    before = read(path).facts["arithmetic"]
+    assert (before["ranks"], before["sums"]) == (1, "none")
+    monkeypatch.setattr("jobs.device.arithmetic", lambda: {**before, "threads": 99})
+    assert worker(run, 2, "2_0")() == 1
+    run.refresh()
+    name = path.stem.partition("-")[0]
+    told = f"threads 99 (was {before['threads']}): its last digits may be others by that"
+    assert run.notes == [f"{name} goes on with {told}"]
+
+
+def test_the_checkpoint_before_is_taken_where_the_newest_is_none(tmp_path: Path) -> None:
+    """Both are there where a worker was killed between writing one and removing the other."""
+    run, path = checkpointed(tmp_path / "a", 16)
+    trial, epochs, samples = path.stem.split("-")
+    later = path.with_name(f"{trial}-{int(epochs) + 1}-{samples}.npz")
+    later.write_bytes(path.read_bytes()[:100])
+    assert worker(run, 2, "2_0")() == 1
+    run.refresh()
+    assert run.trials[trial].attempt.after == (1, int(epochs))
+    assert len(run.notes) == 1
+    assert f"{later} is left aside" in run.notes[0]
 
 
 def test_a_rehearsed_stop_happens_in_the_middle_of_the_first_attempt_only(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -74,6 +75,39 @@ def test_one_on_another_machine_is_waited_for_and_then_no_more(tmp_path: Path) -
     assert time.monotonic() - start > 0.5
     turn.release()
     assert not path.is_symlink()
+
+
+def test_one_hears_for_whom_one_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.turn.SILENT_SECONDS", 0.2)
+    path, said = tmp_path / "turn", list[str]()
+    os.symlink("elsewhere:17:2.0,x:3", path)
+    turn = Turn(path, 0.8, said.append)
+    turn.acquire()
+    turn.release()
+    (text,) = said
+    assert text.startswith(f"Waiting for process 17 on elsewhere, which has had {path} since 20")
+    assert "taken away after 1 s" in text
+    assert "you may remove it" in text
+
+
+@pytest.mark.parametrize("text", [f"{socket.gethostname()}:nobody", f"{socket.gethostname()}:1:x:2", "?"])
+def test_a_holder_s_name_that_says_nothing_is_waited_for_and_then_no_more(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "turn"
+    os.symlink(text, path)
+    turn = Turn(path, 0.1)
+    turn.acquire()
+    turn.release()
+    assert not path.is_symlink()
+
+
+def test_a_file_in_the_place_of_a_turn_is_nobody_s(tmp_path: Path) -> None:
+    """A copy of a folder that follows links has one."""
+    path = tmp_path / "turn"
+    path.write_text("x")
+    turn = Turn(path, 60)
+    turn.acquire()
+    turn.release()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_that_lives_here_is_waited_for_and_told_if_it_was_too_slow(tmp_path: Path) -> None:

@@ -224,13 +224,15 @@ def make_run(folder: Path) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(damage=[("entry", 0, ("time", -62_135_596_801))], which="local-1-0.jsonl")  # before the year 1
+@example(damage=[("entry", 0, ("time", 9223372036855.0))], which="local-1-0.jsonl")
+@example(damage=[("entry", 0, ("time", 1e300))], which="run.jsonl")
 @given(damage=damages(), which=st.sampled_from(["run.jsonl", "local-1-0.jsonl"]))
 def test_no_damage_stops_the_reader_or_loses_what_is_whole(
     damage: list[tuple[Any, ...]], which: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "r"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("results.records.time.time", lambda: 1.5e9)  # the same bytes each time
+        patch.setattr("results.moments.time.time", lambda: 1.5e9)  # the same bytes each time
         make_run(folder)
     path = folder / "records" / which
     whole = path.read_bytes()

@@ -571,7 +571,7 @@ def test_confusions_are_read_with_the_end_of_a_trial(folder: Path) -> None:
 
 def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("results.records.time.time", lambda: now)
+    monkeypatch.setattr("results.moments.time.time", lambda: now)
     create(tmp_path / "r", plan([{"width": w} for w in range(5)]))
     assert Run(tmp_path / "r").bill() is None
     records = Records(tmp_path / "r" / "records" / "run.jsonl")
