@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import results
@@ -114,6 +115,50 @@ def test_a_preempted_job_goes_on_where_it_was(own_site: Site) -> None:
     states = site.settle()
     assert (states["none"], states["slow"]) == ("finished", "finished")
     assert "timeout" not in states.values()
+
+
+def test_jobs_that_are_held_or_suspended_go_on_where_they_were(site: Site) -> None:
+    site.hpc("submit", site.sweep(["slow", "none"], epochs=15), "--on", "one", "--dir", "r")
+    site.wait_for_epoch("slow", 2)
+    (number,) = site.arrays()
+    job = site.trial("slow").attempt.job_id
+    site.cluster.run("scontrol", "suspend", job)
+    assert "SUSPENDED" in site.hpc("status", "r")
+    assert "Nothing to submit: " in site.hpc("resume", "r")
+    site.cluster.run("scontrol", "resume", job)
+    site.cluster.run("scontrol", "requeuehold", job)
+    until(lambda: "PENDING job requeued in held state" in site.queue(), 60, site.queue)
+    assert "PENDING" in site.hpc("status", "r")
+    assert number in site.queue()
+    site.cluster.run("scontrol", "release", job)
+    site.start_now()
+    states = site.settle()
+    assert (states["none"], states["slow"]) == ("finished", "finished")
+    assert len(site.trial("slow").attempts) == 2
+
+
+def test_a_slurmstepd_that_is_killed_costs_no_trial(site: Site) -> None:
+    site.hpc("submit", site.sweep(["slow", "none"], epochs=30), "--on", "one", "--dir", "r")
+    site.wait_for_epoch("slow", 2)
+    (number,) = site.arrays()
+    raw = site.cluster.run("squeue", "--noheader", f"--jobs={number}", "--format=%A").split()[0]
+    killed = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if f"slurmstepd: [{raw}.0]" in " ".join(process.info["cmdline"] or [])
+    ]
+    assert killed
+    for process in killed:
+        process.kill()
+    until(lambda: set(site.states().values()) == {"finished"}, 200, site.queue)
+    assert number in site.queue()  # SLURM does not know that it is over
+    site.hpc("cancel", "r")
+    site.settle()
+    assert "Nothing to submit" in site.hpc("resume", "r")
+    assert set(site.states().values()) == {"finished"}
+    for fault in ("slow", "none"):
+        ended = [one for one in site.trial(fault).attempts.values() if one.state == "finished"]
+        assert len(ended) == 1
 
 
 def test_a_time_limit_that_comes_without_notice_is_a_timeout(site: Site) -> None:
