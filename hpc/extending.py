@@ -52,11 +52,11 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
         known = set(run.trials)
         records = Records(run.records / "run.jsonl")
         try:
+            stored.keep(run, records, longer)  # first: what this lacks of records, `hpc resume` writes again
             for trial in longer.trials:
                 if trial.trial_id not in known:
                     records.append("planned", **trial.facts())
             records.append("extended", trials=longer.size)
-            stored.keep(run, records, longer)
         finally:
             records.close()
     return wanted

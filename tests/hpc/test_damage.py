@@ -6,7 +6,9 @@ and the objective is the sweep's; or a sentence says what can't be mended.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from hypothesis import strategies as st
 import results
 import sweeps
 from hpc import running
+from hpc.extending import extend
 from results import Run, RunError
 from sweeps import SweepError
 from tests.hpc import standin
@@ -409,3 +412,45 @@ def test_a_folder_that_has_lost_what_it_is_says_so(made: dict[str, Path], tmp_pa
     with pytest.raises(RunError, match=r"its sweep.yaml is gone, and records/run.jsonl has no copy"):
         running.run(sweeps.parse(GRID), folder=folder)
     assert sorted(path.name for path in folder.iterdir()) == ["jobs", "provenance.json", "records"]
+
+
+class DeadError(BaseException):
+    """Stands in for a process that is killed."""
+
+
+DRAWN = {**SEARCH, "search": {"method": "random", "trials": 6}}
+
+
+@pytest.mark.parametrize("entries", [SEARCH, DRAWN], ids=["search", "drawn"])
+def test_an_extension_that_is_killed_anywhere_can_be_done_again(
+    entries: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.run(sweeps.parse(entries), folder=tmp_path / "r")
+    for at in itertools.count(1):
+        folder, left = tmp_path / str(at), at
+        shutil.copytree(tmp_path / "r", folder)
+
+        def die_at_last(do: Callable[..., Any]) -> Callable[..., Any]:
+            def done(*given: Any, **further: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise DeadError
+                return do(*given, **further)
+
+            return done
+
+        with monkeypatch.context() as patch, contextlib.suppress(DeadError):
+            patch.setattr(results.Records, "append", die_at_last(results.Records.append))
+            patch.setattr("results.run.os.replace", die_at_last(os.replace))
+            extend(folder, "8")
+        assert len(results.table(folder)) <= Run(folder).counts()["total"] in (6, 8)
+        with contextlib.suppress(RunError):  # it has so many already
+            extend(folder, "8")
+        assert running.resume(folder, view=running.View()).is_good
+        assert Run(folder).counts() == {
+            "waiting": 0, "running": 0, "finished": 8, "pruned": 0, "failed": 0, "total": 8,
+        }  # fmt: skip
+        if left > 0:
+            break
+    assert at >= 4
