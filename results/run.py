@@ -126,7 +126,11 @@ class Run:
         self.folder = Path(folder)
         if not self.sweep_file.is_file():
             state = "holds no sweep.yaml" if self.folder.is_dir() else "does not exist"
-            raise RunError(f"{self.folder} is not the folder of a run: it {state}.")
+            lost = (self.records / FIRST).is_file()
+            hint = (
+                f" If that is lost, `hpc resume {self.folder}` writes it again from its copy." if lost else ""
+            )
+            raise RunError(f"{self.folder} is not the folder of a run: it {state}.{hint}")
         self.name = self.folder.name
         self.metric = self.mode = ""
         self.space: list[str] = []

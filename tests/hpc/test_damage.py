@@ -409,6 +409,10 @@ def test_a_folder_that_has_lost_what_it_is_says_so(made: dict[str, Path], tmp_pa
     with pytest.raises(RunError, match="what the run is after"):
         Run(folder)
     (folder / "sweep.yaml").unlink()
+    with pytest.raises(
+        RunError, match=r"it holds no sweep.yaml. If that is lost, `hpc resume .*/r` writes it"
+    ):
+        Run(folder)
     with pytest.raises(RunError, match=r"its sweep.yaml is gone, and records/run.jsonl has no copy"):
         running.run(sweeps.parse(GRID), folder=folder)
     assert sorted(path.name for path in folder.iterdir()) == ["jobs", "provenance.json", "records"]
