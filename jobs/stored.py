@@ -6,12 +6,10 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from results import Records, Run, RunError, seal_of, sealed, write_text
-from results.records import parse
+from results import Records, Run, RunError, copies_in, seal_of, sealed, write_text
 from sweeps import Sweep, load_stored
 
 FILE = "sweep.yaml"
-_COPIES = (b'{"record": "sweep"', b'{"record": "stored"')
 
 
 def text_of(sweep: Sweep) -> str:
@@ -64,7 +62,7 @@ def restore(folder: Path) -> str:
     text, seal = _text(path), seal_of(path)
     if seal and seal.is_whole:
         return ""
-    copies = _copies(folder / "records" / "run.jsonl")
+    copies = copies_in(folder / "records" / "run.jsonl")
     if not copies or text in copies:
         return ""
     if text is not None and "\0" not in text and not copies[-1].startswith(text):  # edited
@@ -72,15 +70,6 @@ def restore(folder: Path) -> str:
     write_text(path, copies[-1])
     how = "was gone" if text is None else "was cut short, or overwritten with NUL bytes"
     return f"{path} {how}; it is written again from the copy in the records."
-
-
-def _copies(path: Path) -> list[str]:
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
-        return []
-    found = [parse(line).get("file") for line in lines if line.startswith(_COPIES)]
-    return [text for text in found if isinstance(text, str)]
 
 
 def _text(path: Path) -> str | None:

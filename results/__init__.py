@@ -17,7 +17,7 @@ from results.run import (
     replacing,
     write_text,
 )
-from results.seal import seal_of, sealed
+from results.seal import copies_in, seal_of, sealed
 from results.statistics import Estimate, estimate
 from results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
 from results.trial import REASONS, STATES, Attempt, TrialState
@@ -39,6 +39,7 @@ __all__ = [
     "Winner",
     "cell",
     "claim",
+    "copies_in",
     "create",
     "encodable",
     "estimate",

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
-from results.seal import seal_of
+from results.seal import copies_in, seal_of
 from results.trial import STATES, Attempt, TrialState, checked
 from results.trouble import naming, words
 
@@ -126,10 +126,9 @@ class Run:
         self.folder = Path(folder)
         if not self.sweep_file.is_file():
             state = "holds no sweep.yaml" if self.folder.is_dir() else "does not exist"
-            lost = (self.records / FIRST).is_file()
-            hint = (
-                f" If that is lost, `hpc resume {self.folder}` writes it again from its copy." if lost else ""
-            )
+            hint = ""
+            if copies_in(self.records / FIRST):
+                hint = f" `hpc resume {self.folder}` writes it again from the copy in its records."
             raise RunError(f"{self.folder} is not the folder of a run: it {state}.{hint}")
         self.name = self.folder.name
         self.metric = self.mode = ""

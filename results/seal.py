@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from results.records import parse
+
 _LINE = re.compile(
     r"# Kept by hpc; edits count for nothing. (\d+) trials, (\d+) planned, sha256 ([0-9a-f]{64})\n"
 )
 _LONGEST = 200
+_COPIES = (b'{"record": "sweep"', b'{"record": "stored"')
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,16 @@ def seal_of(path: Path) -> Seal | None:
     if found is None:
         return None
     return Seal(int(found[1]), int(found[2]), _digest(text[found.end() :]) == found[3])
+
+
+def copies_in(records: Path) -> list[str]:
+    """Texts that the ``sweep.yaml`` of a run has had, the latest last, as its ``run.jsonl`` holds them."""
+    try:
+        lines = records.read_bytes().split(b"\n")
+    except OSError:
+        return []
+    found = [parse(line).get("file") for line in lines if line.startswith(_COPIES)]
+    return [text for text in found if isinstance(text, str)]
 
 
 def _digest(text: str) -> str:

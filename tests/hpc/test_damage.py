@@ -384,6 +384,17 @@ def test_a_sweep_that_was_edited_in_its_run_is_refused(
     assert running.resume(folder).is_good
 
 
+def test_of_a_run_without_its_sweep_it_is_said_who_writes_it_again(
+    made: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(made["grid"], tmp_path / "r")
+    (tmp_path / "r" / "sweep.yaml").unlink()
+    with pytest.raises(
+        RunError, match=r"holds no sweep.yaml. `hpc resume .*/r` writes it again from the copy"
+    ):
+        Run(tmp_path / "r")
+
+
 def test_the_sweep_of_another_run_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "r"
     shutil.copytree(made["grid"], folder)
@@ -409,10 +420,6 @@ def test_a_folder_that_has_lost_what_it_is_says_so(made: dict[str, Path], tmp_pa
     with pytest.raises(RunError, match="what the run is after"):
         Run(folder)
     (folder / "sweep.yaml").unlink()
-    with pytest.raises(
-        RunError, match=r"it holds no sweep.yaml. If that is lost, `hpc resume .*/r` writes it"
-    ):
-        Run(folder)
     with pytest.raises(RunError, match=r"its sweep.yaml is gone, and records/run.jsonl has no copy"):
         running.run(sweeps.parse(GRID), folder=folder)
     assert sorted(path.name for path in folder.iterdir()) == ["jobs", "provenance.json", "records"]
