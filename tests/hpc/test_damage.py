@@ -193,7 +193,7 @@ def cuts(data: bytes) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stride", [23, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [23, pytest.param(3, marks=pytest.mark.slow)])
 def test_every_file_cut_at_every_line(made: dict[str, Path], kind: str, stride: int, tmp_path: Path) -> None:
     before = Run(made[kind])
     places = [(path, place) for path in files(made[kind]) for place in cuts(path.read_bytes())]

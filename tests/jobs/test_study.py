@@ -97,7 +97,7 @@ def running(study: Study) -> int:
     [
         ("journal", 4, 60),
         ("postgresql", 2, 30),
-        pytest.param("journal", 8, 400, marks=pytest.mark.slow),
+        pytest.param("journal", 8, 200, marks=pytest.mark.slow),
         pytest.param("postgresql", 8, 150, marks=pytest.mark.slow),
     ],
 )

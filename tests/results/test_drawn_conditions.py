@@ -23,7 +23,7 @@ from tests.sweeps.attacks import ATTACKS
 from tests.sweeps.test_conditions import examples
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="macOS limits no address space")
-COUNT = 3_000 if "slow" in os.environ.get(REQUIRED, "").split(",") else 200
+COUNT = 1_000 if "slow" in os.environ.get(REQUIRED, "").split(",") else 200
 DRAWN = settings(
     max_examples=COUNT,
     derandomize=True,

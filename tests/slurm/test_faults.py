@@ -138,7 +138,7 @@ def test_jobs_that_are_held_or_suspended_go_on_where_they_were(site: Site) -> No
 
 
 def test_a_slurmstepd_that_is_killed_costs_no_trial(site: Site) -> None:
-    site.hpc("submit", site.sweep(["slow", "none"], epochs=30), "--on", "one", "--dir", "r")
+    site.hpc("submit", site.sweep(["slow", "none"], epochs=15), "--on", "one", "--dir", "r")
     site.wait_for_epoch("slow", 2)
     (number,) = site.arrays()
     raw = site.cluster.run("squeue", "--noheader", f"--jobs={number}", "--format=%A").split()[0]

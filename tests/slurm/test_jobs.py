@@ -120,7 +120,7 @@ def test_a_time_limit_stops_all_ranks_and_the_requeued_job_goes_on_to_the_bit(si
 
 @pytest.mark.slow
 def test_a_killed_rank_costs_what_came_after_the_last_checkpoint(site: Site) -> None:
-    path = site.sweep(["none", "slow"], epochs=100)
+    path = site.sweep(["none", "slow"], epochs=40)
     site.hpc("submit", path, "--on", "pair", "--dir", "r")
     site.wait_for_epoch("none", 3)
     (rank,) = [p for p in ranks_of(site, "r") if p.environ().get("SLURM_PROCID") == "1"]
