@@ -488,7 +488,10 @@ class Study:
 
     def _is_like(self, study: optuna.Study, one: FrozenTrial, trial: RecordedTrial) -> bool:
         has_ended = trial.state in ("finished", "pruned")
-        if _facts(one)["attempt"] < max(trial.attempts) or (has_ended and one.state == TrialState.WAITING):
+        is_nobodys = one.state == TrialState.WAITING or (
+            one.state == TrialState.RUNNING and not _facts(one).get("owner")
+        )
+        if _facts(one)["attempt"] < max(trial.attempts) or (has_ended and is_nobodys):
             return False
         best = trial.attempt.best
         is_told = one.state == TrialState.COMPLETE and not self.sweep.further_objectives
