@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
-from results.seal import seal_of
+from results.seal import Seal, seal_of
 from results.trial import STATES, Attempt, TrialState, checked
 from results.trouble import naming, words
 
@@ -240,11 +240,14 @@ class Run:
 
     def faults(self) -> list[str]:
         """What of the run's folder is not as the run has left it, in sentences."""
+        seal, text = seal_of(self.sweep_file), _text(self.sweep_file)
+        if text and text not in self.sweep_texts and (self.sweep_texts or seal):
+            return Run(self.folder)._faults(text, seal)  # a command may have extended it meanwhile
+        return self._faults(text, seal)
+
+    def _faults(self, text: str, seal: Seal | None) -> list[str]:
         found = []
-        seal = seal_of(self.sweep_file)
-        if _text(self.sweep_file) not in self.sweep_texts and (
-            self.sweep_texts or (seal and not seal.is_whole)
-        ):
+        if text not in self.sweep_texts and (self.sweep_texts or (seal and not seal.is_whole)):
             found.append(
                 f"{self.sweep_file} is not as the run has written it: it was edited, or damaged. That counts "
                 "for nothing in this table. For other settings start another run (hpc run SWEEP --set "

@@ -46,6 +46,11 @@ def seal_of(path: Path) -> Seal | None:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    return seal_in(text)
+
+
+def seal_in(text: str) -> Seal | None:
+    """The seal of a text, as :func:`seal_of`."""
     found = _LINE.match(text[:_LONGEST])
     if found is None:
         return None

@@ -7,12 +7,14 @@ and the objective is the sweep's; or a sentence says what can't be mended.
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pandas as pd
 import pytest
@@ -22,6 +24,8 @@ from hypothesis import strategies as st
 import results
 import sweeps
 from hpc import running
+from hpc.extending import extend
+from jobs import stored
 from results import Run, RunError
 from sweeps import SweepError
 from tests.hpc import standin
@@ -409,3 +413,64 @@ def test_a_folder_that_has_lost_what_it_is_says_so(made: dict[str, Path], tmp_pa
     with pytest.raises(RunError, match=r"its sweep.yaml is gone, and records/run.jsonl has no copy"):
         running.run(sweeps.parse(GRID), folder=folder)
     assert sorted(path.name for path in folder.iterdir()) == ["jobs", "provenance.json", "records"]
+
+
+RANDOM: dict[str, Any] = {**SEARCH, "search": {"method": "random", "trials": 6}}
+
+
+@pytest.mark.parametrize("is_earlier", [False, True], ids=["sealed", "of an earlier version"])
+def test_a_command_that_is_killed_while_it_extends(
+    is_earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "r"
+    running.run(sweeps.parse(RANDOM), folder=folder)
+    if is_earlier:
+        as_earlier(folder)
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hpc.extending.write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            extend(folder, "+4")
+    assert Run(folder).faults() == []
+    assert go_on(folder) == Gone("", 4, ANY)
+    assert go_on(folder) == Gone("", 0, ANY)
+
+
+def as_earlier(folder: Path) -> None:
+    """Bring a run into the form of versions that kept no copy of its sweep, and no seal."""
+    sweep, records = folder / "sweep.yaml", folder / "records" / "run.jsonl"
+    sweep.write_text(sweep.read_text().partition("\n")[2])
+    first, _, rest = records.read_text().partition("\n")
+    told = {name: value for name, value in json.loads(first).items() if name != "file"}
+    records.write_text(json.dumps(told) + "\n" + rest)
+
+
+@pytest.mark.parametrize("is_earlier", [False, True], ids=["sealed", "of an earlier version"])
+def test_a_run_that_is_extended_after_another_command_has_read_its_records(
+    is_earlier: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "r"
+    running.run(sweeps.parse(RANDOM), folder=folder)
+    if is_earlier:
+        as_earlier(folder)
+    before = Run(folder)
+    extend(folder, "+2")
+    assert stored.load(folder, before.sweep_texts).size == 8
+    assert before.faults() == []
+    extend(folder, "+2")
+    assert stored.load(folder, before.sweep_texts).size == 10
+    assert before.faults() == []
+
+
+def test_a_sweep_that_was_changed_may_be_moved_away(made: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    shutil.copytree(made["grid"], folder)
+    text = (folder / "sweep.yaml").read_text()
+    (folder / "sweep.yaml").write_text("\ufeff" + text)
+    assert "move the file away" in go_on(folder).refused
+    (folder / "sweep.yaml").unlink()
+    assert go_on(folder) == Gone("", 0, ANY)
+    assert (folder / "sweep.yaml").read_text() == text
