@@ -172,9 +172,16 @@ class Run:
         return self.folder / "jobs"
 
     def next_launch(self) -> int:
-        """The number of the next launch, whose folder is not there yet."""
-        names = [path.name for path in self.jobs_folder.iterdir() if path.name.isdigit()]
-        return max(map(int, names), default=0) + 1
+        """The number of the next launch, which no job has had, though its folder may have been removed."""
+        numbers = [int(path.name) for path in self.jobs_folder.iterdir() if path.name.isdigit()]
+        numbers += [found for job in self.jobs if (found := self._launch_number(job)) is not None]
+        return max(numbers, default=0) + 1
+
+    def _launch_number(self, job: str) -> int | None:
+        """As its record has it, or its name: those of this machine are ``local-<launch>-<worker>``."""
+        named = re.search(r"-(\d+)-\d+$", job)
+        number: int | None = self.jobs.get(job, {}).get("launch", int(named[1]) if named else None)
+        return number
 
     def refresh(self) -> None:
         """Take in what has been recorded since the last time.
@@ -365,11 +372,10 @@ class Run:
         """The launch that a job is of; empty if there was none.
 
         Args:
-            job: by its name; those of this machine are ``local-<launch>-<worker>``.
+            job: by its name.
             time: of something that it did, by which records of earlier versions are told.
         """
-        named = re.search(r"-(\d+)-\d+$", job)
-        number = self.jobs.get(job, {}).get("launch", int(named[1]) if named else None)
+        number = self._launch_number(job)
         before = [
             launch
             for launch in self.launches

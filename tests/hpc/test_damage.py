@@ -11,6 +11,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -474,3 +475,37 @@ def test_a_sweep_that_was_changed_may_be_moved_away(made: dict[str, Path], tmp_p
     (folder / "sweep.yaml").unlink()
     assert go_on(folder) == Gone("", 0, ANY)
     assert (folder / "sweep.yaml").read_text() == text
+
+
+def test_jobs_are_told_apart_where_their_folder_was_removed(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "r"
+    shutil.copytree(made["search"], folder)
+    shutil.rmtree(folder / "jobs")
+    extend(folder, "+2")
+    train = standin.InstantJob._train
+    died: list[str] = []
+
+    def dies_once(job: standin.InstantJob, *args: Any) -> None:
+        if not died:
+            died.append(job.job_id)
+            raise _DiedError
+        train(job, *args)
+
+    work = standin.InstantJob._work
+
+    def works(job: standin.InstantJob) -> None:
+        with suppress(_DiedError):
+            work(job)
+
+    monkeypatch.setattr(standin.InstantJob, "_train", dies_once)
+    monkeypatch.setattr(standin.InstantJob, "_work", works)
+    gone = go_on(folder)  # all finished, though a worker died without a word
+    assert gone.run is not None
+    assert died == ["local-2-0"]
+    assert {trial.attempt.job_id for trial in gone.run.trials.values()} == {"local-1-0", "local-3-0"}
+
+
+class _DiedError(Exception):
+    """A worker has died."""
