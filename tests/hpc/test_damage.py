@@ -352,6 +352,16 @@ def test_a_file_of_records_that_is_removed_while_it_is_written_is_written_again(
     assert run.notes == ["still here"]
 
 
+def test_a_run_that_is_removed_while_it_is_written_does_not_come_back(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    running.run(sweeps.parse(GRID), folder=folder)
+    writer = results.Records(folder / "records" / "run.jsonl")
+    shutil.rmtree(folder)
+    writer.append("note", text="still here")
+    writer.close()
+    assert not folder.exists()
+
+
 EDITS = {
     "other values": ("dropout: [0.0, 0.1, 0.2]", "dropout: [0.0, 0.1, 0.4]"),
     "another order": ("dropout: [0.0, 0.1, 0.2]", "dropout: [0.1, 0.0, 0.2]"),
