@@ -312,8 +312,8 @@ class _Reader:
                     raise self._refused(node, "is no list; write in [1, 2]")
                 entries = _listed(right)
                 test = self._within if entries is None else operations.within(entries)
-            case ast.Is() | ast.IsNot() if not nothing:
-                raise self._refused(node, "stands after is, which is for None only; write ==")
+            case ast.Is() | ast.IsNot() if not (nothing or _is_truth(left) or _is_truth(right)):
+                raise self._refused(node, "stands after is, which is for None, True and False; write ==")
             case _:
                 test = self._equality(left, right)
         return operations.opposite(test) if isinstance(op, (ast.NotEq, ast.IsNot, ast.NotIn)) else test
@@ -408,6 +408,10 @@ class _Reader:
 
 def _is_nothing(part: Part) -> bool:
     return isinstance(part, _Constant) and part.value is None
+
+
+def _is_truth(part: Part) -> bool:
+    return isinstance(part, _Constant) and isinstance(part.value, bool)
 
 
 def _listed(part: Part) -> list[Any] | None:

@@ -49,7 +49,7 @@ ATTACKS: list[tuple[str, str]] = [  # with what is said of them; `seed` holds nu
     ("seed in [1, seed]", "seed stands in a list, which may hold numbers and texts only"),
     ("seed in 5", "5 is no list; write in [1, 2]"),
     ("seed > None", "None is compared with None"),
-    ("seed is 1", "1 stands after is, which is for None only; write =="),
+    ("seed is 1", "1 stands after is, which is for None, True and False; write =="),
     ("seed = 1", "invalid syntax; to compare, write =="),
     ("seed == 1 and state = 'x'", "invalid syntax; to compare, write =="),
     ("seed[seed] == 1", "seed is no place in a list"),
