@@ -616,6 +616,7 @@ class Run:
     def _on_left(self, record: Mapping[str, Any]) -> None:
         self._newest(record, "left_time", left=record["how"])
         self._heard(record)
+        self._heard(record, "leaves")
 
     def _on_unfit(self, record: Mapping[str, Any]) -> None:
         self._newest(record, "unfit", error=record["error"])
