@@ -27,6 +27,7 @@ import sweeps
 from hpc import running
 from hpc.extending import extend
 from jobs import stored
+from jobs.study import JOURNAL
 from results import Run, RunError
 from sweeps import SweepError
 from tests.hpc import standin
@@ -485,6 +486,26 @@ def test_a_sweep_that_was_changed_may_be_moved_away(made: dict[str, Path], tmp_p
     (folder / "sweep.yaml").unlink()
     assert go_on(folder) == Gone("", 0, ANY)
     assert (folder / "sweep.yaml").read_text() == text
+
+
+@pytest.mark.parametrize("how", ["edited", "removed"])
+def test_a_search_goes_on_though_the_run_that_it_began_with_is_no_longer_as_it_was(
+    made: dict[str, Path], how: str, tmp_path: Path
+) -> None:
+    first, folder = tmp_path / "first", tmp_path / "r"
+    shutil.copytree(made["search"], first)
+    search = {"method": "tpe", "trials": 3, "from": [str(first)]}
+    assert running.run(sweeps.parse({**SEARCH, "search": search}), folder=folder).is_good
+    if how == "edited":
+        text = (first / "sweep.yaml").read_text()
+        (first / "sweep.yaml").write_text(text.replace("dropout", "drop"))
+    else:
+        shutil.rmtree(first)
+    extend(folder, "+2")
+    assert go_on(folder).trained == 2
+    (folder / JOURNAL).unlink()
+    extend(folder, "+2")
+    assert go_on(folder).trained == 2
 
 
 def test_jobs_are_told_apart_where_their_folder_was_removed(
