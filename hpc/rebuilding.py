@@ -9,7 +9,7 @@ from typing import Any
 from jobs import stored
 from jobs.launch import FILE as LAUNCH_FILE
 from jobs.launch import Launch
-from results import Plan, Records, Run
+from results import Plan, Records, Run, write_text
 from sweeps import Sweep
 
 _SIZE = re.compile(r"^#SBATCH --array=0-(\d+)", re.MULTILINE)
@@ -49,7 +49,9 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
     records = Records(run.records / "run.jsonl")
     try:
         if not run.is_told:
-            records.append("sweep", **plan_of(sweep).facts())
+            plan = plan_of(sweep)
+            write_text(run.sweep_file, plan.sweep)  # an earlier version wrote another
+            records.append("sweep", **plan.facts())
         for trial in lost:
             records.append("planned", **trial.facts())
         for array in arrays:

@@ -28,7 +28,7 @@ from hpc import running
 from hpc.extending import extend
 from jobs import stored
 from jobs.study import JOURNAL
-from results import Run, RunError
+from results import Run, RunError, seal_of
 from sweeps import SweepError
 from tests.hpc import standin
 
@@ -458,6 +458,19 @@ def as_earlier(folder: Path) -> None:
     first, _, rest = records.read_text().partition("\n")
     told = {name: value for name, value in json.loads(first).items() if name != "file"}
     records.write_text(json.dumps(told) + "\n" + rest)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_of_an_earlier_version_that_has_lost_what_it_is(
+    made: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "r"
+    shutil.copytree(made[kind], folder)
+    as_earlier(folder)
+    (folder / "records" / "run.jsonl").unlink()
+    check_going_on(folder, Run(made[kind]))
+    assert Run(folder).faults() == []
+    assert seal_of(folder / "sweep.yaml")
 
 
 @pytest.mark.parametrize("is_earlier", [False, True], ids=["sealed", "of an earlier version"])
