@@ -44,7 +44,9 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
     """
     lost = [trial for trial in sweep.trials if trial.trial_id not in run.trials]
     arrays = list(_lost_arrays(run))
-    if run.is_told and not lost and not arrays:
+    text = run.sweep_file.read_text(encoding="utf-8")
+    has_copy = not run.sweep_texts or text in run.sweep_texts
+    if run.is_told and not lost and not arrays and has_copy:
         return
     records = Records(run.records / "run.jsonl")
     try:
@@ -52,6 +54,8 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
             plan = plan_of(sweep)
             write_text(run.sweep_file, plan.sweep)  # an earlier version wrote another
             records.append("sweep", **plan.facts())
+        elif not has_copy:
+            records.append("stored", file=text)
         for trial in lost:
             records.append("planned", **trial.facts())
         for array in arrays:
@@ -61,6 +65,7 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
     run.refresh()
     what = [f"the plan of {len(lost)} of {len(sweep.trials)} trials"] if lost else []
     what += [f"{len(arrays)} arrays of jobs"] if arrays else []
+    what += ["that it was extended"] if not has_copy else []
     note(
         f"{run.records}/run.jsonl had lost {' and '.join(what) or 'what the run is'}. It is written again, "
         "from what else the folder holds."

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from results import Records, Run, RunError, seal_in, seal_of, sealed, write_text
+from results import Records, Run, RunError, is_kept, seal_in, seal_of, sealed, write_text
 from results.records import parse
 from sweeps import Sweep, load_stored
 
@@ -34,9 +34,11 @@ def load(folder: Path, copies: Sequence[str] = ()) -> Sweep:
     path = folder / FILE
     seal = seal_of(path)
     text = _text(path)
-    if copies and text not in copies:  # another command may have written both since the records were read
+    if copies and not is_kept(
+        text or "", copies
+    ):  # another command may have written both since the records were read
         copies = _copies(folder / RECORDS) or copies
-    if text not in copies and (copies or (seal and not seal.is_whole)):
+    if not is_kept(text or "", copies) and (copies or (seal and not seal.is_whole)):
         raise RunError(_refusal(path, text or "", copies))
     return load_stored(path)
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
-from results.seal import Seal, seal_of
+from results.seal import Seal, is_kept, seal_of
 from results.trial import STATES, Attempt, TrialState, checked
 from results.trouble import naming, words
 
@@ -254,7 +254,7 @@ class Run:
 
     def _faults(self, text: str, seal: Seal | None) -> list[str]:
         found = []
-        if text not in self.sweep_texts and (self.sweep_texts or (seal and not seal.is_whole)):
+        if not is_kept(text, self.sweep_texts) and (self.sweep_texts or (seal and not seal.is_whole)):
             found.append(
                 f"{self.sweep_file} is not as the run has written it: it was edited, or damaged. That counts "
                 "for nothing in this table. For other settings start another run (hpc run SWEEP --set "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ _LINE = re.compile(
     r"# Kept by hpc; edits count for nothing. (\d+) trials, (\d+) planned, sha256 ([0-9a-f]{64})\n"
 )
 _LONGEST = 200
+_TRIALS = re.compile(r"\btrials: \d+")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,26 @@ def seal_in(text: str) -> Seal | None:
     if found is None:
         return None
     return Seal(int(found[1]), int(found[2]), _digest(text[found.end() :]) == found[3])
+
+
+def is_kept(text: str, copies: Sequence[str]) -> bool:
+    """Whether a text is what a run has written, though the last copies of it may be lost.
+
+    Args:
+        text: of ``sweep.yaml``.
+        copies: that the records have; a run that was extended since has more trials, and is the same else.
+    """
+    return text in copies or any(_extends(text, copy) for copy in copies)
+
+
+def _extends(text: str, copy: str) -> bool:
+    new, old = seal_in(text), seal_in(copy)
+    if new is None or not new.is_whole or (old is not None and new.trials <= old.trials):
+        return False
+    bodies = [
+        _TRIALS.sub("", one.partition("\n")[2] if seal else one) for one, seal in ((text, new), (copy, old))
+    ]
+    return bodies[0] == bodies[1]
 
 
 def _digest(text: str) -> str:

@@ -490,6 +490,21 @@ def test_a_run_that_is_extended_after_another_command_has_read_its_records(
     assert before.faults() == []
 
 
+def test_a_run_that_has_lost_that_it_was_extended(tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    running.run(sweeps.parse(RANDOM), folder=before)
+    extend(before, "+2")
+    records = (before / "records" / "run.jsonl").read_bytes()
+    for number, place in enumerate(cuts(records)):
+        folder = tmp_path / str(number)
+        shutil.copytree(before, folder)
+        (folder / "records" / "run.jsonl").write_bytes(records[:place])
+        gone = go_on(folder)
+        assert gone.run is not None, gone.refused
+        assert len(gone.run.trials) == 8
+        assert Run(folder).faults() == []
+
+
 def test_a_sweep_that_was_changed_may_be_moved_away(made: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "r"
     shutil.copytree(made["grid"], folder)
