@@ -123,6 +123,11 @@ _TOKENS = re.compile(
 )
 
 
+_RESERVED = re.compile(
+    rf"\b(?:{'|'.join({*keyword.kwlist} - {'and', 'or', 'not', 'in', 'is', 'True', 'False', 'None'})})\b"
+)
+
+
 def _as_python(text: str) -> tuple[str, dict[str, str]]:
     """A condition as Python's parser takes it: ``&`` and ``|`` as words, names in backticks as others.
 
@@ -163,6 +168,8 @@ def _parsed(source: str) -> ast.Expression:
         said = error.msg
         if re.search("(?<![=<>!:])=(?!=)", source):
             said = "invalid syntax; to compare, write =="
+        elif said == "invalid syntax" and (word := _RESERVED.search(_TOKENS.sub("", source))):
+            said = f"invalid syntax; a name as {word[0]}, which is a word of Python, stands in `backticks`"
         if "Exceeds the limit" in said:
             said = "a number has too many digits"
         raise ValueError("it holds a null byte" if "\0" in source else said) from None
