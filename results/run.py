@@ -727,7 +727,7 @@ def _told_by(sweep_file: Path) -> dict[str, Any]:
 
 _REMEMBERED = (
     "name", "metric", "mode", "space", "trials", "jobs", "arrays", "launches", "noted", "planned", "ending",
-    "study", "objectives", "is_told", "sweep_texts",
+    "study", "objectives", "is_told", "sweep_texts", "_seen",
 )  # fmt: skip
 _WORTH_REMEMBERING = 1_000_000
 """Bytes of records that take about as long to read as a snapshot of them to write."""

@@ -427,6 +427,23 @@ def test_a_folder_that_has_lost_what_it_is_says_so(made: dict[str, Path], tmp_pa
     assert sorted(path.name for path in folder.iterdir()) == ["jobs", "provenance.json", "records"]
 
 
+@pytest.mark.parametrize("is_remembered", [False, True])
+def test_a_job_is_remembered_that_began_before_its_array_is_told_of(
+    made: dict[str, Path], is_remembered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("results.run._WORTH_REMEMBERING", 0)
+    folder = tmp_path / "r"
+    shutil.copytree(made["grid"], folder)
+    array: dict[str, Any] = {"name": "hpc-x.0", "launch": 2}
+    job = results.Records(folder / "records" / "101_0.jsonl")
+    job.append("began", **array, job="101_0", number=0, restart=0)
+    if is_remembered:
+        Run(folder).remember()
+    command = results.Records(folder / "records" / "run.jsonl")
+    command.append("submitting", **array, first=0, size=1, ranks=1)
+    assert Run(folder).arrays["hpc-x.0"]["seen"] == "101"
+
+
 RANDOM: dict[str, Any] = {**SEARCH, "search": {"method": "random", "trials": 6}}
 
 
