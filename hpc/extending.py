@@ -9,7 +9,7 @@ from hpc.lock import lock
 from hpc.opening import refuse_other_sources
 from jobs import stored
 from jobs.sources import Sources
-from results import Records, Run, RunError
+from results import Records, Run, RunError, write_text
 from sweeps import Sweep, size_problems
 
 
@@ -36,6 +36,7 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
     if not re.fullmatch(r"\+?[1-9]\d*", trials):
         raise RunError(f"--trials {trials} is neither so many more (+40) nor so many in all (100).")
     with lock(run.folder, wait_seconds=30):
+        run.refresh()  # another command may have extended it meanwhile
         sweep = stored.load(run.folder, run.sweep_texts)
         before = sweep.search.trials
         _refuse(sweep, run)
@@ -52,11 +53,12 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
         known = set(run.trials)
         records = Records(run.records / "run.jsonl")
         try:
-            stored.keep(run, records, longer)  # first: what this lacks of records, `hpc resume` writes again
+            text = stored.announce(run, records, longer)
             for trial in longer.trials:
                 if trial.trial_id not in known:
                     records.append("planned", **trial.facts())
             records.append("extended", trials=longer.size)
+            write_text(run.sweep_file, text)
         finally:
             records.close()
     return wanted

@@ -95,8 +95,10 @@ def _beating(path: Path) -> Iterator[None]:
         while not over.wait(BEAT_SECONDS):
             try:
                 os.utime(path)
-            except OSError:
+            except FileNotFoundError:
                 return
+            except OSError:  # a server that does not answer now may do so the next time
+                pass
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

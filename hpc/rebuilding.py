@@ -9,7 +9,7 @@ from typing import Any
 from jobs import stored
 from jobs.launch import FILE as LAUNCH_FILE
 from jobs.launch import Launch
-from results import Plan, Records, Run
+from results import Plan, Records, Run, write_text
 from sweeps import Sweep
 
 _SIZE = re.compile(r"^#SBATCH --array=0-(\d+)", re.MULTILINE)
@@ -44,12 +44,18 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
     """
     lost = [trial for trial in sweep.trials if trial.trial_id not in run.trials]
     arrays = list(_lost_arrays(run))
-    if run.is_told and not lost and not arrays:
+    text = run.sweep_file.read_text(encoding="utf-8")
+    has_copy = not run.sweep_texts or text in run.sweep_texts
+    if run.is_told and not lost and not arrays and has_copy:
         return
     records = Records(run.records / "run.jsonl")
     try:
         if not run.is_told:
-            records.append("sweep", **plan_of(sweep).facts())
+            plan = plan_of(sweep)
+            write_text(run.sweep_file, plan.sweep)  # an earlier version wrote another
+            records.append("sweep", **plan.facts())
+        elif not has_copy:
+            records.append("stored", file=text)
         for trial in lost:
             records.append("planned", **trial.facts())
         for array in arrays:
@@ -59,6 +65,7 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
     run.refresh()
     what = [f"the plan of {len(lost)} of {len(sweep.trials)} trials"] if lost else []
     what += [f"{len(arrays)} arrays of jobs"] if arrays else []
+    what += ["that it was extended"] if not has_copy else []
     note(
         f"{run.records}/run.jsonl had lost {' and '.join(what) or 'what the run is'}. It is written again, "
         "from what else the folder holds."

@@ -155,10 +155,18 @@ def idle(run: Run, news: News) -> list[str]:
         facts = run.jobs.get(job, {})
         if state.state != "RUNNING" or facts.get("left") != "done" or "ended" in facts or job in under_way:
             continue
+        if not _have_all_left(facts):
+            continue
         last = max([*facts.get("heard", []), *facts.get("begins", [])])
         if moments.since({"time": last}) > IDLE_SECONDS and not _has_trials_left(run, facts):
             found.append(job)
     return found
+
+
+def _have_all_left(facts: Mapping[str, Any]) -> bool:
+    """Whether each of a job's groups has left since it was begun last; of a search one may ask on alone."""
+    groups, begun = int(facts.get("groups", 1)), max(facts.get("begins", []), default=0.0)
+    return len([left for left in facts.get("leaves", []) if left >= begun]) >= groups
 
 
 def _has_trials_left(run: Run, facts: Mapping[str, Any]) -> bool:

@@ -16,7 +16,9 @@ from sweeps import SIZES, Sweep, SweepError
 
 
 def problems(sweep: Sweep) -> Iterator[str]:
-    """What is wrong with the runs that a search is to begin with."""
+    """What is wrong with the runs that a search is to begin with; one that has begun does without them."""
+    if sweep.defaults:
+        return
     for index, folder in enumerate(sweep.search.runs):
         try:
             problem = _problem(sweep, Run(sweep.folder / Path(folder).expanduser()))
@@ -28,8 +30,6 @@ def problems(sweep: Sweep) -> Iterator[str]:
 
 def _problem(sweep: Sweep, run: Run) -> str:
     its = stored.load(run.folder, run.sweep_texts)
-    if sweep.defaults:  # the search has begun, and knows them or not
-        return ""
     if differences := sweep.data_differences(its):
         return f"{run.folder} was trained on other data: here {'; here '.join(differences)}."
     if its.folds is not None:

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from jobs import earlier, stored
 from jobs.journal import Journal
 from jobs.turn import Turn
-from results import MOST_LOST, Attempt, Run
+from results import MOST_LOST, Attempt, Run, RunError
 from results import TrialState as RecordedTrial
 from sweeps import SEARCHES, Sweep, Trial
 from sweeps.searches.pruners import pruner
@@ -192,8 +192,11 @@ class Study:
 
     # To begin with
 
-    def prepare(self) -> None:
+    def prepare(self, *, is_anew: bool = False) -> None:
         """Enter what is known beforehand: the points of a search that does not learn, trials of other runs.
+
+        Args:
+            is_anew: whether the search had begun before, so that it can do without runs that are gone since.
 
         Raises:
             RunError: one of the other runs can't be read.
@@ -203,7 +206,7 @@ class Study:
             if before == self._wanted:
                 return
             folders = self.sweep.search.runs if before is None else []
-            others = [Run(self.sweep.folder / folder, keep_epochs=True) for folder in folders]
+            others = [run for folder in folders if (run := self._other(folder, is_anew)) is not None]
             known = {_facts(one).get("trial", "") for one in self._trials(self._search)}
             for index, trial in enumerate([] if self.sweep.is_adaptive else self.sweep.trials):
                 if trial.trial_id not in known:
@@ -212,6 +215,15 @@ class Study:
             for run in others:
                 self._take_over(run, known)
             self._search.set_user_attr("prepared", self._wanted)
+
+    def _other(self, folder: str, may_be_gone: bool) -> Run | None:
+        try:
+            return Run(self.sweep.folder / folder, keep_epochs=True)
+        except RunError as error:
+            if not may_be_gone:
+                raise
+            self.note(f"The search goes on without the trials of {folder}, which it knew before: {error}")
+            return None
 
     def _take_over(self, run: Run, known: set[str]) -> None:
         """Tell the search of what finished trials of another run have come to."""
@@ -522,7 +534,7 @@ class Study:
             run: with its epochs, none of whose trials anybody trains.
         """
         if self.sweep.is_adaptive:
-            self.prepare()
+            self.prepare(is_anew=True)
         with self._taking_time(), self._alone():
             known = [trial for trial in run.trials.values() if trial.attempts]
             for trial in sorted(known, key=lambda trial: trial.index):

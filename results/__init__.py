@@ -17,7 +17,7 @@ from results.run import (
     replacing,
     write_text,
 )
-from results.seal import copies_in, seal_of, sealed
+from results.seal import copies_in, is_kept, seal_in, seal_of, sealed
 from results.statistics import Estimate, estimate
 from results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
 from results.trial import REASONS, STATES, Attempt, TrialState
@@ -44,6 +44,7 @@ __all__ = [
     "encodable",
     "estimate",
     "front",
+    "is_kept",
     "leaderboard",
     "moments",
     "points",
@@ -53,6 +54,7 @@ __all__ = [
     "report",
     "said_by",
     "save",
+    "seal_in",
     "seal_of",
     "sealed",
     "selection",

@@ -26,7 +26,8 @@ class Records:
     """Appends records to one file; the only writer of it at that time.
 
     Each record is written by one call, so a killed process leaves a torn last line at worst. Where the
-    file was removed meanwhile, or another put in its place, all that was written is written again there.
+    file was removed meanwhile, or another put in its place, all that was written is written again there;
+    but not if the folder of the run was removed with it, which nobody does by mistake.
 
     Args:
         path: of the file, made with its folder where it is missing.
@@ -55,7 +56,7 @@ class Records:
             data = b"\n" + data
         self._is_torn = True
         try:
-            if os.fstat(self._file).st_nlink == 0:
+            if self._was_removed():
                 self._write_again()
             while data:
                 data = data[os.write(self._file, data) :]
@@ -67,6 +68,9 @@ class Records:
     def _open(self) -> int:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def _was_removed(self) -> bool:
+        return os.fstat(self._file).st_nlink == 0 and self._path.parent.parent.is_dir()
 
     def _write_again(self) -> None:
         """Bring back a file that has no name any more; records that are told twice count once."""
@@ -81,7 +85,7 @@ class Records:
     def close(self) -> None:
         """Bring the file to the disk and close it."""
         with naming(self._path):
-            if os.fstat(self._file).st_nlink == 0:
+            if self._was_removed():
                 self._write_again()
             os.fsync(self._file)
             os.close(self._file)

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
-from results.seal import copies_in, seal_of
+from results.seal import Seal, copies_in, is_kept, seal_of
 from results.trial import STATES, Attempt, TrialState, checked
 from results.trouble import naming, words
 
@@ -175,9 +175,16 @@ class Run:
         return self.folder / "jobs"
 
     def next_launch(self) -> int:
-        """The number of the next launch, whose folder is not there yet."""
-        names = [path.name for path in self.jobs_folder.iterdir() if path.name.isdigit()]
-        return max(map(int, names), default=0) + 1
+        """The number of the next launch, which no job has had, though its folder may have been removed."""
+        numbers = [int(path.name) for path in self.jobs_folder.iterdir() if path.name.isdigit()]
+        numbers += [found for job in self.jobs if (found := self._launch_number(job)) is not None]
+        return max(numbers, default=0) + 1
+
+    def _launch_number(self, job: str) -> int | None:
+        """As its record has it, or its name: those of this machine are ``local-<launch>-<worker>``."""
+        named = re.search(r"-(\d+)-\d+$", job)
+        number: int | None = self.jobs.get(job, {}).get("launch", int(named[1]) if named else None)
+        return number
 
     def refresh(self) -> None:
         """Take in what has been recorded since the last time.
@@ -243,11 +250,14 @@ class Run:
 
     def faults(self) -> list[str]:
         """What of the run's folder is not as the run has left it, in sentences."""
+        seal, text = seal_of(self.sweep_file), _text(self.sweep_file)
+        if text and text not in self.sweep_texts and (self.sweep_texts or seal):
+            return Run(self.folder)._faults(text, seal)  # a command may have extended it meanwhile
+        return self._faults(text, seal)
+
+    def _faults(self, text: str, seal: Seal | None) -> list[str]:
         found = []
-        seal = seal_of(self.sweep_file)
-        if _text(self.sweep_file) not in self.sweep_texts and (
-            self.sweep_texts or (seal and not seal.is_whole)
-        ):
+        if not is_kept(text, self.sweep_texts) and (self.sweep_texts or (seal and not seal.is_whole)):
             found.append(
                 f"{self.sweep_file} is not as the run has written it: it was edited, or damaged. That counts "
                 "for nothing in this table. For other settings start another run (hpc run SWEEP --set "
@@ -365,11 +375,10 @@ class Run:
         """The launch that a job is of; empty if there was none.
 
         Args:
-            job: by its name; those of this machine are ``local-<launch>-<worker>``.
+            job: by its name.
             time: of something that it did, by which records of earlier versions are told.
         """
-        named = re.search(r"-(\d+)-\d+$", job)
-        number = self.jobs.get(job, {}).get("launch", int(named[1]) if named else None)
+        number = self._launch_number(job)
         before = [
             launch
             for launch in self.launches
@@ -610,6 +619,7 @@ class Run:
     def _on_left(self, record: Mapping[str, Any]) -> None:
         self._newest(record, "left_time", left=record["how"])
         self._heard(record)
+        self._heard(record, "leaves")
 
     def _on_unfit(self, record: Mapping[str, Any]) -> None:
         self._newest(record, "unfit", error=record["error"])
@@ -720,7 +730,7 @@ def _told_by(sweep_file: Path) -> dict[str, Any]:
 
 _REMEMBERED = (
     "name", "metric", "mode", "space", "trials", "jobs", "arrays", "launches", "noted", "planned", "ending",
-    "study", "objectives", "is_told", "sweep_texts",
+    "study", "objectives", "is_told", "sweep_texts", "_seen",
 )  # fmt: skip
 _WORTH_REMEMBERING = 1_000_000
 """Bytes of records that take about as long to read as a snapshot of them to write."""

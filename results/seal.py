@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ _LINE = re.compile(
 )
 _LONGEST = 200
 _COPIES = (b'{"record": "sweep"', b'{"record": "stored"')
+_TRIALS = re.compile(r"\btrials: \d+")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ def seal_of(path: Path) -> Seal | None:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    return seal_in(text)
+
+
+def seal_in(text: str) -> Seal | None:
+    """The seal of a text, as :func:`seal_of`."""
     found = _LINE.match(text[:_LONGEST])
     if found is None:
         return None
@@ -63,6 +70,26 @@ def copies_in(records: Path) -> list[str]:
         return []
     found = [parse(line).get("file") for line in lines if line.startswith(_COPIES)]
     return [text for text in found if isinstance(text, str)]
+
+
+def is_kept(text: str, copies: Sequence[str]) -> bool:
+    """Whether a text is what a run has written, though the last copies of it may be lost.
+
+    Args:
+        text: of ``sweep.yaml``.
+        copies: that the records have; a run that was extended since has more trials, and is the same else.
+    """
+    return text in copies or any(_extends(text, copy) for copy in copies)
+
+
+def _extends(text: str, copy: str) -> bool:
+    new, old = seal_in(text), seal_in(copy)
+    if new is None or not new.is_whole or (old is not None and new.trials <= old.trials):
+        return False
+    bodies = [
+        _TRIALS.sub("", one.partition("\n")[2] if seal else one) for one, seal in ((text, new), (copy, old))
+    ]
+    return bodies[0] == bodies[1]
 
 
 def _digest(text: str) -> str:

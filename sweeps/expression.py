@@ -20,6 +20,7 @@ from sweeps import operations
 from sweeps.operations import Operation, Part, Test
 
 MOST_CHARACTERS, MOST_LEVELS, MOST_ENTRIES = 10_000, 100, 1_000
+_OF_PATTERNS = "|*+?[](){}^$\\"
 MAY_STAND = (
     "there may be names, numbers, 'texts', True, False, None, comparisons, in [1, 2], and, or, not, + - * / "
     "// % ** of numbers, and isna, notna, isin, contains, startswith, endswith"
@@ -123,6 +124,11 @@ _TOKENS = re.compile(
 )
 
 
+_RESERVED = re.compile(
+    rf"\b(?:{'|'.join({*keyword.kwlist} - {'and', 'or', 'not', 'in', 'is', 'True', 'False', 'None'})})\b"
+)
+
+
 def _as_python(text: str) -> tuple[str, dict[str, str]]:
     """A condition as Python's parser takes it: ``&`` and ``|`` as words, names in backticks as others.
 
@@ -163,6 +169,8 @@ def _parsed(source: str) -> ast.Expression:
         said = error.msg
         if re.search("(?<![=<>!:])=(?!=)", source):
             said = "invalid syntax; to compare, write =="
+        elif said == "invalid syntax" and (word := _RESERVED.search(_TOKENS.sub("", source))):
+            said = f"invalid syntax; a name as {word[0]}, which is a word of Python, stands in `backticks`"
         if "Exceeds the limit" in said:
             said = "a number has too many digits"
         raise ValueError("it holds a null byte" if "\0" in source else said) from None
@@ -312,8 +320,8 @@ class _Reader:
                     raise self._refused(node, "is no list; write in [1, 2]")
                 entries = _listed(right)
                 test = self._within if entries is None else operations.within(entries)
-            case ast.Is() | ast.IsNot() if not nothing:
-                raise self._refused(node, "stands after is, which is for None only; write ==")
+            case ast.Is() | ast.IsNot() if not (nothing or _is_truth(left) or _is_truth(right)):
+                raise self._refused(node, "stands after is, which is for None, True and False; write ==")
             case _:
                 test = self._equality(left, right)
         return operations.opposite(test) if isinstance(op, (ast.NotEq, ast.IsNot, ast.NotIn)) else test
@@ -393,6 +401,13 @@ class _Reader:
             or not isinstance(case, bool)
         ):
             raise self._refused(call, "has options, which may be case=False, regex=False and na=False")
+        is_pattern = set(wanted[0].value) & set(_OF_PATTERNS) and "regex" not in given  # as pandas takes it
+        if is_pattern and isinstance(call.func, ast.Attribute) and test is operator.contains:
+            raise self._refused(
+                call,
+                "would be a pattern in pandas, and a plain text is looked for here: write two tests with or "
+                "between them, or regex=False if just that text is meant",
+            )
         text = wanted[0].value if case else wanted[0].value.casefold()
 
         def tested(row: Sequence[Any]) -> bool:
@@ -408,6 +423,10 @@ class _Reader:
 
 def _is_nothing(part: Part) -> bool:
     return isinstance(part, _Constant) and part.value is None
+
+
+def _is_truth(part: Part) -> bool:
+    return isinstance(part, _Constant) and isinstance(part.value, bool)
 
 
 def _listed(part: Part) -> list[Any] | None:

@@ -156,6 +156,26 @@ def test_a_trial_under_way_keeps_a_job(slurm: FakeSlurm, tmp_path: Path) -> None
     assert settling.idle(run, settling.ask(run, Slurm())) == []
 
 
+def test_a_job_is_kept_as_long_as_one_of_its_groups_may_ask_for_a_trial(
+    slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    run = a_job_that_has_left(slurm, tmp_path / "run", 30, "done", 2)
+    write_earlier(run, "101_0-g0", ("ready", {"job": "101_0", "groups": 2}))
+    run = Run(run.folder)
+    assert settling.idle(run, settling.ask(run, Slurm())) == []
+    write_earlier(run, "101_0-g1", ("left", {"job": "101_0", "label": "101_0.0.1", "how": "done"}))
+    run = Run(run.folder)
+    assert settling.idle(run, settling.ask(run, Slurm())) == ["101_0"]
+
+
+def write_earlier(run: Run, name: str, record: tuple[str, dict[str, Any]]) -> None:
+    """As :func:`write`, 30 minutes ago."""
+    now = time.time() - 60 * 30
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("results.moments.time.time", lambda: now)
+        write(run, name, record)
+
+
 # --- how a job ended, and why
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -615,6 +617,23 @@ def test_a_lease_is_kept_alive_for_as_long_as_it_takes(
         while path.stat().st_mtime == 1:
             assert time.monotonic() < deadline
     assert not path.exists()
+
+
+def test_a_lease_is_kept_alive_though_the_file_system_did_not_answer_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, later = [], threading.Event()
+
+    def utime(path: Path) -> None:
+        tried.append(path)
+        if len(tried) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        later.set()
+
+    monkeypatch.setattr("hpc.lock.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("hpc.lock.os.utime", utime)
+    with lock(tmp_path, lease_seconds=60):
+        assert later.wait(10)
 
 
 def test_a_lock_is_waited_for_though_it_vanishes_while_one_looks(

@@ -135,7 +135,8 @@ COLUMNS: dict[str, Any] = {
         ("seed ** seed ** seed ** seed > 1", [2]),  # nor of what is too large
         ("0 < seed < 3", [1, 2]),
         ("small == 0.5 or small * 2 == 5", [0, 2]),
-        ("error.str.contains('|')", [0]),
+        ("error.str.contains('|', regex=False)", [0]),
+        ("contains(error, '|')", [0]),
         ("error.str.contains('.')", []),
         ("contains(error, '@')", [2]),
         ("error.str.startswith('x') or endswith(error, '3')", [0, 2]),

@@ -176,3 +176,15 @@ def test_a_condition_in_a_mapping_may_be_on_names_that_are_none_of_pythons() -> 
     assert expression.holds(found.when, point)
     for name in point:
         assert not expression.holds(found.when, {**point, name: 7})
+
+
+@pytest.mark.parametrize("condition", ["lambda > 0.1", "depth > 1 and class == 'import'", "from <= 3"])
+def test_a_name_that_is_a_word_of_python_is_to_stand_in_backticks(condition: str) -> None:
+    with pytest.raises(ValueError, match=r"a name as (lambda|class|from), which is a word of Python, stands"):
+        expression.read(condition)
+
+
+@pytest.mark.parametrize("condition", ["depth == 'lambda", "depth == 'class' and"])
+def test_what_is_wrong_for_another_reason_is_not_laid_to_a_name(condition: str) -> None:
+    with pytest.raises(ValueError, match=r"^(?!.*backticks)"):
+        expression.read(condition)
