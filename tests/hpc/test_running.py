@@ -155,7 +155,9 @@ def test_a_trial_that_kills_its_worker_in_a_pack_fails_and_the_others_do_not(
 def test_failed_trials_are_tried_again_and_diverged_ones_only_with_other_code(
     tmp_path: Path, hpc: Hpc
 ) -> None:
-    path = sweep(tmp_path, ["none", "raises", "nan", "memory"])
+    path, code = sweep(tmp_path, ["none", "raises", "nan", "memory"]), tmp_path / "faults.py"
+    code.write_text(FAULTS.read_text())
+    path.write_text(path.read_text().replace(str(FAULTS), str(code)))
     hpc("run", path, "--workers", "1", "--dir", "r")
     run = tmp_path / "r"
     again = hpc("resume", "r", "--workers", "1")
@@ -164,10 +166,7 @@ def test_failed_trials_are_tried_again_and_diverged_ones_only_with_other_code(
     assert sorted(built(tmp_path)[4:]) == ["memory", "raises"]
     assert len(results.table(run)) == 4
 
-    mended = tmp_path / "faults.py"
-    mended.write_text(FAULTS.read_text().replace('float("nan")', "1.0"))
-    stored = (run / "sweep.yaml").read_text()
-    (run / "sweep.yaml").write_text(stored.replace(str(FAULTS), str(mended)))
+    code.write_text(FAULTS.read_text().replace('float("nan")', "1.0"))
     refused = hpc("resume", "r", "--workers", "1")
     assert (refused.returncode, states(run)["nan"]) == (2, "diverged")
     assert "has trials of other code or data" in refused.stderr
