@@ -1010,7 +1010,10 @@ def _of_system(error: OSError, folder: Path) -> str:
     run = run_of(folder if error.filename is None else os.fsdecode(error.filename))
     if run is None:
         return f"{text}."
-    return f"{text}. What is recorded of {run} stays; when that is mended, go on with: hpc resume {run}"
+    return (
+        f"{text}. What is recorded of {run} stays; when that is mended, the same command again goes on, or "
+        f"hpc resume {run}"
+    )
 
 
 def _mistakes() -> tuple[type[Exception], ...]:

@@ -123,5 +123,6 @@ def _refusal(path: Path, text: str, copies: Sequence[str]) -> str:
     return (
         f"{path} is not as the run has written it. A run keeps its sweep, so that its trials can be "
         f"compared: undo the edit to go on{removed}. For other settings start another run: hpc run SWEEP "
-        f"--set KEY=VALUE --dir FOLDER; for more trials: hpc extend {path.parent} --trials +N.{changed}"
+        f"--set KEY=VALUE --dir FOLDER; for more trials of a search: hpc extend {path.parent} --trials "
+        f"+N.{changed}"
     )

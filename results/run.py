@@ -125,10 +125,18 @@ class Run:
     def __init__(self, folder: str | Path, *, keep_epochs: bool = False, job: str | None = None) -> None:
         self.folder = Path(folder)
         if not self.sweep_file.is_file():
+            if copies_in(self.records / FIRST):
+                raise RunError(
+                    f"{self.folder} has lost its sweep.yaml. `hpc resume {self.folder}` writes it again from "
+                    "the copy in its records."
+                )
             state = "holds no sweep.yaml" if self.folder.is_dir() else "does not exist"
             hint = ""
-            if copies_in(self.records / FIRST):
-                hint = f" `hpc resume {self.folder}` writes it again from the copy in its records."
+            if any(path.name != FIRST for path in self.records.glob("[!.]*.jsonl")):
+                hint = (
+                    f" What trials came to is still in {self.records}, but not what they were: put "
+                    "sweep.yaml or records/run.jsonl back from a copy."
+                )
             raise RunError(f"{self.folder} is not the folder of a run: it {state}.{hint}")
         self.name = self.folder.name
         self.metric = self.mode = ""
@@ -260,8 +268,8 @@ class Run:
         if not is_kept(text, self.sweep_texts) and (self.sweep_texts or (seal and not seal.is_whole)):
             found.append(
                 f"{self.sweep_file} is not as the run has written it: it was edited, or damaged. That counts "
-                "for nothing in this table. For other settings start another run (hpc run SWEEP --set "
-                f"KEY=VALUE --dir FOLDER), for more trials: hpc extend {self.folder} --trials +N"
+                "for nothing in this table, and the run is not gone on with; `hpc resume` says which lines "
+                "differ. For other settings start another run: hpc run SWEEP --set KEY=VALUE --dir FOLDER"
             )
         lost = (seal.planned if seal else 0) - len(self.trials)
         if lost > 0:
@@ -810,13 +818,13 @@ def claim(folder: Path) -> None:
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise RunError(f"no run can be made in {folder}: {words(error, folder)}.") from None
-    foreign = [name for name in names if name not in ours and not name.startswith(".tmp-")]
     jobs = [path.name for path in (folder / "records").glob("[!.]*.jsonl") if path.name != FIRST]
-    if jobs and not foreign:
+    if jobs:
         raise RunError(
             f"{folder} holds records of a run ({jobs[0]}, {len(jobs)} in all), but its sweep.yaml is gone, "
             f"and records/{FIRST} has no copy of it. Put one back, or choose another folder with --dir."
         )
+    foreign = [name for name in names if name not in ours and not name.startswith(".tmp-")]
     if foreign:
         raise RunError(
             f"{folder} is neither empty nor the folder of a run: it holds {foreign[0]!r}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,40 @@ def _values(column: pd.Series) -> list[Any]:
 
 
 _PLAIN = (bool, int, float, str)
+_MOMENT = re.compile(r"\d{4}(-\d\d(-\d\d([ T]\d\d(:\d\d(:\d\d.*)?)?)?)?)?")
+
+
+class _Moment(str):
+    """A time as a table shows it, whose texts are in the order of times, with others of that form only."""
+
+    __slots__ = ()
+
+    def _with(self, other: object) -> str:
+        if other is None:
+            raise TypeError("it is missing")
+        if not isinstance(other, str) or not _MOMENT.fullmatch(other):
+            raise ValueError(f"{other!r} is no time as it is compared with; write '2026-11-30 20:15'")
+        return str(other)
+
+    def __lt__(self, other: str) -> bool:
+        return str(self) < self._with(other)
+
+    def __le__(self, other: str) -> bool:
+        return str(self) <= self._with(other)
+
+    def __gt__(self, other: str) -> bool:
+        return str(self) > self._with(other)
+
+    def __ge__(self, other: str) -> bool:
+        return str(self) >= self._with(other)
 
 
 def _plain(value: Any) -> Any:
     """A number of NumPy as one of Python, anything else as the text that a table shows."""
     made = value.item() if hasattr(value, "dtype") and not value.shape else value
-    return made if isinstance(made, _PLAIN) else cell(value)
+    if isinstance(made, _PLAIN):
+        return made
+    return _Moment(cell(value)) if hasattr(value, "isoformat") else cell(value)
 
 
 def sort(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -405,7 +405,7 @@ def test_of_a_run_without_its_sweep_it_is_said_who_writes_it_again(
     shutil.copytree(made["grid"], tmp_path / "r")
     (tmp_path / "r" / "sweep.yaml").unlink()
     with pytest.raises(
-        RunError, match=r"holds no sweep.yaml. `hpc resume .*/r` writes it again from the copy"
+        RunError, match=r"has lost its sweep.yaml. `hpc resume .*/r` writes it again from the"
     ):
         Run(tmp_path / "r")
 
@@ -437,6 +437,8 @@ def test_a_folder_that_has_lost_what_it_is_says_so(made: dict[str, Path], tmp_pa
     (folder / "sweep.yaml").unlink()
     with pytest.raises(RunError, match=r"its sweep.yaml is gone, and records/run.jsonl has no copy"):
         running.run(sweeps.parse(GRID), folder=folder)
+    with pytest.raises(RunError, match="What trials came to is still in"):
+        Run(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["jobs", "provenance.json", "records"]
 
 

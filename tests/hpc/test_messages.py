@@ -48,7 +48,10 @@ def test_a_full_disk_is_told_with_the_file_the_room_and_how_to_go_on(
     done = CliRunner().invoke(app, ["resume", str(folder)])
     assert (done.exit_code, done.stdout) == (1, "")
     (said,) = done.stderr.splitlines()
-    stays = f"What is recorded of {folder} stays; when that is mended, go on with: hpc resume {folder}"
+    stays = (
+        f"What is recorded of {folder} stays; when that is mended, the same command again goes on, or "
+        f"hpc resume {folder}"
+    )
     assert re.fullmatch(rf"hpc: {file} can't be used: {NO_SPACE} \({ROOM}{file.parent}\)\. {stays}", said)
     assert file.read_bytes() == before
 

@@ -143,6 +143,7 @@ COLUMNS: dict[str, Any] = {
         ("error == ''", [3]),
         ("error.isna()", [1]),
         ("started >= '2026-11-02'", [1, 3]),
+        ("'2026-11-02 00:00' <= started < '2026-11-03T12:30:15'", [1]),
         ("started == '2026-11-01 08:00:00' or started.isnull()", [0, 2]),
         ("sizes == '[64, 32]'", [0, 3]),
         ("mixed == 2 or mixed == '[1]'", [1, 3]),
@@ -220,3 +221,11 @@ def test_groups_are_means_of_trials_that_ended_well_with_their_interval(table: p
 def test_only_trials_are_grouped(tmp_path: Path, table: pd.DataFrame) -> None:
     with pytest.raises(RunError, match="only a table of trials can be grouped"):
         selection.group(results.points(table.attrs["run"]), ["width"])
+
+
+@pytest.mark.parametrize("text", ["1.12.2026", "30/11/2026", "22:22", "now"])
+def test_a_time_is_compared_with_times_only(text: str) -> None:
+    frame = pd.DataFrame({"started": pd.to_datetime(["2026-11-30 20:15", "2026-11-30 20:20"], utc=True)})
+    with pytest.raises(RunError, match=r"is no time as it is compared with; write '2026-11-30 20:15'"):
+        selection.where(frame, f"started > '{text}'")
+    assert len(selection.where(frame, "started > '2026-11-30 20:15:30'")) == 1
