@@ -488,6 +488,9 @@ class Study:
             last = {_facts(one)["trial"]: one for one in _slots(self._trials(study)).values()}
             if any(("point" in _facts(one)) != (study is self._confirm) for one in last.values()):
                 return "it takes trials of the search for such as confirm a point"
+            for name, known in last.items():
+                if self._name_by_point(study, known) != name:
+                    return f"it has {name} at another point"
             for trial in run.trials.values():
                 if not trial.attempts or bool(trial.stage) != (study is self._confirm):
                     continue
@@ -497,6 +500,13 @@ class Study:
                 if not self._is_like(study, one, trial):
                     return f"it has other values of {trial.trial_id}"
         return ""
+
+    def _name_by_point(self, study: optuna.Study, one: FrozenTrial) -> str:
+        """The id of a trial by its point; empty if that is none of the space."""
+        try:
+            return self._trial_of(_facts(one), one.params, study).trial_id
+        except (KeyError, IndexError, ValueError):
+            return ""
 
     def _is_like(self, study: optuna.Study, one: FrozenTrial, trial: RecordedTrial) -> bool:
         has_ended = trial.state in ("finished", "pruned")
