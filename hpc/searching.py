@@ -34,15 +34,16 @@ class Search:
     def __init__(
         self, sweep: Sweep, run: Run, records: Records, storage: str, note: Callable[[str], None]
     ) -> None:
-        if not run.study:
-            self._name_study(run, records, storage)
-        elif storage and run.study["storage"] != storage:
-            where = run.study["storage"] or f"{run.folder}/study.journal"
-            raise RunError(f"the search of {run.folder} is in {where}, not in {storage}; it stays there.")
         self._sweep = sweep
         self._run = run
         self._records = records
         self._note = note
+        if not run.study:
+            self._name_study(run, records, storage)
+        elif storage and run.study["storage"] != storage:
+            raise RunError(
+                f"the search of {run.folder} is in {self._place}, not in {storage}; it stays there."
+            )
         with self._using_storage():
             self._study = self._opened()
             self._study.prepare()

@@ -117,19 +117,23 @@ def test_a_search_is_over_by_its_last_launch_and_not_by_the_clock(
     assert Run(folder).over == ""
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a start that no clock changes")
-def test_a_run_goes_on_whatever_the_clock_is_set_to(
-    tmp_path: Path, hpc: Hpc, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two workers train; the clock steps; a second command is refused; all ends once; a third has no more."""
-    place, clock = tmp_path / "site", tmp_path / "clock"
+@pytest.fixture
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file: the seconds in it are added to the clock of all processes that are started."""
+    place, found = tmp_path / "site", tmp_path / "clock"
     place.mkdir()
     (place / "sitecustomize.py").write_text(SET)
-    monkeypatch.setenv("CLOCK_IS_SET_BY", str(clock))
+    monkeypatch.setenv("CLOCK_IS_SET_BY", str(found))
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
     )
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a start that no clock changes")
+def test_a_run_goes_on_whatever_the_clock_is_set_to(tmp_path: Path, hpc: Hpc, clock: Path) -> None:
+    """Two workers train; the clock steps; a second command is refused; all ends once; a third has no more."""
     path, run = sweep(tmp_path, ["slow", "none"], epochs=40), tmp_path / "r"
     process = start(tmp_path, "run", path, "--workers", "2", "--dir", "r")
     until(lambda: (run / "sweep.yaml").exists() and epochs_of(run, "slow") > 0)
@@ -165,15 +169,8 @@ def test_a_run_goes_on_whatever_the_clock_is_set_to(
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a start that no clock changes")
 @pytest.mark.parametrize("step", [60.0, -86400.0])
 def test_a_killed_command_s_workers_are_found_though_the_clock_was_set(
-    tmp_path: Path, hpc: Hpc, monkeypatch: pytest.MonkeyPatch, step: float
+    tmp_path: Path, hpc: Hpc, clock: Path, step: float
 ) -> None:
-    place, clock = tmp_path / "site", tmp_path / "clock"
-    place.mkdir()
-    (place / "sitecustomize.py").write_text(SET)
-    monkeypatch.setenv("CLOCK_IS_SET_BY", str(clock))
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
-    )
     run = tmp_path / "r"
     process = start(tmp_path, "run", sweep(tmp_path, ["slow"], epochs=20), "--workers", "1", "--dir", "r")
     until(lambda: (run / "sweep.yaml").exists() and epochs_of(run, "slow") > 0)
