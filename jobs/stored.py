@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from results import Records, Run, RunError, copies_in, is_kept, seal_in, seal_of, sealed, write_text
+from results import Records, Run, RunError, copies_in, is_kept, seal_in, sealed, text_in, write_text
 from sweeps import Sweep, load_stored
 
 FILE = "sweep.yaml"
@@ -30,8 +30,8 @@ def load(folder: Path, copies: Sequence[str] = ()) -> Sweep:
         SweepError: it is of another version, which this one can't read.
     """
     path = folder / FILE
-    seal = seal_of(path)
-    text = _text(path)
+    text = text_in(path)
+    seal = seal_in(text or "")
     if copies and not is_kept(
         text or "", copies
     ):  # another command may have written both since the records were read
@@ -54,7 +54,7 @@ def announce(run: Run, records: Records, sweep: Sweep) -> str:
     Returns:
         The text to write.
     """
-    before, text = _text(run.sweep_file), text_of(sweep)
+    before, text = text_in(run.sweep_file), text_of(sweep)
     if before is not None and before not in run.sweep_texts:  # an earlier version kept no copy
         records.append("stored", file=before)
     records.append("stored", file=text)
@@ -82,7 +82,8 @@ def restore(folder: Path) -> str:
         What was done, in a sentence; empty if nothing.
     """
     path = folder / FILE
-    text, seal = _text(path), seal_of(path)
+    text = text_in(path)
+    seal = seal_in(text or "")
     copies = copies_in(folder / RECORDS)
     if not copies or (seal and seal.is_whole and text not in copies):
         return ""
@@ -102,13 +103,6 @@ def _trials(text: str) -> int:
     """How many trials a copy is of; 0 if an earlier version wrote it."""
     seal = seal_in(text)
     return seal.trials if seal else 0
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
 
 
 def _refusal(path: Path, text: str, copies: Sequence[str]) -> str:

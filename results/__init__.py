@@ -17,7 +17,7 @@ from results.run import (
     replacing,
     write_text,
 )
-from results.seal import copies_in, is_kept, seal_in, seal_of, sealed
+from results.seal import copies_in, is_kept, seal_in, seal_of, sealed, text_in
 from results.statistics import Estimate, estimate
 from results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
 from results.trial import REASONS, STATES, Attempt, TrialState
@@ -59,6 +59,7 @@ __all__ = [
     "sealed",
     "selection",
     "table",
+    "text_in",
     "trace_of",
     "winner",
     "write_parquet",

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
-from results.seal import Seal, copies_in, is_kept, seal_of
+from results.seal import Seal, copies_in, is_kept, seal_in, seal_of, text_in
 from results.trial import STATES, Attempt, TrialState, checked
 from results.trouble import naming, words
 
@@ -258,7 +258,8 @@ class Run:
 
     def faults(self) -> list[str]:
         """What of the run's folder is not as the run has left it, in sentences."""
-        seal, text = seal_of(self.sweep_file), _text(self.sweep_file)
+        text = text_in(self.sweep_file) or ""
+        seal = seal_in(text)
         if text and text not in self.sweep_texts and (self.sweep_texts or seal):
             return Run(self.folder)._faults(text, seal)  # a command may have extended it meanwhile
         return self._faults(text, seal)
@@ -698,13 +699,6 @@ class Run:
 
 class _UnknownTrialError(LookupError):
     """A record of a trial that is not known yet."""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _told_by(sweep_file: Path) -> dict[str, Any]:

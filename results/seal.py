@@ -47,11 +47,16 @@ def sealed(text: str, *, trials: int, planned: int) -> str:
 
 def seal_of(path: Path) -> Seal | None:
     """The seal of a file; None of one that has none, as earlier versions wrote it, or that can't be read."""
+    text = text_in(path)
+    return None if text is None else seal_in(text)
+
+
+def text_in(path: Path) -> str | None:
+    """What a ``sweep.yaml`` holds, damaged bytes replaced; None if it can't be read."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return seal_in(text)
 
 
 def seal_in(text: str) -> Seal | None:
