@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 import hpc
-import results
-import sweeps
-from jobs import device
+from hpc import results, sweeps
+from hpc.jobs import device
 
 if TYPE_CHECKING:
     import pandas as pd

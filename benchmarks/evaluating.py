@@ -21,10 +21,10 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from jobs.place import Place
-from jobs.training import train
-from jobs.world import World
-from models import Dataset, Split
+from hpc.jobs.place import Place
+from hpc.jobs.training import train
+from hpc.jobs.world import World
+from hpc.models import Dataset, Split
 
 def split(n):
     draw = np.random.default_rng(0)

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.reading import make_run
-from results.records import EPOCH
+from hpc.results.records import EPOCH
 
 
 def base(parquet: Path, lines: bytes) -> None:
@@ -39,7 +39,7 @@ def base(parquet: Path, lines: bytes) -> None:
 
 def gather(run: Path) -> int:
     """The table of all epochs; how many rows it has."""
-    import results
+    from hpc import results
 
     return len(results.table(run, epochs=True))
 
@@ -67,7 +67,7 @@ def main() -> None:
         own = [sys.executable, "-m", "benchmarks.gathering", "--peak", str(run)]
         peak = int(subprocess.run(own, check=True, capture_output=True, text=True).stdout) / 1e6
         rows = gather(run)  # and everything is imported
-        import results
+        from hpc import results
 
         parquet = Path(scratch) / "rows.parquet"
         results.table(run, epochs=True).to_parquet(parquet)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from results import Run
-from sweeps.document import write
+from hpc.results import Run
+from hpc.sweeps.document import write
 
 
 def training_share(run: Run) -> float:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs import device
-from jobs.graphs import Graphs
-from jobs.options import compile_model, options
-from jobs.place import Place
-from jobs.training import Lane, Trained, train_lanes
-from jobs.world import World
-from models import Array, Dataset, Split, mlp
+from hpc.jobs import device
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.options import compile_model, options
+from hpc.jobs.place import Place
+from hpc.jobs.training import Lane, Trained, train_lanes
+from hpc.jobs.world import World
+from hpc.models import Array, Dataset, Split, mlp
 
 CASES = {
     "digits": (64, 32, 64, 1400, 20, 24),

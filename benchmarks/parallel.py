@@ -30,14 +30,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs import device
-from jobs.graphs import Graphs
-from jobs.options import compile_model, options
-from jobs.place import Place, find_place
-from jobs.single import Single
-from jobs.training import order, weights_digest
-from jobs.world import Compression, World
-from models import MODELS, Dataset, Split
+from hpc.jobs import device
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.options import compile_model, options
+from hpc.jobs.place import Place, find_place
+from hpc.jobs.single import Single
+from hpc.jobs.training import order, weights_digest
+from hpc.jobs.world import Compression, World
+from hpc.models import MODELS, Dataset, Split
 
 if TYPE_CHECKING:
     import tensorflow as tf

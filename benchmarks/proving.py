@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from jobs.fingerprint import fingerprint
-from models import mlp
+from hpc.jobs.fingerprint import fingerprint
+from hpc.models import mlp
 
 
 def _mlp() -> Any:

@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import results
+from hpc import results
 
 FOLDER = Path(__file__).parent / "cnn"
 TARGET, EPOCHS = 0.9906, 12

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import sweeps
-from results import Plan, Records, create
+from hpc import sweeps
+from hpc.results import Plan, Records, create
 
 
 def make_run(folder: Path, trials: int, epochs: int, jobs: int = 8) -> Path:

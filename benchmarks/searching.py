@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import sweeps
-from hpc import running
-from results import Run
+from hpc import running, sweeps
+from hpc.results import Run
 
 SPACE: dict[str, Any] = {
     "learning_rate": [0.001, 0.003, 0.01, 0.03],

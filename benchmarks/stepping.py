@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from jobs import device
-from jobs.graphs import Graphs
-from jobs.options import compile_model, options
-from jobs.place import Place
-from jobs.training import order
-from jobs.world import World
-from models import Dataset, Split, mlp
+from hpc.jobs import device
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.options import compile_model, options
+from hpc.jobs.place import Place
+from hpc.jobs.training import order
+from hpc.jobs.world import World
+from hpc.models import Dataset, Split, mlp
 
 FEATURES, CLASSES = 784, 10
 

@@ -21,9 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import sweeps
+from hpc import sweeps
+from hpc.results import Plan, Records, Run, create
 from hpc.searching import Search
-from results import Plan, Records, Run, create
 from tests import postgresql
 
 SPACE = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}

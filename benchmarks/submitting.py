@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import sweeps
-from jobs.launch import Launch
-from results import Records, Run
-from sweeps.document import write
+from hpc import sweeps
+from hpc.jobs.launch import Launch
+from hpc.results import Records, Run
+from hpc.sweeps.document import write
 from tests.slurm.cluster import Cluster
 
 PROFILES = """

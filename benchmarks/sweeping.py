@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import results
+from hpc import results
 
 FOLDER = Path(__file__).parent / "grid"
 TOOLS = {

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc.jobs.launch import Launch
+from hpc.jobs.place import for_jobs
 from hpc.profile import Profile
-from jobs.launch import Launch
-from jobs.place import for_jobs
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""
@@ -99,7 +99,7 @@ def script(profile: Profile, array: Array, folder: Path, verb: str = "job") -> s
         profile: of its jobs.
         array: to render.
         folder: of the launch.
-        verb: what ``python -m jobs`` is to do.
+        verb: what ``python -m hpc.jobs`` is to do.
     """
     from submitit.slurm.slurm import _convert_mem, _make_sbatch_string
 
@@ -112,7 +112,7 @@ def script(profile: Profile, array: Array, folder: Path, verb: str = "job") -> s
         *shlex.split(python(profile)),
         "-u",
         "-m",
-        "jobs",
+        "hpc.jobs",
         *verb.split(),
         str(folder.resolve()),
         str(array.first),
@@ -133,7 +133,7 @@ def script(profile: Profile, array: Array, folder: Path, verb: str = "job") -> s
             account=profile.account,
             constraint=profile.constraint,
             mem=_convert_mem(profile.mem_gb * array.memory) if profile.mem_gb else None,
-            # A folder `models` of the user's is not ours.
+            # A folder `hpc` of the user's is not ours, nor their json.py Python's.
             setup=["export PYTHONSAFEPATH=1", *profile.setup],
             signal_delay_s=profile.signal_seconds,
             map_count=array.size,

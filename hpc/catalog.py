@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import jobs.catalog
-import sweeps
-from hpc import profile
+from hpc import profile, sweeps
+from hpc.jobs import catalog
 
 
 def _searches() -> dict[str, list[str]]:
@@ -45,8 +44,8 @@ def _first(text: str | None) -> str:
 
 
 LISTS: Mapping[str, Callable[[Path | None], Mapping[str, list[str]]]] = {
-    "models": lambda given: jobs.catalog.models(),
-    "data": lambda given: jobs.catalog.data(),
+    "models": lambda given: catalog.models(),
+    "data": lambda given: catalog.data(),
     "searches": lambda given: _searches(),
     "sweeps": lambda given: _sweeps(),
     "profiles": _profiles,

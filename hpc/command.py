@@ -21,9 +21,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    import results
+    from hpc import results
+    from hpc.results import Bill
     from hpc.running import Outcome
-    from results import Bill
 
 app = typer.Typer(
     name="hpc",
@@ -99,8 +99,7 @@ def run(
     The same command again goes on where it was stopped: what is finished is not trained again.
     """
     with _errors(folder):
-        import sweeps
-        from hpc import running
+        from hpc import running, sweeps
         from hpc.profile import find
 
         loaded = sweeps.load(sweep, overrides or [])
@@ -147,8 +146,7 @@ def submit(
     The same command again submits only what is neither finished nor with a job already.
     """
     with _errors(folder):
-        import sweeps
-        from hpc import submitting
+        from hpc import submitting, sweeps
         from hpc.profile import find
 
         loaded = sweeps.load(sweep, overrides or [])
@@ -178,9 +176,8 @@ def resume(
     On SLURM it is submitted, and the command returns at once.
     """
     with _errors(folder):
-        import results
-        from hpc import running, submitting
-        from jobs import stored
+        from hpc import results, running, submitting
+        from hpc.jobs import stored
 
         restored = stored.restore(folder)
         if restored:
@@ -382,10 +379,10 @@ def table(
 ) -> None:
     """Print the results, one row per trial, and bring RUN/table.parquet up to date."""
     with _errors(runs[0]):
-        import results
+        from hpc import results
 
         if form not in results.FORMATS:
-            from sweeps import did_you_mean
+            from hpc.sweeps import did_you_mean
 
             known = ", ".join(results.FORMATS)
             raise typer.BadParameter(
@@ -455,7 +452,7 @@ def report(
     --out names a file.
     """
     with _errors(runs[0]):
-        import results
+        from hpc import results
 
         if not watch:
             opened = [_opened(folder) for folder in runs]
@@ -523,7 +520,7 @@ def scaling(
                 _opened(one)
             report = measuring.report(folders, weak=weak, predict=further)
         else:
-            import sweeps
+            from hpc import sweeps
 
             if len(targets) > 1:
                 raise typer.BadParameter("take one sweep file, or folders of runs.", param_hint="TARGET")
@@ -559,12 +556,12 @@ def cost(
 ) -> None:
     """Print the bill: node-, core- and GPU-hours and energy, by how trials ended."""
     with _errors(folder):
-        import results
-        from results.cost import by_job, by_outcome, by_trial
+        from hpc import results
+        from hpc.results.cost import by_job, by_outcome, by_trial
 
         forms = [name for name in results.FORMATS if name != "parquet"]
         if form not in forms:
-            from sweeps import did_you_mean
+            from hpc.sweeps import did_you_mean
 
             raise typer.BadParameter(
                 f"{form!r} is not a format{did_you_mean(form, forms)}; there are {', '.join(forms)}.",
@@ -588,7 +585,7 @@ def compare(
 ) -> None:
     """Show what differed between two runs, and what that did to the result."""
     with _errors():
-        from results.comparison import compare as compare_runs
+        from hpc.results.comparison import compare as compare_runs
 
         found = compare_runs(_opened(first), _opened(second))
         sys.stdout.write(json.dumps(found.facts(), indent=2) + "\n" if as_json else found.words())
@@ -612,11 +609,11 @@ def export(
 ) -> None:
     """Write a run for TensorBoard or MLflow; the next time only what is new since."""
     with _errors(folder):
-        from results.exports import TARGETS
-        from results.exports import export as export_run
+        from hpc.results.exports import TARGETS
+        from hpc.results.exports import export as export_run
 
         if to not in TARGETS:
-            from sweeps import did_you_mean
+            from hpc.sweeps import did_you_mean
 
             raise typer.BadParameter(
                 f"{to!r} is no tool that a run can be exported to{did_you_mean(to, TARGETS)}; there are "
@@ -682,7 +679,7 @@ def verify_resume(
     time limit, and with a rank killed after a checkpoint; each goes on in new processes.
     """
     with _errors():
-        import sweeps
+        from hpc import sweeps
         from hpc.verifying import verify_resume as verify
 
         gc.enable()
@@ -737,7 +734,7 @@ def doctor(
 
 def _carry_out(start: Callable[..., Outcome]) -> None:
     from hpc.progress import failure, leaderboard_table, view
-    from results import leaderboard, render, winner
+    from hpc.results import leaderboard, render, winner
 
     gc.enable()
     console = _console()
@@ -756,7 +753,7 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
     if best is not None and best.verdict.rivals:
         console.print(best.words())
     if len(run.objectives) > 1:
-        from results import front
+        from hpc.results import front
 
         named = ", ".join(f"{name} {mode}" for name, mode in run.objectives)
         where = f"hpc table {run.folder} --where pareto"
@@ -785,7 +782,7 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
 
 def _typed() -> float:
     """When this command was typed, by ``results.moments.uptime``."""
-    from jobs.processes import begun
+    from hpc.jobs.processes import begun
 
     return begun(os.getpid())
 
@@ -805,7 +802,7 @@ def _words(bill: Bill) -> str:
 @contextmanager
 def _notes_of_data() -> Iterator[None]:
     """Tell what a person should know of how small files of data were read, when they were."""
-    from jobs.check import notes_of_data
+    from hpc.jobs.check import notes_of_data
 
     with notes_of_data() as said:
         yield
@@ -816,7 +813,7 @@ def _notes_of_data() -> Iterator[None]:
 def _show_plan(sweep: Any, resources: Any, folder: Path | None) -> None:
     import pandas as pd
 
-    import results
+    from hpc import results
 
     if sweep.is_adaptive:  # its points are not known beforehand
         for name, dimension in sweep.space.items():
@@ -841,7 +838,7 @@ def _show_submission(
     sweep: Any, named: Any, folder: Path | None, workers: int | None, ranks: int | None
 ) -> None:
     from hpc import submitting
-    from jobs.supervisor import srun
+    from hpc.jobs.supervisor import srun
 
     checked, planned = submitting.plan(sweep, named, workers=workers, ranks=ranks)
     target = (folder or Path("runs") / checked.name) / "jobs" / "1"
@@ -881,7 +878,7 @@ def _tell_submission(submission: Any) -> None:
 
 def _opened(folder: Path) -> results.Run:
     """A run, of whose folder it is told what is not as the run has left it."""
-    import results
+    from hpc import results
 
     run = results.Run(folder)
     for text in run.faults():
@@ -908,8 +905,8 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
         lines.append(f"lost: {facts['lost']} of the running ones have no worker any more")
     if facts["failures"]:
         lines.append("failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items()))
-        import results
-        from results.failures import told
+        from hpc import results
+        from hpc.results.failures import told
 
         lines += told(results.Run(facts["run"]))
     best = facts["best"]
@@ -1002,7 +999,7 @@ def _errors(folder: Path | None = None) -> Iterator[None]:
 
 def _of_system(error: OSError, folder: Path) -> str:
     """What a file system has refused; where it was a file of a run, what becomes of that, too."""
-    from results.trouble import OF_DISKS, run_of, words
+    from hpc.results.trouble import OF_DISKS, run_of, words
 
     text = words(error, folder)
     if error.errno not in OF_DISKS:
@@ -1019,8 +1016,8 @@ def _of_system(error: OSError, folder: Path) -> str:
 def _mistakes() -> tuple[type[Exception], ...]:
     """Errors that are the user's to mend, as far as their modules are loaded at all."""
     kinds = (
-        ("results", "RunError"), ("sweeps", "SweepError"), ("jobs.horovod", "RanksUnavailableError"),
-        ("jobs.place", "LauncherError"),
+        ("hpc.results", "RunError"), ("hpc.sweeps", "SweepError"),
+        ("hpc.jobs.horovod", "RanksUnavailableError"), ("hpc.jobs.place", "LauncherError"),
     )  # fmt: skip
     return tuple(getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules)
 
@@ -1033,7 +1030,7 @@ def _troubles() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point of the command."""
-    from jobs.streams import print_anything
+    from hpc.jobs.streams import print_anything
 
     print_anything()
     gc.disable()  # a short command is mostly imports, which make no garbage: a tenth faster

@@ -23,8 +23,8 @@ from hpc.findings import Finding, Level
 from hpc.interrupting import deaf, interruptible
 from hpc.known import remember
 from hpc.profile import Named, Profile, count
+from hpc.results import write_text
 from hpc.scheduler import JobState, SchedulerError, Slurm, UnreachableError, plain_environment
-from results import write_text
 
 POLL_SECONDS = 0.5
 ASK_SECONDS = 10.0
@@ -154,13 +154,13 @@ def _accounts(
 
 
 def _plugins_here(profile: Profile) -> Finding:
-    from jobs.supervisor import mpi_vendor, offered
+    from hpc.jobs.supervisor import mpi_vendor, offered
 
     return findings.plugins(profile, offered(), None if profile.python else mpi_vendor())
 
 
 def _storage_here(profile: Profile) -> Iterator[Finding]:
-    from jobs.canary import reach
+    from hpc.jobs.canary import reach
 
     if profile.storage:
         yield findings.storage(profile.storage, reach(profile.storage))
@@ -176,7 +176,7 @@ def _in_folder(
     facts: dict[str, Any],
 ) -> Iterator[Finding]:
     """What needs the folder where runs would be made."""
-    from jobs.canary import space as space_of
+    from hpc.jobs.canary import space as space_of
 
     try:
         with _scratch(folder) as scratch:
@@ -225,7 +225,7 @@ class _Canary:
     """One job that tells what the world looks like from a node, and is gone."""
 
     def __init__(self, named: Named, folder: Path, slurm: Slurm, note: Callable[[str], None]) -> None:
-        from jobs.canary import JOB_MIN
+        from hpc.jobs.canary import JOB_MIN
 
         changes = {
             "workers": 1,
@@ -275,7 +275,7 @@ class _Canary:
         launch = batch.launch(self._profile, 1, [(0,)])
         launch.write(self._folder)
         if self._profile.storage:
-            from jobs.canary import STORAGE
+            from hpc.jobs.canary import STORAGE
 
             write_text(self._folder / STORAGE, self._profile.storage)
         self._tick()
@@ -333,7 +333,7 @@ class _Canary:
 
     def _tick(self) -> None:
         """Write our time, which also makes an NFS client look anew, and read what has come."""
-        from jobs.canary import CLOCK, REPORT
+        from hpc.jobs.canary import CLOCK, REPORT
 
         write_text(self._folder / CLOCK, repr(time.time()))
         try:
@@ -413,7 +413,7 @@ def _there(finding: Finding, node: str) -> Finding:
 
 
 def _of_this_machine(profile: Profile, folder: Path, canary: bool) -> Generator[Finding, None, None]:
-    from jobs import canary as look
+    from hpc.jobs import canary as look
 
     facts = look.look(Path("/"), os.environ)
     cpus, devices = facts["cpus"], ", ".join(facts["devices"])
@@ -440,7 +440,7 @@ def _meet_here(
         json.dumps({"folder": str(folder), "label": "gloo", "threads": 1, "ranks": size, "environment": {}}),
     )
     common = plain_environment(os.environ) | {"PYTHONSAFEPATH": "1", "SUBMITIT_EXECUTOR": "local"}
-    command = [sys.executable, "-m", "jobs", "canary", "rank", str(step)]
+    command = [sys.executable, "-m", "hpc.jobs", "canary", "rank", str(step)]
     processes = []
     log = folder / "ranks.log"
     try:

@@ -9,16 +9,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpc.jobs import stored
 from hpc.owners import of_another
+from hpc.results import Run, RunError, TrialState, charts, pictures, said_by, table
 from hpc.showing import the_trial, trial_of
-from jobs import stored
-from results import Run, RunError, TrialState, charts, pictures, said_by, table
-from sweeps import Sweep, did_you_mean
+from hpc.sweeps import Sweep, did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from jobs.preparation import Prepared
+    from hpc.jobs.preparation import Prepared
 
 
 def draw(
@@ -151,9 +151,9 @@ class _Subject:
     @cached_property
     def prepared(self) -> Prepared:
         """The data as the worker had them, but not scaled: a kept model does that itself."""
-        from jobs import horovod
-        from jobs.leaving import an_error
-        from jobs.preparation import Preparation
+        from hpc.jobs import horovod
+        from hpc.jobs.leaving import an_error
+        from hpc.jobs.preparation import Preparation
 
         sweep = stored.load(self.run.folder, self.run.sweep_texts)
         self._ask(sweep)
@@ -165,7 +165,7 @@ class _Subject:
 
     def _ask(self, sweep: Sweep) -> None:
         """Make sure that the function which gives the data may be run, if it is none of ours."""
-        from jobs.check import data_of
+        from hpc.jobs.check import data_of
 
         reference = data_of(sweep)
         if not reference.is_users_code:
@@ -202,7 +202,7 @@ class _Subject:
                 "the model is not kept (keep: all in the sweep keeps every network; estimators of "
                 "scikit-learn never are)"
             )
-        from jobs import device
+        from hpc.jobs import device
 
         threads = device.available_cpus()
         device.prepare(os.environ, threads)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hpc.jobs import stored
+from hpc.jobs.sources import Sources
 from hpc.lock import lock
 from hpc.opening import refuse_other_sources
-from jobs import stored
-from jobs.sources import Sources
-from results import Records, Run, RunError, write_text
-from sweeps import Sweep, size_problems
+from hpc.results import Records, Run, RunError, write_text
+from hpc.sweeps import Sweep, size_problems
 
 
 def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:

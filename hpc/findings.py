@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hpc import batch
 from hpc.profile import Profile, count
 from hpc.scheduler import JobState
-from sweeps import did_you_mean
+from hpc.sweeps import did_you_mean
 
 Level = Literal["ok", "note", "problem"]
 Rows = Sequence[Mapping[str, str]]
@@ -498,7 +498,7 @@ def plugins(profile: Profile, offered: Sequence[str], vendor: str | None) -> Fin
         offered: names of plugins.
         vendor: of the MPI that mpi4py loads, empty if none; None where it can't be known here.
     """
-    from jobs.supervisor import choose_backend
+    from hpc.jobs.supervisor import choose_backend
 
     names = list(dict.fromkeys(offered))
     words = f"srun offers {', '.join(names) or 'nothing'}"
@@ -577,7 +577,7 @@ def storage(url: str, error: str) -> Finding:
 
     Args:
         url: of it, without a password.
-        error: as :func:`jobs.canary.reach` tells it.
+        error: as :func:`hpc.jobs.canary.reach` tells it.
     """
     if not error:
         return ok("storage", f"{url} answers")
@@ -604,7 +604,7 @@ def packages(
         versions: of packages, None for those that are missing.
         ranks: of a job; None where that is not known yet.
     """
-    from jobs.horovod import INSTALL
+    from hpc.jobs.horovod import INSTALL
 
     there = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     found: list[Finding] = []
@@ -768,7 +768,7 @@ def no_report(state: JobState | None, exit_code: str, log: str | None, folder: P
         folder: that it was to write into.
         python: that it ran.
     """
-    from jobs.canary import LOST
+    from hpc.jobs.canary import LOST
 
     where = f" on {state.nodes}" if state and state.nodes else ""
     code = f", exit code {exit_code}" if exit_code else ""

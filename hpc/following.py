@@ -10,13 +10,13 @@ from typing import Any
 from hpc import profile as profiles
 from hpc import settling
 from hpc.profile import Named
+from hpc.results import Run
 from hpc.running import Outcome, View
 from hpc.scheduler import Slurm
 from hpc.standing import standing
 from hpc.submitting import Submission, submit_with
+from hpc.sweeps import Sweep
 from hpc.watching import Pause, Scheduler
-from results import Run
-from sweeps import Sweep
 
 
 def run(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.profile import Named
-from results import write_text
+from hpc.results import write_text
 
 
 def known(cluster: str, profile: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import psutil
 
-from jobs import processes
-from results import Records, Run
+from hpc.jobs import processes
+from hpc.results import Records, Run
 
 
 def living_workers(run: Run) -> list[psutil.Process]:

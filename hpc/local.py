@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from hpc.jobs.processes import Identity, identity, is_running, stop
+from hpc.jobs.worker import Task, Worker
 from hpc.profile import Resources
-from jobs.processes import Identity, identity, is_running, stop
-from jobs.worker import Task, Worker
-from results import RunError
+from hpc.results import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ class LocalJob:
             visible_gpus=resources.gpus,
         )
         folder.mkdir(parents=True, exist_ok=True)
-        # PYTHONSAFEPATH: a folder `models` of the user's is not ours.
+        # PYTHONSAFEPATH: a folder `hpc` of the user's is not ours, nor their json.py Python's.
         with _environment(PYTHONSAFEPATH="1"), _output_into(folder / "controller.log"):
             self._job: submitit.Job[int] = executor.submit(worker)
         self.process = identity(int(self._job.job_id))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from hpc.jobs import stored
+from hpc.jobs.sources import Sources, forget_data
 from hpc.profile import Resources
 from hpc.provenance import as_json, provenance
 from hpc.rebuilding import plan_of, rebuild
-from jobs import stored
-from jobs.sources import Sources, forget_data
-from results import Records, Run, RunError, TrialState, claim, create
-from sweeps import Sweep
+from hpc.results import Records, Run, RunError, TrialState, claim, create
+from hpc.sweeps import Sweep
 
 
 def claim_unless_run(folder: Path, note: Callable[[str], None] = lambda text: None) -> None:

@@ -6,8 +6,8 @@ import os
 import pwd
 from pathlib import Path
 
-from jobs.sources import code_of
-from sweeps import Sweep
+from hpc.jobs.sources import code_of
+from hpc.sweeps import Sweep
 
 
 def of_another(path: Path) -> str:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from hpc.jobs import device
 from hpc.storage import storage_url
-from jobs import device
-from sweeps import Document, SweepError, did_you_mean, read
+from hpc.sweeps import Document, SweepError, did_you_mean, read
 
 FILE = "profiles.yaml"
 Count = Annotated[int, Field(ge=1)]

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hpc.profile import Resources
+from hpc.results import Run, TrialState, cell
+from hpc.results.failures import cut, first_line
 from hpc.running import View
-from results import Run, TrialState, cell
-from results.failures import cut, first_line
 
 if TYPE_CHECKING:
     import pandas as pd

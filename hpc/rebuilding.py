@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jobs import stored
-from jobs.launch import FILE as LAUNCH_FILE
-from jobs.launch import Launch
-from results import Plan, Records, Run, write_text
-from sweeps import Sweep
+from hpc.jobs import stored
+from hpc.jobs.launch import FILE as LAUNCH_FILE
+from hpc.jobs.launch import Launch
+from hpc.results import Plan, Records, Run, write_text
+from hpc.sweeps import Sweep
 
 _SIZE = re.compile(r"^#SBATCH --array=0-(\d+)", re.MULTILINE)
 

@@ -15,20 +15,20 @@ from typing import Any
 from hpc import leftovers
 from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
+from hpc.jobs import device, stored
+from hpc.jobs.check import check
+from hpc.jobs.place import Place, find_place, leftover
+from hpc.jobs.processes import identity
+from hpc.jobs.worker import Task, Worker
 from hpc.local import LocalJob, check_folder, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
+from hpc.results import Records, Run, RunError, moments, said_by
+from hpc.results.failures import Failure, failures, told
 from hpc.searching import Search
 from hpc.standing import standing
-from jobs import device, stored
-from jobs.check import check
-from jobs.place import Place, find_place, leftover
-from jobs.processes import identity
-from jobs.worker import Task, Worker
-from results import Records, Run, RunError, moments, said_by
-from results.failures import Failure, failures, told
-from sweeps import Sweep, SweepError
+from hpc.sweeps import Sweep, SweepError
 
 POLL_SECONDS = 0.25
 MOST_SILENT = 10
@@ -572,7 +572,7 @@ def _communicator(place: Place) -> Any:
         LauncherError: they are not there.
         RanksUnavailableError: MPI can't be loaded.
     """
-    from jobs import horovod
+    from hpc.jobs import horovod
 
     horovod.load_mpi()
     from mpi4py import MPI

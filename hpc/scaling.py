@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results import Run, RunError
-from results import scaling as model_of
+from hpc.results import Run, RunError
+from hpc.results import scaling as model_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from results.scaling import Advice, AlphaBeta, Prediction
-    from sweeps import Sweep
+    from hpc.results.scaling import Advice, AlphaBeta, Prediction
+    from hpc.sweeps import Sweep
 
 STEADY_SECONDS, LEAST_EPOCHS, MOST_EPOCHS = 8.0, 5, 300
 """How long each measurement trains, about, and within which numbers of epochs."""
@@ -31,7 +31,7 @@ class Report:
     """What scaling a training has shown.
 
     Attributes:
-        table: as :func:`results.scaling.speed_up` gives it, with ``predicted`` (samples per second),
+        table: as :func:`hpc.results.scaling.speed_up` gives it, with ``predicted`` (samples per second),
             ``predicted_low`` and ``predicted_high``: what steps of one rank say of those of several,
             which the model has not seen.
         model: fitted to all that was measured; None where one rank was not.
@@ -108,7 +108,7 @@ def scale(
         RuntimeError: a training did not end well.
     """
     from hpc import profile as profiles
-    from jobs import device
+    from hpc.jobs import device
 
     numbers = sorted({1, *ranks})
     if not ranks or numbers[0] < 1 or any(number < 1 for number in predict):
@@ -239,7 +239,7 @@ def report(
 
 def lines(report: Report) -> list[str]:
     """A report as a person reads it."""
-    from results import render
+    from hpc.results import render
 
     table = report.table
     shown: dict[str, Any] = {name: table[name] for name in ("ranks", "nodes", "beside")}

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.budget import Budget
-from results import Records, Run, RunError, record_loss, said_by
-from sweeps import Sweep
+from hpc.jobs.budget import Budget
+from hpc.results import Records, Run, RunError, record_loss, said_by
+from hpc.sweeps import Sweep
 
 if TYPE_CHECKING:
-    from jobs.study import Study
+    from hpc.jobs.study import Study
 
 
 class Search:
@@ -72,8 +72,8 @@ class Search:
 
     def _opened(self) -> Study:
         """The study, made anew from the records where it is gone or is not what they say."""
-        from jobs.journal import turn_of
-        from jobs.study import JOURNAL, open_study
+        from hpc.jobs.journal import turn_of
+        from hpc.jobs.study import JOURNAL, open_study
 
         run, journal = self._run, self._run.folder / JOURNAL
         alone = not any("array" in job and "ended" not in job for job in run.jobs.values())

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpc.jobs.launch import Launch
+from hpc.jobs.supervisor import OUT_OF_MEMORY
+from hpc.results import Attempt, Records, Run, moments, record_loss
 from hpc.scheduler import REASONS, Account, Answers, JobState, SchedulerError, Slurm
-from jobs.launch import Launch
-from jobs.supervisor import OUT_OF_MEMORY
-from results import Attempt, Records, Run, moments, record_loss
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -291,7 +291,7 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
 
 def _put_back(run: Run, jobs: list[str], records: Records) -> list[str]:
     """Let a search hand out again what jobs had of it that are gone without having seen to that."""
-    from jobs.study import put_back
+    from hpc.jobs.study import put_back
 
     try:
         put_back(run.folder, jobs)

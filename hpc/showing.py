@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jobs import stored
-from results import Run, RunError, TrialState, cell
-from sweeps import Sweep, Trial
+from hpc.jobs import stored
+from hpc.results import Run, RunError, TrialState, cell
+from hpc.sweeps import Sweep, Trial
 
 
 def the_trial(run: Run, trial: str | None) -> TrialState:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import RunError
+from hpc.results import RunError
 
 
 class MovedError(RunError):

@@ -14,20 +14,20 @@ from typing import Any
 from hpc import batch, leftovers, settling
 from hpc import profile as profiles
 from hpc.batch import Array
+from hpc.jobs import stored
+from hpc.jobs.check import check
+from hpc.jobs.launch import FILE as LAUNCH_FILE
+from hpc.jobs.launch import Launch
+from hpc.jobs.sources import Sources
 from hpc.known import known
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.owners import whose_code
 from hpc.profile import Named, Profile, Resources
+from hpc.results import Records, Run, RunError, TrialState, moments
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 from hpc.searching import Search
-from jobs import stored
-from jobs.check import check
-from jobs.launch import FILE as LAUNCH_FILE
-from jobs.launch import Launch
-from jobs.sources import Sources
-from results import Records, Run, RunError, TrialState, moments
-from sweeps import Sweep, SweepError
+from hpc.sweeps import Sweep, SweepError
 
 LEASE_SECONDS = 1800
 """How long a command that only submits may hold a run's lock on another host."""

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from hpc import profile as profiles
 from hpc import running
+from hpc.jobs.place import find_place
 from hpc.owners import whose_code
-from jobs.place import find_place
-from results import Run, TrialState
-from sweeps import Sweep, SweepError
+from hpc.results import Run, TrialState
+from hpc.sweeps import Sweep, SweepError
 
 KINDS = {
     "stop": "stopped in the middle as at a time limit",

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hpc import leftovers, settling
+from hpc.jobs.processes import is_running
 from hpc.lock import Holder, holder, lock
+from hpc.results import Records, Run, RunError
+from hpc.results.failures import cut, first_line
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
-from jobs.processes import is_running
-from results import Records, Run, RunError
-from results.failures import cut, first_line
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0
 """Between two questions to SLURM."""

@@ -1,11 +1,11 @@
-"""What SLURM starts: ``python -m jobs job FOLDER FIRST``, and under srun ``python -m jobs rank FILE``."""
+"""What SLURM starts: ``python -m hpc.jobs job FOLDER FIRST``, and srun ``python -m hpc.jobs rank FILE``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from jobs.streams import print_anything
+from hpc.jobs.streams import print_anything
 
 
 def main(arguments: list[str]) -> int:
@@ -17,14 +17,14 @@ def main(arguments: list[str]) -> int:
     """
     print_anything()
     if arguments[0] == "rank":
-        from jobs.step import rank
+        from hpc.jobs.step import rank
 
         return rank(Path(arguments[1]))
     if arguments[0] == "canary":
-        from jobs.canary import main as canary
+        from hpc.jobs.canary import main as canary
 
         return canary(arguments[1:])
-    from jobs.supervisor import supervise
+    from hpc.jobs.supervisor import supervise
 
     return supervise(Path(arguments[1]), int(arguments[2]))
 

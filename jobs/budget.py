@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from results import Run, moments
-from results.cost import allocated
-from sweeps import Sweep
+from hpc.results import Run, moments
+from hpc.results.cost import allocated
+from hpc.sweeps import Sweep
 
 
 class Budget:

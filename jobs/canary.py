@@ -17,13 +17,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jobs import device
-from jobs.launch import Launch
-from jobs.meeting import Meeting, join_seconds, presence
-from jobs.place import find_place, for_ranks
-from jobs.step import complete
-from jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
-from results import said_by, write_text
+from hpc.jobs import device
+from hpc.jobs.launch import Launch
+from hpc.jobs.meeting import Meeting, join_seconds, presence
+from hpc.jobs.place import find_place, for_ranks
+from hpc.jobs.step import complete
+from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
+from hpc.results import said_by, write_text
 
 CLOCK = "clock"
 """The file in which the login node writes its time again and again."""
@@ -243,12 +243,12 @@ def rank(path: Path) -> int:
     """Meet the others, add up ones, and write what came of it.
 
     Args:
-        path: of the step's file: ``folder``, ``label``, ``threads``, and as :class:`jobs.step.Step` has them
-            ``ranks`` and ``environment``.
+        path: of the step's file: ``folder``, ``label``, ``threads``, and as :class:`hpc.jobs.step.Step` has
+            them ``ranks`` and ``environment``.
     """
     step = json.loads(path.read_text())
     complete(os.environ, step["environment"])
-    from jobs.world import World
+    from hpc.jobs.world import World
 
     folder, label = Path(step["folder"]), str(step["label"])
     place = find_place(os.environ)
@@ -266,7 +266,7 @@ def rank(path: Path) -> int:
             Meeting(folder / f".before-{label}-{place.group}", me, place.size).gather(
                 join_seconds(os.environ)
             )
-            from jobs import horovod
+            from hpc.jobs import horovod
 
             start = time.monotonic()
             horovod.load()

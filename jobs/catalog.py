@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jobs.options import PARAMETERS
-from models import DATASETS, DIVISION, FROM_DATA, MODELS, READERS, Parameter, signature_of
+from hpc.jobs.options import PARAMETERS
+from hpc.models import DATASETS, DIVISION, FROM_DATA, MODELS, READERS, Parameter, signature_of
 
 
 def models() -> dict[str, list[str]]:

@@ -11,9 +11,9 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from jobs import device, earlier, horovod
-from jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
-from models import (
+from hpc.jobs import device, earlier, horovod
+from hpc.jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
+from hpc.models import (
     BASELINES,
     DIVIDED,
     DIVISION,
@@ -30,7 +30,7 @@ from models import (
     hearing,
     model_reference,
 )
-from sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, SweepError, Trial, did_you_mean
+from hpc.sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, SweepError, Trial, did_you_mean
 
 MOST_READ = 8 * 2**20
 """Bytes of a file of data up to which it is read before anything is submitted."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from results import replacing
+from hpc.results import replacing
 
 Array = NDArray[Any]
 

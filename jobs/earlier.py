@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs import stored
-from jobs.sources import Sources, Stamps
-from models import MODELS, ModelError
-from results import Run, RunError, TrialState
-from sweeps import SIZES, Sweep, SweepError
+from hpc.jobs import stored
+from hpc.jobs.sources import Sources, Stamps
+from hpc.models import MODELS, ModelError
+from hpc.results import Run, RunError, TrialState
+from hpc.sweeps import SIZES, Sweep, SweepError
 
 
 def problems(sweep: Sweep) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import Array, Dataset, Split
+from hpc.models import Array, Dataset, Split
 
 if TYPE_CHECKING:
     import keras

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.fingerprint import UnprovedError, fingerprint
-from jobs.loop import Loop, specs
-from jobs.options import OWN_FUNCTIONS
-from jobs.pack import Pack, Plan, Shape
-from jobs.single import Number, Single, numbers_of
-from jobs.world import Compression, World
-from models import Array, Dataset
+from hpc.jobs.fingerprint import UnprovedError, fingerprint
+from hpc.jobs.loop import Loop, specs
+from hpc.jobs.options import OWN_FUNCTIONS
+from hpc.jobs.pack import Pack, Plan, Shape
+from hpc.jobs.single import Number, Single, numbers_of
+from hpc.jobs.world import Compression, World
+from hpc.models import Array, Dataset
 
 if TYPE_CHECKING:
     import keras

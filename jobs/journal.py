@@ -11,8 +11,8 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
 
-from jobs.turn import Turn
-from results.trouble import naming
+from hpc.jobs.turn import Turn
+from hpc.results.trouble import naming
 
 OPERATIONS = frozenset(map(int, JournalOperation))
 LOCK_SECONDS = 30

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results import replacing
-from sweeps import Trial
+from hpc.results import replacing
+from hpc.sweeps import Trial
 
 if TYPE_CHECKING:
     import keras
 
-    from jobs.preparation import Scaling
+    from hpc.jobs.preparation import Scaling
 
 
 class Kept:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results import write_text
+from hpc.results import write_text
 
 if TYPE_CHECKING:
-    from jobs.sources import Stamps
+    from hpc.jobs.sources import Stamps
 
 FILE = "launch.json"
 
@@ -40,7 +40,7 @@ class Launch:
         measure: as ``Worker.measure``.
         asks: whether workers ask the run's search for their trials.
         files: of the user's, as ``jobs.sources.Sources.stamps``; empty where there are none.
-        environment: variables for a job that does not have them; see :func:`jobs.place.for_jobs`.
+        environment: variables for a job that does not have them; see :func:`hpc.jobs.place.for_jobs`.
     """
 
     number: int

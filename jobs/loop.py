@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.checkpoint import Position, State
-from jobs.world import World
-from models import Array, Dataset
-from results import said_by
+from hpc.jobs.checkpoint import Position, State
+from hpc.jobs.world import World
+from hpc.models import Array, Dataset
+from hpc.results import said_by
 
 if TYPE_CHECKING:
     import keras

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models import Array
+from hpc.models import Array
 
 if TYPE_CHECKING:
-    from jobs.world import World
+    from hpc.jobs.world import World
 
 MOST_RANKS = 4
 """Each reads what all have written; more of them had better share the work out, as Horovod does."""

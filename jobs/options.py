@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.world import Compression
-from models import Array, Parameter, parameters_of
+from hpc.jobs.world import Compression
+from hpc.models import Array, Parameter, parameters_of
 
 if TYPE_CHECKING:
     import keras

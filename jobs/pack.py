@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.checkpoint import Position, State
-from jobs.fingerprint import UnprovedError, fingerprint
-from jobs.loop import Loop, Slice, adam_step, confused, counted_classes, digest, is_adam, make_metrics
-from jobs.options import OWN_FUNCTIONS, Options
-from jobs.parts import is_by_sample
-from jobs.world import World
-from models import Array, Dataset
+from hpc.jobs.checkpoint import Position, State
+from hpc.jobs.fingerprint import UnprovedError, fingerprint
+from hpc.jobs.loop import Loop, Slice, adam_step, confused, counted_classes, digest, is_adam, make_metrics
+from hpc.jobs.options import OWN_FUNCTIONS, Options
+from hpc.jobs.parts import is_by_sample
+from hpc.jobs.world import World
+from hpc.models import Array, Dataset
 
 if TYPE_CHECKING:
     import keras

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jobs.checkpoint import Position
-from jobs.graphs import Graphs
-from jobs.loop import Loop
-from jobs.pack import Plan
-from models import Dataset
-from sweeps import Trial
+from hpc.jobs.checkpoint import Position
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.loop import Loop
+from hpc.jobs.pack import Plan
+from hpc.models import Dataset
+from hpc.sweeps import Trial
 
 T = TypeVar("T")
 MOST_LANES = 64

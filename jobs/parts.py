@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.fingerprint import is_of_a_library
-from jobs.options import OWN_FUNCTIONS
-from models import Split
+from hpc.jobs.fingerprint import is_of_a_library
+from hpc.jobs.options import OWN_FUNCTIONS
+from hpc.models import Split
 
 if TYPE_CHECKING:
     import keras

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.check import data_of, division_of, function_options
-from jobs.settings import KerasSettings
-from models import Array, Dataset, Importer, ModelError, Split, dataset, hearing
-from sweeps import Folds, Sweep, Trial
+from hpc.jobs.check import data_of, division_of, function_options
+from hpc.jobs.settings import KerasSettings
+from hpc.models import Array, Dataset, Importer, ModelError, Split, dataset, hearing
+from hpc.sweeps import Folds, Sweep, Trial
 
 if TYPE_CHECKING:
     import keras
@@ -66,7 +66,7 @@ class Preparation:
         said: what a person should know of how the data were read, one sentence each.
 
     Raises:
-        ModelError: the dataset is not one; see :func:`models.dataset`.
+        ModelError: the dataset is not one; see :func:`hpc.models.dataset`.
     """
 
     def __init__(self, sweep: Sweep, importer: Importer | None = None) -> None:

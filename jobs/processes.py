@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psutil
 
-from results import moments
+from hpc.results import moments
 
 
 class Identity(NamedTuple):
@@ -47,7 +47,7 @@ def _mark(pid: int, proc: Path = Path("/proc")) -> str:
 
 
 def begun(pid: int) -> float:
-    """When a process has started, by :func:`results.moments.uptime`; now where the system does not tell."""
+    """When a process has started, by ``moments.uptime``; now where the system does not tell."""
     ticks = _mark(pid).rpartition("/")[2]
     return int(ticks) / os.sysconf("SC_CLK_TCK") if ticks else moments.uptime()
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.checkpoint import Position, State, from_bytes, to_bytes
-from jobs.loop import (
+from hpc.jobs.checkpoint import Position, State, from_bytes, to_bytes
+from hpc.jobs.loop import (
     Loop,
     Metrics,
     Slice,
@@ -25,10 +25,10 @@ from jobs.loop import (
     make_metrics,
     unchanged,
 )
-from jobs.optimizer import reduced
-from jobs.parts import check_layers, check_loss, check_parts, names_of, normalizes, whole_batch_metrics
-from jobs.world import Compression, World
-from models import Dataset, Split
+from hpc.jobs.optimizer import reduced
+from hpc.jobs.parts import check_layers, check_loss, check_parts, names_of, normalizes, whole_batch_metrics
+from hpc.jobs.world import Compression, World
+from hpc.models import Dataset, Split
 
 if TYPE_CHECKING:
     import keras

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models import ModelError, Reference, dataset_reference, model_reference
-from results import write_text
-from sweeps import Sweep
+from hpc.models import ModelError, Reference, dataset_reference, model_reference
+from hpc.results import write_text
+from hpc.sweeps import Sweep
 
 REMEMBERED_BYTES = 2**26
 """Larger files of data are known by size and time once their digest was taken; smaller ones are read."""

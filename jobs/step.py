@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.stop import StopRequest
-from results import write_text
+from hpc.jobs.stop import StopRequest
+from hpc.results import write_text
 
 if TYPE_CHECKING:
-    from jobs.sources import Stamps
+    from hpc.jobs.sources import Stamps
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Step:
         threads: as in ``Launch``, like those that follow.
         ranks: of the job; one that finds itself among fewer or more does not train.
         files: as in ``Launch``.
-        environment: variables for a rank that does not have them; see :func:`jobs.place.for_ranks`.
+        environment: variables for a rank that does not have them; see :func:`hpc.jobs.place.for_ranks`.
     """
 
     folder: str
@@ -73,7 +73,7 @@ def rank(path: Path) -> int:
     request.listen(signal.SIGUSR2, signal.SIGTERM)
     step = Step.read(path)
     complete(os.environ, step.environment)
-    from jobs.worker import Task, Worker
+    from hpc.jobs.worker import Task, Worker
 
     if os.path.isdir(step.cwd):
         os.chdir(step.cwd)
@@ -108,6 +108,6 @@ def complete(env: MutableMapping[str, str], variables: Mapping[str, str]) -> Non
 
 
 def _group(groups: int) -> int:
-    from jobs.place import find_place
+    from hpc.jobs.place import find_place
 
     return find_place(os.environ).group if groups > 1 else 0

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from results import Records, Run, RunError, copies_in, is_kept, seal_in, sealed, text_in, write_text
-from sweeps import Sweep, load_stored
+from hpc.results import Records, Run, RunError, copies_in, is_kept, seal_in, sealed, text_in, write_text
+from hpc.sweeps import Sweep, load_stored
 
 FILE = "sweep.yaml"
 RECORDS = Path("records") / "run.jsonl"

@@ -20,15 +20,15 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from jobs import earlier, stored
-from jobs.journal import Journal
-from jobs.turn import Turn
-from results import MOST_LOST, Attempt, Run, RunError
-from results import TrialState as RecordedTrial
-from sweeps import SEARCHES, Sweep, Trial
-from sweeps.searches.pruners import pruner
-from sweeps.searches.samplers import decoded, distribution, encoded, sampler
-from sweeps.space import Dimension, point
+from hpc.jobs import earlier, stored
+from hpc.jobs.journal import Journal
+from hpc.jobs.turn import Turn
+from hpc.results import MOST_LOST, Attempt, Run, RunError
+from hpc.results import TrialState as RecordedTrial
+from hpc.sweeps import SEARCHES, Sweep, Trial
+from hpc.sweeps.searches.pruners import pruner
+from hpc.sweeps.searches.samplers import decoded, distribution, encoded, sampler
+from hpc.sweeps.space import Dimension, point
 
 JOURNAL = "study.journal"
 """The file of a study in the folder of its run."""

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from jobs.launch import Launch
-from jobs.place import for_ranks
-from jobs.step import Step, complete
-from results import MOST_LOST, Records, Run, TrialState, record_loss
-from results.records import parse
+from hpc.jobs.launch import Launch
+from hpc.jobs.place import for_ranks
+from hpc.jobs.step import Step, complete
+from hpc.results import MOST_LOST, Records, Run, TrialState, record_loss
+from hpc.results.records import parse
 
 RESTARTED = "the job was started anew by SLURM"
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)
@@ -354,7 +354,7 @@ class _Supervisor:
         """Let a search hand out again what this job's ranks had of it, to whoever asks first."""
         if not self._launch.asks:
             return
-        from jobs.study import put_back
+        from hpc.jobs.study import put_back
 
         job = self._job.job_id
         try:
@@ -442,7 +442,7 @@ def srun(launch: Launch, job_id: str, mpi: str, step: Path | str) -> list[str]:
     # Since SLURM 22.05, srun no longer takes the CPUs per task from the job.
     if "SLURM_CPUS_PER_TASK" in os.environ:
         command.append(f"--cpus-per-task={os.environ['SLURM_CPUS_PER_TASK']}")
-    return [*command, *launch.srun, *shlex.split(launch.python), "-u", "-m", "jobs", "rank", str(step)]
+    return [*command, *launch.srun, *shlex.split(launch.python), "-u", "-m", "hpc.jobs", "rank", str(step)]
 
 
 def log_of_ranks(job_id: str) -> str:

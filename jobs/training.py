@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.checkpoint import Best, Position, State
-from jobs.graphs import Graphs
-from jobs.loop import Loop, Metrics, Rows, digest
-from jobs.pack import Plan, plan
-from jobs.parts import refuse_own_steps
-from jobs.single import Single
-from jobs.world import Compression, World
-from models import Dataset, Split
+from hpc.jobs.checkpoint import Best, Position, State
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.loop import Loop, Metrics, Rows, digest
+from hpc.jobs.pack import Plan, plan
+from hpc.jobs.parts import refuse_own_steps
+from hpc.jobs.single import Single
+from hpc.jobs.world import Compression, World
+from hpc.models import Dataset, Split
 
 if TYPE_CHECKING:
     import keras
@@ -82,7 +82,7 @@ class Epoch:
         metrics: the training metrics over the epoch and the validation metrics after it
             (``val_``), exact over all ranks.
         seconds: since the training began.
-        times: of its steps and what they waited for, as :meth:`jobs.clock.Clock.take` gives them;
+        times: of its steps and what they waited for, as :meth:`hpc.jobs.clock.Clock.take` gives them;
             empty unless they are asked for.
     """
 
@@ -197,7 +197,7 @@ def train_lanes(
     """Train compiled Keras models, several of them as one stacked model.
 
     Args:
-        lanes: what is trained. Several must be such that :class:`jobs.pack.Pack` takes them, begin at
+        lanes: what is trained. Several must be such that :class:`hpc.jobs.pack.Pack` takes them, begin at
             the same position, and need a world of one rank.
         data: whole on every rank.
         world: the ranks that train together.

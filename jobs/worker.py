@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs import device, energy, horovod, packing, stored
-from jobs.budget import Budget
-from jobs.check import arguments, data_of, digest, model_of
-from jobs.checkpoint import Checkpoints, Position, State, facts_of, read
-from jobs.clock import Clock
-from jobs.estimator import fit, is_estimator, regresses
-from jobs.graphs import Graphs
-from jobs.keeping import Kept
-from jobs.leaving import LeavingError, an_error, contained
-from jobs.loop import words_of
-from jobs.memory import LEFT
-from jobs.options import (
+from hpc.jobs import device, energy, horovod, packing, stored
+from hpc.jobs.budget import Budget
+from hpc.jobs.check import arguments, data_of, digest, model_of
+from hpc.jobs.checkpoint import Checkpoints, Position, State, facts_of, read
+from hpc.jobs.clock import Clock
+from hpc.jobs.estimator import fit, is_estimator, regresses
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.keeping import Kept
+from hpc.jobs.leaving import LeavingError, an_error, contained
+from hpc.jobs.loop import words_of
+from hpc.jobs.memory import LEFT
+from hpc.jobs.options import (
     COMPILED,
     Options,
     check_metrics,
@@ -39,24 +39,24 @@ from jobs.options import (
     options,
     targets,
 )
-from jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
-from jobs.parts import refuse_own_steps
-from jobs.place import find_place
-from jobs.preparation import Preparation, Scaling
-from jobs.processes import Identity, is_running
-from jobs.settings import KerasSettings
-from jobs.sources import Sources, Stamps, require_same_data, require_same_modules
-from jobs.stop import StopRequest
-from jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
-from jobs.world import World
-from models import FROM_DATA, Dataset, Importer, Split, signature_of
-from results import Records, Run, moments, said_by, trace_of
-from sweeps import SIZES, Sweep, SweepError, Trial
+from hpc.jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
+from hpc.jobs.parts import refuse_own_steps
+from hpc.jobs.place import find_place
+from hpc.jobs.preparation import Preparation, Scaling
+from hpc.jobs.processes import Identity, is_running
+from hpc.jobs.settings import KerasSettings
+from hpc.jobs.sources import Sources, Stamps, require_same_data, require_same_modules
+from hpc.jobs.stop import StopRequest
+from hpc.jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
+from hpc.jobs.world import World
+from hpc.models import FROM_DATA, Dataset, Importer, Split, signature_of
+from hpc.results import Records, Run, moments, said_by, trace_of
+from hpc.sweeps import SIZES, Sweep, SweepError, Trial
 
 if TYPE_CHECKING:
     import keras
 
-    from jobs.study import Study
+    from hpc.jobs.study import Study
 
 MOST_SIBLINGS = 4
 """Models that a worker keeps as the beginnings of further lanes."""
@@ -99,7 +99,7 @@ class Worker:
         ranks: that the job must have, all groups together; 0 if that is not known.
         files: of the user's as they were when the job was launched, as ``Sources.stamps``; empty if that
             is not known.
-        zero: of the moments of the command that watches, as :func:`results.moments.zero`; empty without one.
+        zero: of the moments of the command that watches, as ``moments.zero``; empty without one.
     """
 
     folder: str
@@ -255,7 +255,7 @@ class _Work:
         error = ""
         if self.world.rank == 0:
             try:
-                from jobs.study import open_study
+                from hpc.jobs.study import open_study
 
                 folder = Path(self.worker.folder)
                 run = Run(folder)
@@ -338,7 +338,7 @@ class _Work:
         return found
 
     def tell(self, trial: Trial, state: str, metrics: Mapping[str, Any], best: float | None) -> None:
-        """Tell the search how a trial has ended, as :meth:`jobs.study.Study.tell` takes it."""
+        """Tell the search how a trial has ended, as :meth:`hpc.jobs.study.Study.tell` takes it."""
         if self.study is not None:
             self.study.tell(trial, state, metrics, best)
 

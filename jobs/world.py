@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobs import device, horovod
-from jobs.meeting import Meeting, WorldError, interface, join_seconds, presence
-from jobs.memory import LEFT, MOST_RANKS, Memory, share
-from jobs.place import Place
-from jobs.rendezvous import rendezvous
+from hpc.jobs import device, horovod
+from hpc.jobs.meeting import Meeting, WorldError, interface, join_seconds, presence
+from hpc.jobs.memory import LEFT, MOST_RANKS, Memory, share
+from hpc.jobs.place import Place
+from hpc.jobs.rendezvous import rendezvous
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import tensorflow as tf
 
-    from jobs.clock import Clock
+    from hpc.jobs.clock import Clock
 
 Compression = Literal["none", "fp16"]
 

@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from models import baselines
-from models.convolutional import cnn, cnn_problem
-from models.dataset import DIVISION, OF_WHOLES, Array, Dataset, Division, Split, dataset, hearing
-from models.datasets import DATASETS, DIVIDED, NUMBERS, READERS
-from models.datasets import PROBLEMS as DATASET_PROBLEMS
-from models.importing import Importer
-from models.linear import linear
-from models.mlp import mlp, mlp_problem
-from models.reference import (
+from hpc.models import baselines
+from hpc.models.convolutional import cnn, cnn_problem
+from hpc.models.dataset import DIVISION, OF_WHOLES, Array, Dataset, Division, Split, dataset, hearing
+from hpc.models.datasets import DATASETS, DIVIDED, NUMBERS, READERS
+from hpc.models.datasets import PROBLEMS as DATASET_PROBLEMS
+from hpc.models.importing import Importer
+from hpc.models.linear import linear
+from hpc.models.mlp import mlp, mlp_problem
+from hpc.models.reference import (
     ModelError,
     Parameter,
     Reader,
@@ -90,3 +90,6 @@ __all__ = [
     "parameters_of",
     "signature_of",
 ]
+
+if __name__ != "hpc.models":  # where the checkout's own folder is on the path
+    raise ImportError("models is a part of hpc here: import hpc.models")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.reference import ModelError, Parameter, parameters_of
+from hpc.models.reference import ModelError, Parameter, parameters_of
 
 Array = NDArray[Any]
 Samples = Annotated[int, Field(ge=1, description="a number of samples, at least 1")]

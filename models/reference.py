@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from models.importing import Importer, closure, is_installed, roots_of
+from hpc.models.importing import Importer, closure, is_installed, roots_of
 
 
 class ModelError(ValueError):

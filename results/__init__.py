@@ -1,11 +1,11 @@
 """What came out: the folder of a run, records, tables."""
 
-from results import moments, selection
-from results.failures import said_by, trace_of
-from results.pareto import front
-from results.records import Records, encodable
-from results.report import report
-from results.run import (
+from hpc.results import moments, selection
+from hpc.results.failures import said_by, trace_of
+from hpc.results.pareto import front
+from hpc.results.records import Records, encodable
+from hpc.results.report import report
+from hpc.results.run import (
     MOST_LOST,
     Bill,
     Plan,
@@ -17,11 +17,11 @@ from results.run import (
     replacing,
     write_text,
 )
-from results.seal import copies_in, is_kept, seal_in, seal_of, sealed, text_in
-from results.statistics import Estimate, estimate
-from results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
-from results.trial import REASONS, STATES, Attempt, TrialState
-from results.winner import Winner, winner
+from hpc.results.seal import copies_in, is_kept, seal_in, seal_of, sealed, text_in
+from hpc.results.statistics import Estimate, estimate
+from hpc.results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
+from hpc.results.trial import REASONS, STATES, Attempt, TrialState
+from hpc.results.winner import Winner, winner
 
 __all__ = [
     "FORMATS",
@@ -65,3 +65,6 @@ __all__ = [
     "write_parquet",
     "write_text",
 ]
+
+if __name__ != "hpc.results":  # where the checkout's own folder is on the path
+    raise ImportError("results is a part of hpc here: import hpc.results")

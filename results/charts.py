@@ -14,17 +14,17 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
-from results import figures
-from results.cost import by_outcome, by_trial
-from results.figures import BEST, OTHERS
-from results.importance import importance
-from results.pictures import GRID, INK, PAPER, arranged
-from results.run import Run, RunError
-from results.statistics import effects, half_width, is_number
-from results.subject import DoesNotGoError, Subject
-from results.svg import svg
-from results.table import cell, table
-from results.words import amount, hours_of, listed, percent, plain, span, together
+from hpc.results import figures
+from hpc.results.cost import by_outcome, by_trial
+from hpc.results.figures import BEST, OTHERS
+from hpc.results.importance import importance
+from hpc.results.pictures import GRID, INK, PAPER, arranged
+from hpc.results.run import Run, RunError
+from hpc.results.statistics import effects, half_width, is_number
+from hpc.results.subject import DoesNotGoError, Subject
+from hpc.results.svg import svg
+from hpc.results.table import cell, table
+from hpc.results.words import amount, hours_of, listed, percent, plain, span, together
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from results.run import Run, RunError
-from results.table import cell
-from results.trial import TrialState
+from hpc.results.run import Run, RunError
+from hpc.results.table import cell
+from hpc.results.trial import TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from results.statistics import Estimate
+    from hpc.results.statistics import Estimate
 
 UNKNOWN = "unknown"
 """Said of what a run has not written down."""
@@ -200,7 +200,7 @@ def compare(a: str | Path | Run, b: str | Path | Run) -> Comparison:
     Raises:
         RunError: one of them is no run.
     """
-    from results.statistics import estimate
+    from hpc.results.statistics import estimate
 
     first, second = (run if isinstance(run, Run) else Run(run) for run in (a, b))
     facts = [_written(run) for run in (first, second)]
@@ -239,7 +239,7 @@ def _of_sweeps(a: Run, b: Run) -> list[Difference]:
 
 
 def _sweep_of(run: Run) -> dict[str, Any]:
-    from sweeps import SweepError, read
+    from hpc.sweeps import SweepError, read
 
     try:
         return read(run.sweep_file).entries
@@ -424,7 +424,7 @@ def _ratio(a: float, b: float) -> float:
 def _side(run: Run, shown: Sequence[str]) -> Side:
     from statistics import median
 
-    from results.statistics import estimate
+    from hpc.results.statistics import estimate
 
     groups: dict[str, list[TrialState]] = {}
     for trial in run.ranked():

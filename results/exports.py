@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.epochs import Epochs
-from results.records import encodable
-from results.run import Run, RunError, replacing
-from results.table import counted_epochs
-from results.trial import TrialState
+from hpc.results.epochs import Epochs
+from hpc.results.records import encodable
+from hpc.results.run import Run, RunError, replacing
+from hpc.results.table import counted_epochs
+from hpc.results.trial import TrialState
 
 if TYPE_CHECKING:
     from mlflow.entities import RunTag

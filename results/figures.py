@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from results.importance import is_log
-from results.pictures import COLOURS, GRID, INK, PAPER, any_glyph, blank, ink_on
-from results.statistics import grouped, is_number
-from results.subject import VALUES, Subject
-from results.words import brief, decimals, hours_of, percent, plain, short, unit_of
+from hpc.results.importance import is_log
+from hpc.results.pictures import COLOURS, GRID, INK, PAPER, any_glyph, blank, ink_on
+from hpc.results.statistics import grouped, is_number
+from hpc.results.subject import VALUES, Subject
+from hpc.results.words import brief, decimals, hours_of, percent, plain, short, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd

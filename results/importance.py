@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from results.run import Run, RunError
-from results.statistics import is_number, word_for_missing
-from results.table import points
+from hpc.results.run import Run, RunError
+from hpc.results.statistics import is_number, word_for_missing
+from hpc.results.table import points
 
 if TYPE_CHECKING:
     import optuna
@@ -40,7 +40,7 @@ def importance(run: Run) -> pd.DataFrame:
         run: as read.
 
     Returns:
-        ``hyperparameter`` (its column in :func:`results.points`), ``importance`` (its share, 0 to 1; what
+        ``hyperparameter`` (its column in :func:`hpc.results.points`), ``importance`` (its share, 0 to 1; what
         they lack to 1 is due to hyperparameters together) and ``std``, between the trees (n - 1), each of
         which is grown from another draw of as many points with repetition; the greatest first.
         ``attrs`` has ``points``, those that were taken, and ``of``, how many there are.
@@ -91,7 +91,7 @@ def of_search(run: Run) -> tuple[list[str], pd.DataFrame]:
     """The hyperparameters that vary, and the points of the sweep's model: not those of baselines.
 
     Returns:
-        Their columns, and the rows of :func:`results.points` that have a value of the objective.
+        Their columns, and the rows of :func:`hpc.results.points` that have a value of the objective.
     """
     frame = points(run)
     columns = dict(zip(run.space, frame.attrs["space"], strict=True))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from results.run import Run
-from results.trial import TrialState
+from hpc.results.run import Run
+from hpc.results.trial import TrialState
 
 
 def values(run: Run, trial: TrialState) -> list[float] | None:

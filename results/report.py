@@ -15,17 +15,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.records import encodable
-from results.run import Run, RunError, replacing
-from results.table import Runs, by_point, cell, leaderboard, table
-from results.winner import Winner, winner
+from hpc.results.records import encodable
+from hpc.results.run import Run, RunError, replacing
+from hpc.results.table import Runs, by_point, cell, leaderboard, table
+from hpc.results.winner import Winner, winner
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
 
-    from results.charts import Chart
-    from results.failures import Failure
+    from hpc.results.charts import Chart
+    from hpc.results.failures import Failure
 
 MOST_ROWS = 1000
 """Points in the leaderboard of a page."""
@@ -167,7 +167,7 @@ def report(runs: Runs, out: Path | None = None, refresh_seconds: int | None = No
     """Write the report of a run, or of several with a comparison first.
 
     The page holds its style, its script and its pictures; it asks for nothing, works from a file and
-    without JavaScript, on a phone and on paper. Numbers are as :func:`results.cell` writes them, and
+    without JavaScript, on a phone and on paper. Numbers are as :func:`hpc.results.cell` writes them, and
     those of the leaderboard whole in ``data-value``.
 
     Args:
@@ -219,7 +219,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup, escape
 
-    from results.failures import cut
+    from hpc.results.failures import cut
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -242,9 +242,9 @@ def _source(name: str) -> str:
 
 
 def _part(run: Run, prefix: str) -> Part:
-    from results.charts import charts
-    from results.cost import by_outcome
-    from results.failures import failures
+    from hpc.results.charts import charts
+    from hpc.results.cost import by_outcome
+    from hpc.results.failures import failures
 
     best, left_out = winner(run), list[str]()
     facts, bill = _provenance(run), by_outcome(run)
@@ -404,7 +404,7 @@ def _sections(found: Sequence[Chart], prefix: str) -> list[Section]:
 
 
 def _figure(chart: Chart, prefix: str) -> Figure:
-    from results.charts import svg
+    from hpc.results.charts import svg
 
     drawn = svg(chart.draw(), prefix=f"{prefix}{chart.name}-")
     name = f"{prefix}figure-{chart.name}"
@@ -475,7 +475,7 @@ def _comparison(parts: Sequence[Part]) -> Grid:
     """A row for each run: what it came to."""
     import pandas as pd
 
-    from results.cost import by_outcome
+    from hpc.results.cost import by_outcome
 
     rows = []
     for part in parts:
@@ -516,7 +516,7 @@ def _differences(parts: Sequence[Part]) -> Grid:
 
 
 def _entries(part: Part) -> dict[str, str]:
-    from sweeps import SweepError, read
+    from hpc.sweeps import SweepError, read
 
     try:
         sweep = read(part.run.sweep_file).entries

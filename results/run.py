@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
-from results.seal import Seal, copies_in, is_kept, seal_in, seal_of, text_in
-from results.trial import STATES, Attempt, TrialState, checked
-from results.trouble import naming, words
+from hpc.results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
+from hpc.results.seal import Seal, copies_in, is_kept, seal_in, seal_of, text_in
+from hpc.results.trial import STATES, Attempt, TrialState, checked
+from hpc.results.trouble import naming, words
 
 _NUMBER, _SOME = (int, float), (int, float, type(None))
 _ENTRIES: dict[str, dict[str, Any]] = {
@@ -430,8 +430,8 @@ class Run:
         """How the run stands, its winner and its leaderboard, for a notebook."""
         from html import escape
 
-        from results.table import leaderboard
-        from results.winner import winner
+        from hpc.results.table import leaderboard
+        from hpc.results.winner import winner
 
         best, counts = winner(self), self.counts()
         states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
@@ -707,7 +707,7 @@ def _told_by(sweep_file: Path) -> dict[str, Any]:
     Raises:
         RunError: it says nothing of that kind.
     """
-    from sweeps import SweepError, read
+    from hpc.sweeps import SweepError, read
 
     try:
         sweep = read(sweep_file).entries
@@ -840,7 +840,7 @@ def record_loss(
 
     Args:
         run: as read; read on after the record.
-        record: appends one, as :meth:`results.Records.append` does.
+        record: appends one, as :meth:`hpc.results.Records.append` does.
         who: entries of the attempt: ``trial``, ``attempt`` and more.
         why: in words.
         reason: of the failure, if it has cost too many workers at the same epoch.

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results.run import RunError
-from results.statistics import half_width
-from results.table import cell
+from hpc.results.run import RunError
+from hpc.results.statistics import half_width
+from hpc.results.table import cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     """
     import numpy as np
 
-    from sweeps import expression
+    from hpc.sweeps import expression
 
     try:
         read = expression.read(condition, rows=True)
@@ -120,7 +120,7 @@ def group(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """One row per combination of the values of some columns, over the trials that have ended well.
 
     Args:
-        frame: a table with one row per trial, as :func:`results.table` gives it.
+        frame: a table with one row per trial, as :func:`hpc.results.table` gives it.
         names: of columns.
 
     Returns:

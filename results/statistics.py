@@ -265,7 +265,7 @@ def effects(points: pd.DataFrame, names: Sequence[str], value: str, most: int = 
     """The main effect of each hyperparameter: what points with each of its values came to.
 
     Args:
-        points: one row per point, as :func:`results.points` gives them.
+        points: one row per point, as :func:`hpc.results.points` gives them.
         names: of the columns of hyperparameters.
         value: column of what is to be explained.
         most: values of a number above which neighbouring ones are taken together, as many in each group.

@@ -6,11 +6,11 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from results.importance import of_search
-from results.run import Run, RunError
-from results.statistics import grouped, interactions, is_number, word_for_missing
-from results.table import by_point
-from results.words import plain, said
+from hpc.results.importance import of_search
+from hpc.results.run import Run, RunError
+from hpc.results.statistics import grouped, interactions, is_number, word_for_missing
+from hpc.results.table import by_point
+from hpc.results.words import plain, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class Subject:
 
     @staticmethod
     def column(name: str) -> str:
-        """What a column of :func:`results.points` is called in the tables of charts, which have their own."""
+        """What a column of ``results.points`` is called in the tables of charts, which have their own."""
         return f"param_{name}" if name in _TAKEN else name
 
     @property
@@ -105,7 +105,7 @@ class Subject:
 
     @cached_property
     def shares(self) -> pd.DataFrame:
-        """What each hyperparameter and each pair explains, by :func:`results.statistics.interactions`."""
+        """What each hyperparameter and each pair explains, by :func:`hpc.results.statistics.interactions`."""
         return interactions(self.groups, self.names, self.value)
 
     @cached_property

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from results.cost import by_trial
-from results.epochs import Epochs
-from results.pareto import front
-from results.records import encodable
-from results.run import Run, RunError, replacing
-from results.statistics import half_width
-from results.trial import STATES, Attempt, TrialState
+from hpc.results.cost import by_trial
+from hpc.results.epochs import Epochs
+from hpc.results.pareto import front
+from hpc.results.records import encodable
+from hpc.results.run import Run, RunError, replacing
+from hpc.results.statistics import half_width
+from hpc.results.trial import STATES, Attempt, TrialState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def table(runs: Runs, *, epochs: bool = False) -> pd.DataFrame:
         Per trial: ``trial_id``, ``state``, ``reason``, a column per hyperparameter, ``seed``,
         ``epochs`` (completed), the last value of every metric, ``best_`` of the objective,
         ``seconds``, ``ranks``, ``job_id``, ``node``, ``error``, ``started``, ``node_hours``, ``core_hours``,
-        ``gpu_hours``, ``energy_joules`` (:func:`results.cost.by_trial`). Per epoch: ``trial_id``, the
+        ``gpu_hours``, ``energy_joules`` (:func:`hpc.results.cost.by_trial`). Per epoch: ``trial_id``, the
         hyperparameters, ``seed``, ``epoch`` (from 1), the metrics, ``seconds`` since the start.
         Of several objectives ``pareto`` says which trials no other is better than in all of them, by their
         last values, and ``parameters`` counts weights, if that is an objective. ``stage`` is ``confirm`` of
@@ -434,7 +434,7 @@ def points(runs: Runs) -> pd.DataFrame:
         for the last value of every metric, ``best_`` of the objective, ``epochs`` and ``seconds``
         the mean and, called ``_std``, the standard deviation over the trials (n - 1; nothing for
         a single one); for ``best_`` of the objective also ``_low`` and ``_high``, the ends of the 95%
-        interval of the mean (:func:`results.estimate`).
+        interval of the mean (:func:`hpc.results.estimate`).
 
     Raises:
         RunError: one of them is not the folder of a run.
@@ -491,7 +491,7 @@ def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
     Returns:
         One row per point: ``rank`` (from 1), ``model`` (with baselines), the hyperparameters that vary,
         ``best_`` of the objective, its standard deviation over the trials (``std``, with more than one) and
-        the 95% interval of its mean (``low``, ``high``; :func:`results.estimate`), ``test_`` of the
+        the 95% interval of its mean (``low``, ``high``; :func:`hpc.results.estimate`), ``test_`` of the
         objective's metric (with a test part), ``trials`` (finished ones), ``epochs`` and ``seconds`` on
         average, and ``trial_id`` of the best trial.
     """

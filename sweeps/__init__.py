@@ -1,11 +1,11 @@
 """What is tried: the sweep file, the space, the searches, and ready-made sweeps as YAML."""
 
-from sweeps.document import Document, SweepError, did_you_mean, read
-from sweeps.modes import SIZES
-from sweeps.searches import ADAPTIVE, SEARCHES
-from sweeps.space import Choices, Range
-from sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse, size_problems
-from sweeps.trial import Trial
+from hpc.sweeps.document import Document, SweepError, did_you_mean, read
+from hpc.sweeps.modes import SIZES
+from hpc.sweeps.searches import ADAPTIVE, SEARCHES
+from hpc.sweeps.space import Choices, Range
+from hpc.sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse, size_problems
+from hpc.sweeps.trial import Trial
 
 __all__ = [
     "ADAPTIVE",
@@ -28,3 +28,6 @@ __all__ = [
     "read",
     "size_problems",
 ]
+
+if __name__ != "hpc.sweeps":  # where the checkout's own folder is on the path
+    raise ImportError("sweeps is a part of hpc here: import hpc.sweeps")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sweeps import operations
-from sweeps.operations import Operation, Part, Test
+from hpc.sweeps import operations
+from hpc.sweeps.operations import Operation, Part, Test
 
 MOST_CHARACTERS, MOST_LEVELS, MOST_ENTRIES = 10_000, 100, 1_000
 _OF_PATTERNS = "|*+?[](){}^$\\"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sweeps import expression
-from sweeps.document import did_you_mean
+from hpc.sweeps import expression
+from hpc.sweeps.document import did_you_mean
 
 Value = bool | int | float | str | list[Any] | None
 

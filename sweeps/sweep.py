@@ -20,13 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from sweeps import expression
-from sweeps.document import Document, Key, SweepError, did_you_mean, of_python, override, read, write
-from sweeps.modes import EITHER, KNOWN, mode_of, plain
-from sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
-from sweeps.searches.pruners import pruner_entries
-from sweeps.space import Choices, Dimension, combinations, dimension
-from sweeps.trial import Trial, names_a_file, place_and_function, reference_name, trial_id
+from hpc.sweeps import expression
+from hpc.sweeps.document import Document, Key, SweepError, did_you_mean, of_python, override, read, write
+from hpc.sweeps.modes import EITHER, KNOWN, mode_of, plain
+from hpc.sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
+from hpc.sweeps.searches.pruners import pruner_entries
+from hpc.sweeps.space import Choices, Dimension, combinations, dimension
+from hpc.sweeps.trial import Trial, names_a_file, place_and_function, reference_name, trial_id
 
 SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
     "tpe": ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
@@ -123,7 +123,7 @@ class Objective(_Entry):
 
     Attributes:
         metric: the name of a metric as Keras logs it; ``val_`` means on the validation data.
-        mode: ``min`` or ``max``; where it is left out that of :func:`sweeps.modes.mode_of`.
+        mode: ``min`` or ``max``; where it is left out that of :func:`hpc.sweeps.modes.mode_of`.
     """
 
     metric: str = "val_loss"

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-import results
-import sweeps
-from results.run import KINDS
+from hpc import results, sweeps
+from hpc.results.run import KINDS
 from tests.conftest import ROOT, Hpc, environment
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]

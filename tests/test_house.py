@@ -48,15 +48,15 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "also_not"),
     [
-        (["status", "RUN"], {"pandas", "jobs.worker", "models"}),
-        (["table", "RUN", "--format", "csv"], {"jobs.worker", "models", "submitit"}),
-        (["table", "RUN", "--epochs", "--format", "csv"], {"jobs.worker", "models"}),
-        (["table", "RUN", "--points", "--format", "csv"], {"jobs.worker", "models"}),
-        (["show", "RUN"], {"pandas", "jobs.worker", "models"}),
+        (["status", "RUN"], {"pandas", "hpc.jobs.worker", "hpc.models"}),
+        (["table", "RUN", "--format", "csv"], {"hpc.jobs.worker", "hpc.models", "submitit"}),
+        (["table", "RUN", "--epochs", "--format", "csv"], {"hpc.jobs.worker", "hpc.models"}),
+        (["table", "RUN", "--points", "--format", "csv"], {"hpc.jobs.worker", "hpc.models"}),
+        (["show", "RUN"], {"pandas", "hpc.jobs.worker", "hpc.models"}),
         (["list", "models"], set()),
         (["run", "SWEEP", "--dry-run"], set()),
-        (["submit", "SWEEP", "--dry-run"], {"jobs.worker"}),
-        (["list", "profiles"], {"pandas", "jobs.worker"}),
+        (["submit", "SWEEP", "--dry-run"], {"hpc.jobs.worker"}),
+        (["list", "profiles"], {"pandas", "hpc.jobs.worker"}),
     ],
 )
 def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str], also_not: set[str]) -> None:
@@ -82,9 +82,7 @@ def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str],
 
 def test_the_rooms_export_what_they_promise() -> None:
     import hpc
-    import models
-    import results
-    import sweeps
+    from hpc import models, results, sweeps
 
     assert {"run", "submit", "resume", "status", "cancel"} <= set(hpc.__all__)
     for room in (hpc, models, results, sweeps):

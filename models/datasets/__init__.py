@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from models.datasets.digits import digits
-from models.datasets.files import csv, csv_problem, npz, npz_problem
-from models.datasets.generated import (
+from hpc.models.datasets.digits import digits
+from hpc.models.datasets.files import csv, csv_problem, npz, npz_problem
+from hpc.models.datasets.generated import (
     blobs,
     circles,
     classification,
@@ -16,8 +16,8 @@ from models.datasets.generated import (
     regression,
     worked_example,
 )
-from models.datasets.mnist import mnist, mnist_problem
-from models.reference import Reader
+from hpc.models.datasets.mnist import mnist, mnist_problem
+from hpc.models.reference import Reader
 
 DATASETS: dict[str, Callable[..., Any]] = {
     "digits": digits,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from models.dataset import MOST_CLASSES, Array, Classes, say
-from models.reference import ModelError, near
+from hpc.models.dataset import MOST_CLASSES, Array, Classes, say
+from hpc.models.reference import ModelError, near
 
 if TYPE_CHECKING:
     import pandas
@@ -55,7 +55,7 @@ def csv(
 
     A target of text, of true and false, or of whole numbers holds classes, which are numbered
     from 0 in sorted order; any other holds numbers to predict. The file is UTF-8. What a target was
-    read as is said (:func:`models.dataset.say`), unless it holds real numbers.
+    read as is said (:func:`hpc.models.dataset.say`), unless it holds real numbers.
 
     Args:
         path: relative to the current folder.

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from models.dataset import Array
-from models.reference import ModelError
+from hpc.models.dataset import Array
+from hpc.models.reference import ModelError
 
 Count = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
 Natural = Annotated[int, Field(ge=0, description="a whole number of at least 0")]

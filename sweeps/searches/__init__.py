@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
-from sweeps.searches.grid import Grid
-from sweeps.searches.random import Random
-from sweeps.searches.sobol import Sobol
-from sweeps.space import Dimension
+from hpc.sweeps.searches.grid import Grid
+from hpc.sweeps.searches.random import Random
+from hpc.sweeps.searches.sobol import Sobol
+from hpc.sweeps.space import Dimension
 
 
 class StaticSearch(Protocol):

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from sweeps.expression import holds
-from sweeps.space import Choices, Dimension
+from hpc.sweeps.expression import holds
+from hpc.sweeps.space import Choices, Dimension
 
 
 class Grid:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from sweeps.space import Dimension, at
+from hpc.sweeps.space import Dimension, at
 
 MOST_REPEATS = 10_000
 """Draws in a row that bring nothing new, after which a space has no further point."""

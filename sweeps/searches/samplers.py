@@ -17,7 +17,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.space import Choices, Dimension, Value
+from hpc.sweeps.space import Choices, Dimension, Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def sampler(
             if method == "cmaes":
                 # The names that are not in all trials are drawn by themselves, without a word for each.
                 return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False, **options)
-            from sweeps.searches.gp import GaussianProcess
+            from hpc.sweeps.searches.gp import GaussianProcess
 
             return GaussianProcess(seed=seed, **options)
 

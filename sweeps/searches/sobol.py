@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from sweeps.searches.random import different, unit
-from sweeps.space import Dimension
+from hpc.sweeps.searches.random import different, unit
+from hpc.sweeps.space import Dimension
 
 
 class Sobol:

@@ -28,4 +28,4 @@ export NOTE="two words"
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-exec apptainer exec image.sif python3 -u -m jobs job /home/me/runs/digits/jobs/1 1001
+exec apptainer exec image.sif python3 -u -m hpc.jobs job /home/me/runs/digits/jobs/1 1001

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from hpc.jobs import stored
+from hpc.jobs.processes import Identity
+from hpc.jobs.study import open_study
+from hpc.jobs.worker import Task, Worker
 from hpc.profile import Resources
-from jobs import stored
-from jobs.processes import Identity
-from jobs.study import open_study
-from jobs.worker import Task, Worker
-from results import Records, Run
-from sweeps import Sweep, Trial
+from hpc.results import Records, Run
+from hpc.sweeps import Sweep, Trial
 
 EPOCHS = 2
 PAUSE_SECONDS = 0.0

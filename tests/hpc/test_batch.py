@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from hpc.batch import Array, arrays, deal, launch, max_array_size, name_of, script
+from hpc.jobs.launch import Launch
 from hpc.profile import Profile
-from jobs.launch import Launch
 
 GOLDEN = Path(__file__).with_name("batch_script.sh")
 ACCEPT = "HPC_ACCEPT"
@@ -195,14 +195,14 @@ def told_to_python(python: Path, command: str, folder: Path) -> Any:
 def test_bash_runs_the_command_whatever_the_folder_is_called(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name / "jobs" / "1"
     python = tmp_path / "python"
-    arguments = ["-X", "utf8", "-u", "-m", "jobs", "job", str(folder), "1001"]
+    arguments = ["-X", "utf8", "-u", "-m", "hpc.jobs", "job", str(folder), "1001"]
     assert told_to_python(python, f"{python} -X utf8", folder) == [arguments, "two  words", "1"]
 
 
 @pytest.mark.parametrize("name", ["my python", "it's python"])
 def test_the_path_of_python_may_have_blanks(tmp_path: Path, name: str) -> None:
     python = tmp_path / name
-    arguments = ["-E", "-u", "-m", "jobs", "job", "/run/jobs/1", "1001"]
+    arguments = ["-E", "-u", "-m", "hpc.jobs", "job", "/run/jobs/1", "1001"]
     heard = told_to_python(python, f"{shlex.quote(str(python))} -E", Path("/run/jobs/1"))
     assert heard == [arguments, "two  words", "1"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.budget import Budget
-from jobs.processes import begun
-from results import Records, Run, moments
+from hpc.jobs.budget import Budget
+from hpc.jobs.processes import begun
+from hpc.results import Records, Run, moments
 from tests.conftest import Hpc
 from tests.hpc.test_running import built, epochs_of, start, states, sweep, until
 from tests.jobs.test_study import begin, sweep_of, write

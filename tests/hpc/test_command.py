@@ -20,14 +20,14 @@ from benchmarks.reading import make_run
 from hpc import lock as locks
 from hpc import watching
 from hpc.command import _job_lines, is_busy
+from hpc.jobs.processes import identity, is_running
+from hpc.jobs.worker import Task
 from hpc.leftovers import clear, living_workers
 from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
-from jobs.processes import identity, is_running
-from jobs.worker import Task
-from results import Records, Run, RunError
-from sweeps import SweepError
+from hpc.results import Records, Run, RunError
+from hpc.sweeps import SweepError
 from tests.conftest import ROOT, Hpc
 from tests.hpc.test_running import until
 from tests.jobs.working import planned

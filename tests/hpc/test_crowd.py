@@ -15,10 +15,8 @@ from typing import Any
 
 import pytest
 
-import results
-import sweeps
-from hpc import running, watching
-from results import Run, RunError
+from hpc import results, running, sweeps, watching
+from hpc.results import Run, RunError
 from tests.hpc import standin
 
 SWEEP: dict[str, Any] = {

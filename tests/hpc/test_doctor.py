@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 from hpc import batch, doctor, findings
 from hpc.command import app
 from hpc.findings import ALSO, NEEDED, Finding, Limits
+from hpc.jobs.canary import CLOCK, LOST, PACKAGES, REPORT, reach, space, ways_to_meet
+from hpc.jobs.launch import Launch
 from hpc.known import known, remember
 from hpc.profile import Named, Profile
 from hpc.scheduler import Answers, JobState, SchedulerError, Slurm, UnreachableError
-from jobs.canary import CLOCK, LOST, PACKAGES, REPORT, reach, space, ways_to_meet
-from jobs.launch import Launch
 from tests.conftest import Hpc
 
 CONFIG = {
@@ -512,7 +512,7 @@ class Pretender(Slurm):
 
     def submit(self, script: Path, options: Sequence[str] = ()) -> str:
         self._refuse("submit")
-        assert " -m jobs canary job " in script.read_text()
+        assert " -m hpc.jobs canary job " in script.read_text()
         self.job(script.parent)
         return "7"
 
@@ -554,8 +554,8 @@ def ends(*, log: str | None) -> Callable[[Path], None]:
 def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Finding]]:
     """Checks up on a profile, leaves nothing behind, and gives the findings by their check."""
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr("jobs.supervisor.offered", lambda: ["pmix", "none"])
-    monkeypatch.setattr("jobs.supervisor.mpi_vendor", lambda: "Open MPI")
+    monkeypatch.setattr("hpc.jobs.supervisor.offered", lambda: ["pmix", "none"])
+    monkeypatch.setattr("hpc.jobs.supervisor.mpi_vendor", lambda: "Open MPI")
     for name in ("POLL_SECONDS", "ASK_SECONDS", "FIRST_ASK_SECONDS"):
         monkeypatch.setattr(doctor, name, 0.01)
     (tmp_path / "mine").mkdir()
@@ -787,7 +787,12 @@ def test_this_machine_is_checked_without_loading_tensorflow(tmp_path: Path) -> N
     )  # fmt: skip
     light, loaded = (set(line.split()) for line in done.stderr.splitlines()[-2:])
     assert not loaded & {"tensorflow", "keras", "horovod", "matplotlib", "mpi4py"}
-    assert not light & {"pandas", "submitit", "jobs.worker", "models"}  # hpc submit asks it for `known`
+    assert not light & {
+        "pandas",
+        "submitit",
+        "hpc.jobs.worker",
+        "hpc.models",
+    }  # hpc submit asks it for `known`
     assert {one["check"] for one in json.loads(done.stdout)} >= {"packages", "processors", "space"}
     assert not (tmp_path / "r").exists()
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 import hpc
-import sweeps
+from hpc import sweeps
 from hpc.command import app
 from hpc.drawing import KINDS, draw
-from jobs import stored
-from models.datasets.generated import moons
-from results import Records, Run, RunError, TrialState, pictures
+from hpc.jobs import stored
+from hpc.models.datasets.generated import moons
+from hpc.results import Records, Run, RunError, TrialState, pictures
 from tests.conftest import ROOT
 
 NOT_KEPT = (

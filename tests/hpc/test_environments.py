@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hpc.catalog import _first
-from jobs import device
-from results import Run
+from hpc.jobs import device
+from hpc.results import Run
 from tests.conftest import ROOT, environment
 
 DIGITS = [

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from hpc.command import app
 from hpc.progress import Complaints
+from hpc.results import Records, Run, RunError, create, replacing, report
+from hpc.results.failures import MOST_TOLD, cut
+from hpc.results.trouble import name_in, room, run_of, words
 from hpc.watching import status
-from results import Records, Run, RunError, create, replacing, report
-from results.failures import MOST_TOLD, cut
-from results.trouble import name_in, room, run_of, words
 from tests.hpc.test_showing import make
 from tests.results.test_results import Worker, plan
 

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 import hpc
-import results
-import sweeps
+from hpc import results, sweeps
 from hpc.extending import extend
-from results import RunError
+from hpc.results import RunError
 
 FILES = {
     "net.py": "import blocks\n\n\ndef build(input_shape, num_classes, units: int = 4):\n"

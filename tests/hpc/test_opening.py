@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-import sweeps
+from hpc import sweeps
 from hpc.opening import open_run
 from hpc.profile import Resources
-from results import RunError, write_text
+from hpc.results import RunError, write_text
 
 RESOURCES = Resources("local", 1, 1, 1)
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from hpc.command import app
 from hpc.profile import BUILTIN, OURS, SLURM_ONLY, Profile, Resources, available, files, find, resources
 from hpc.profile import with_options as changed
-from sweeps import SweepError
+from hpc.sweeps import SweepError
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import results
+from hpc import results
 from hpc.command import _console
 from hpc.profile import Resources
 from hpc.progress import Complaints, Lines, LiveDisplay, duration, fold, leaderboard_table, view
+from hpc.results import Run
 from hpc.running import Outcome
-from results import Run
 from tests.results.test_results import Worker, plan
 
 RESOURCES = Resources("local", 2, 1, 1)

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import sweeps
-from hpc import running, submitting, verifying
+from hpc import running, submitting, sweeps, verifying
 from hpc.command import app
 from hpc.drawing import draw
+from hpc.jobs import checkpoint
 from hpc.owners import of_another, whose_code
-from jobs import checkpoint
-from results import Records, RunError
+from hpc.results import Records, RunError
 from tests.conftest import environment
 from tests.hpc.test_showing import make
 from tests.results.test_results import Worker

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import results
+from hpc import results
 from tests.conftest import ROOT, Hpc
 
 

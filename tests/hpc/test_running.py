@@ -19,12 +19,11 @@ import pandas as pd
 import psutil
 import pytest
 
-import results
-from hpc import running
+from hpc import results, running
+from hpc.results import Run, RunError
 from hpc.standing import standing
-from results import Run, RunError
-from sweeps import load_stored, parse
-from sweeps.document import write
+from hpc.sweeps import load_stored, parse
+from hpc.sweeps.document import write
 from tests.conftest import Hpc, environment
 
 FAULTS = Path(__file__).with_name("faults.py")

@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-import sweeps
-from hpc import running
+from hpc import running, sweeps
 from hpc.command import app
+from hpc.results import RunError
 from hpc.scaling import _apart, _first_trial, folders, lines, report
-from results import RunError
 from tests.conftest import ROOT, Hpc
 from tests.results.test_scaling import ALPHA, BETA, BYTES, step, written
 

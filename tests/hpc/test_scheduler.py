@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc.results import REASONS as KNOWN_REASONS
 from hpc.scheduler import (
     ALIVE,
     REASONS,
@@ -18,7 +19,6 @@ from hpc.scheduler import (
     is_unreachable,
     plain_environment,
 )
-from results import REASONS as KNOWN_REASONS
 from tests.hpc.fake_slurm import FakeSlurm
 
 

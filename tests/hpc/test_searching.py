@@ -17,15 +17,13 @@ from typing import Any
 import psutil
 import pytest
 
-import results
-import sweeps
-from hpc import running
+from hpc import results, running, sweeps
 from hpc.extending import extend
-from jobs.study import open_study
-from results import Run, RunError
-from results.subject import Subject
-from sweeps import Sweep, load_stored
-from sweeps.document import write
+from hpc.jobs.study import open_study
+from hpc.results import Run, RunError
+from hpc.results.subject import Subject
+from hpc.sweeps import Sweep, load_stored
+from hpc.sweeps.document import write
 from tests.conftest import Hpc, environment
 
 SWEEP: dict[str, Any] = {
@@ -232,7 +230,7 @@ def test_a_budget_ends_a_search_and_that_is_well(tmp_path: Path) -> None:
     assert outcome.is_good
     assert 1 <= len(run.trials) < 2000
     assert run.over.startswith("budget: 0.0125 core_hours, of which ")
-    from results.cost import allocated
+    from hpc.results.cost import allocated
 
     assert allocated(run, time.time())["core_hours"] < 60 / 3600
     assert running.resume(tmp_path / "r", workers=1).trained == 0

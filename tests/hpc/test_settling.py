@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from hpc import leftovers, settling
+from hpc.jobs.launch import Launch
+from hpc.jobs.study import Asked, Study
+from hpc.results import Plan, Records, Run, create, moments
 from hpc.scheduler import JobState, Slurm
 from hpc.settling import News
 from hpc.watching import Scheduler
-from jobs.launch import Launch
-from jobs.study import Asked, Study
-from results import Plan, Records, Run, create, moments
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.jobs import test_study as studies
 
@@ -25,7 +25,7 @@ PREEMPTED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00
 CANCELLED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***"
 REQUEUED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO JOB REQUEUE ***"
 STEP = "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***"
-BEGUN = "srun --kill-on-bad-exit=1 --mpi=none python -u -m jobs rank x  # none"
+BEGUN = "srun --kill-on-bad-exit=1 --mpi=none python -u -m hpc.jobs rank x  # none"
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def a_job_that_has_left(slurm: FakeSlurm, folder: Path, minutes: float, left: st
     slurm.set("101_0", "RUNNING")
     with pytest.MonkeyPatch.context() as patch:
         now = time.time() - 60 * minutes
-        patch.setattr("results.moments.time.time", lambda: now)
+        patch.setattr("hpc.results.moments.time.time", lambda: now)
         write(run, "101_0", ("ready", {"job": "101_0"}))
         for index in range(done):
             start(run, "101_0", index)
@@ -172,7 +172,7 @@ def write_earlier(run: Run, name: str, record: tuple[str, dict[str, Any]]) -> No
     """As :func:`write`, 30 minutes ago."""
     now = time.time() - 60 * 30
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("results.moments.time.time", lambda: now)
+        patch.setattr("hpc.results.moments.time.time", lambda: now)
         write(run, name, record)
 
 
@@ -407,7 +407,7 @@ def test_where_no_other_job_is_left_the_search_is_not_opened(
     slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, study, _ = searching(slurm, tmp_path / "run")
-    monkeypatch.setattr("jobs.study.put_back", lambda folder, jobs: pytest.fail("opened"))
+    monkeypatch.setattr("hpc.jobs.study.put_back", lambda folder, jobs: pytest.fail("opened"))
     slurm.set("101", "NODE_FAIL")
     settled(run)
     assert studies.running(study) == 1  # until somebody resumes
@@ -421,7 +421,7 @@ def test_a_storage_that_does_not_answer_keeps_nobody_from_the_status(
     def refuse(folder: Path, jobs: list[str]) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("jobs.study.put_back", refuse)
+    monkeypatch.setattr("hpc.jobs.study.put_back", refuse)
     slurm.set("101_0", "NODE_FAIL")
     _, said = settled(run)
     assert said == ["what jobs 101_0 had of the search waits for `hpc resume`: no route to host"]

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import results
-import sweeps
+from hpc import results, sweeps
 from hpc.command import app
+from hpc.results import Plan, Records, Run, RunError
 from hpc.showing import facts_of, lines, sparkline
-from results import Plan, Records, Run, RunError
 from tests.conftest import Hpc
 from tests.results.test_results import WHO, Worker, metrics
 

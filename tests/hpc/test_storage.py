@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hpc.profile import BUILTIN, Named, Profile, available, with_storage
+from hpc.results import Records, Run
 from hpc.storage import storage_url
 from hpc.submitting import profile_of
-from results import Records, Run
-from sweeps import SweepError
-from sweeps.document import write
+from hpc.sweeps import SweepError
+from hpc.sweeps.document import write
 from tests.hpc.test_showing import make
 
 

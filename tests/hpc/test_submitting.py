@@ -26,20 +26,19 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner, Result
 
-import sweeps
-from hpc import following, scheduler, settling, submitting, watching
+from hpc import following, scheduler, settling, submitting, sweeps, watching
 from hpc.command import app
+from hpc.jobs.launch import Launch
+from hpc.jobs.supervisor import supervise
 from hpc.known import remember
 from hpc.lock import Holder, _beating, holder, lock
 from hpc.profile import Named, Profile, find
+from hpc.results import Records, Run, RunError
 from hpc.running import Outcome, View
 from hpc.scheduler import Answers, Slurm, UnreachableError
 from hpc.submitting import Submission
-from jobs.launch import Launch
-from jobs.supervisor import supervise
-from results import Records, Run, RunError
-from sweeps import Sweep
-from sweeps.document import write
+from hpc.sweeps import Sweep
+from hpc.sweeps.document import write
 from tests.conftest import ROOT
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.test_house import HEAVY
@@ -187,7 +186,7 @@ def test_a_dry_run_shows_what_would_be_submitted_and_submits_nothing(slurm: Fake
         "#SBATCH --array=0-2%3",
         "#SBATCH --gpus-per-node=4",
         "#SBATCH --partition=gpu",
-        f"exec python3 -u -m jobs job {Path('runs/small/jobs/1').resolve()} 0",
+        f"exec python3 -u -m hpc.jobs job {Path('runs/small/jobs/1').resolve()} 0",
         "# it starts the ranks by: srun ",
         "4 trials; into runs/small\n",
         "2 arrays (3 + 1 jobs; MaxArraySize is 3), at most 3 jobs at once, with profile gpus",
@@ -263,7 +262,7 @@ def test_submitting_loads_nothing_heavy(commands: FakeSlurm) -> None:
     )  # fmt: skip
     loaded = set(done.stderr.splitlines()[-1].split())
     assert "hpc.submitting" in loaded
-    assert not loaded & (HEAVY | {"jobs.worker", "pandas"})
+    assert not loaded & (HEAVY | {"hpc.jobs.worker", "pandas"})
     assert "SLURM 1 array 101." in done.stdout
 
 
@@ -845,8 +844,8 @@ def test_a_run_leaves_files_by_the_number_of_its_jobs(
     entries = {**FOUR, "space": {"dropout": {"low": 0.0, "high": 0.5}},
                "search": {"method": "random", "trials": trials}}  # fmt: skip
     submitting.submit(sweeps.parse(entries), on="two", folder="run", ranks=ranks)
-    monkeypatch.setattr("jobs.supervisor.mpi_vendor", lambda: "")
-    monkeypatch.setattr("jobs.supervisor.signal.signal", lambda number, handler: None)
+    monkeypatch.setattr("hpc.jobs.supervisor.mpi_vendor", lambda: "")
+    monkeypatch.setattr("hpc.jobs.supervisor.signal.signal", lambda number, handler: None)
     slurm.change(steps=[f"finish(); [log('hello', rank) for rank in range({ranks})]"] * 2)
     for job in ("0", "1"):
         slurm.set(f"101_{job}", "RUNNING", nodes="n1")

@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from jobs.study import open_study
-from results import Run
-from sweeps import load_stored
+from hpc.jobs.study import open_study
+from hpc.results import Run
+from hpc.sweeps import load_stored
 
 
 def main(folder: Path, owner: str, seconds: float) -> None:

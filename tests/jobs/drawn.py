@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from jobs.graphs import Graphs
-from jobs.pack import PackError, check_measures, plan
-from jobs.place import Place, find_place
-from jobs.settings import KerasSettings
-from jobs.training import Lane, train, train_lanes
-from jobs.world import World
-from models import Array, Dataset, Split
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.pack import PackError, check_measures, plan
+from hpc.jobs.place import Place, find_place
+from hpc.jobs.settings import KerasSettings
+from hpc.jobs.training import Lane, train, train_lanes
+from hpc.jobs.world import World
+from hpc.models import Array, Dataset, Split
 
 Drawing = dict[str, Any]
 SAMPLES, VALIDATION, CLASSES, BATCH, EPOCHS = 22, 9, 4, 8, 2
@@ -621,7 +621,7 @@ def main(arguments: Sequence[str]) -> None:
             os.waitpid(child, 0)
             print(answer, flush=True)
         return
-    from jobs import device
+    from hpc.jobs import device
 
     device.prepare(os.environ, 1)
     place = find_place(os.environ)

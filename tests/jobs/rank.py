@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from jobs import device
-from jobs.checkpoint import Checkpoints, Position, State, read
-from jobs.options import compile_model, options
-from jobs.place import find_place
-from jobs.training import Epoch, Stopped, UnequalWeightsError, Wish, train
-from jobs.worker import Task, Worker
-from jobs.world import World
-from models import Dataset, Split
-from sweeps import load_stored
+from hpc.jobs import device
+from hpc.jobs.checkpoint import Checkpoints, Position, State, read
+from hpc.jobs.options import compile_model, options
+from hpc.jobs.place import find_place
+from hpc.jobs.training import Epoch, Stopped, UnequalWeightsError, Wish, train
+from hpc.jobs.worker import Task, Worker
+from hpc.jobs.world import World
+from hpc.models import Dataset, Split
+from hpc.sweeps import load_stored
 from tests.jobs.users import FIT, ONE_RANK
 
 SETTINGS = ("epochs", "batch_size", "validation_freq", "accumulate_steps", "compression")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sweeps
-from jobs.check import arguments, check, data_of, digest, division_of, function_options
-from jobs.sources import Sources
-from models import Division, signature_of
-from sweeps import SweepError
+from hpc import sweeps
+from hpc.jobs.check import arguments, check, data_of, digest, division_of, function_options
+from hpc.jobs.sources import Sources
+from hpc.models import Division, signature_of
+from hpc.sweeps import SweepError
 
 ENTRIES: dict[str, Any] = {
     "name": "x",
@@ -358,7 +358,7 @@ def test_a_small_file_of_data_is_read_before_anything_is_submitted(
         assert said in problems(folder, {"data": data, "objective": "val_loss"})
     assert not problems(folder, {"data": {"name": "prices.csv", "classes": True}})
     assert not problems(folder, {"data": {"name": "prices.npz", "classes": False}, "objective": "val_loss"})
-    monkeypatch.setattr("jobs.check.MOST_READ", 10)
+    monkeypatch.setattr("hpc.jobs.check.MOST_READ", 10)
     assert not problems(folder, {"data": "prices.csv"})
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from jobs import device
+from hpc.jobs import device
 from tests.conftest import environment
 
 
@@ -19,8 +19,8 @@ def test_a_worker_loads_nothing_for_keras_that_it_does_not_need(only_ours: bool,
     """But its user still may."""
     code = (
         "import os, sys\n"
-        "import jobs.worker\n"
-        "from jobs import device\n"
+        "import hpc.jobs.worker\n"
+        "from hpc.jobs import device\n"
         "device.prepare(os.environ, 1)\n"
         f"device.start(1, 0, 0, 1, only_ours={only_ours})\n"
         "assert 'keras' in sys.modules\n"

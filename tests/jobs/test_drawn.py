@@ -21,8 +21,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from jobs.place import Place
-from jobs.world import World
+from hpc.jobs.place import Place
+from hpc.jobs.world import World
 from tests.jobs import drawn
 from tests.jobs.drawn import Answering, Drawing, Result, kept, packed, shares
 

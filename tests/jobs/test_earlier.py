@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-import sweeps
-from jobs.check import check
-from jobs.sources import Sources
-from jobs.study import Study
-from results import Plan, Records, Run, create
-from sweeps import Sweep
+from hpc import sweeps
+from hpc.jobs.check import check
+from hpc.jobs.sources import Sources
+from hpc.jobs.study import Study
+from hpc.results import Plan, Records, Run, create
+from hpc.sweeps import Sweep
 
 LOSSES = {0: [0.9, 0.4, 0.6], 1: [0.8, 0.7, 0.5]}
 """Of two trials, the validation loss by epoch; their accuracy is one less it."""

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.estimator import fit, is_estimator, regresses
-from jobs.options import compile_model, options, targets
-from jobs.place import Place
-from jobs.training import Trained, train
-from jobs.world import World
-from models import BASELINES, Dataset, Split, mlp, signature_of
+from hpc.jobs.estimator import fit, is_estimator, regresses
+from hpc.jobs.options import compile_model, options, targets
+from hpc.jobs.place import Place
+from hpc.jobs.training import Trained, train
+from hpc.jobs.world import World
+from hpc.models import BASELINES, Dataset, Split, mlp, signature_of
 
 ALONE = World(Place(), Path(), "")
 CLASSIFY = ("knn", "logistic_regression", "sgd_classifier", "svm", "decision_tree", "random_forest")

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs import graphs as graphs_module
-from jobs.graphs import Graphs
-from jobs.loop import FIRST_STEPS
-from jobs.options import compile_model, options
-from jobs.place import Place
-from jobs.single import _drop
-from jobs.training import Trained, train, weights_digest
-from jobs.world import World
-from models import Dataset, Split, mlp
+from hpc.jobs import graphs as graphs_module
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.loop import FIRST_STEPS
+from hpc.jobs.options import compile_model, options
+from hpc.jobs.place import Place
+from hpc.jobs.single import _drop
+from hpc.jobs.training import Trained, train, weights_digest
+from hpc.jobs.world import World
+from hpc.models import Dataset, Split, mlp
 from tests.jobs.rank import made_up
 
 ALONE = World(Place(), Path(), "")

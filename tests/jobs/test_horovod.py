@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import horovod
-from jobs.horovod import RanksUnavailableError, _MpiFirst
-from jobs.place import FOR_RANKS, OF_SRUN
+from hpc.jobs import horovod
+from hpc.jobs.horovod import RanksUnavailableError, _MpiFirst
+from hpc.jobs.place import FOR_RANKS, OF_SRUN
 from tests.conftest import ROOT
 
 NET = """

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-import sweeps
-from jobs.keeping import Kept
-from models import Array
-from results import Run
+from hpc import sweeps
+from hpc.jobs.keeping import Kept
+from hpc.models import Array
+from hpc.results import Run
 from tests.jobs.working import carried_out, predicted_elsewhere, raw_data
 
 NET = '''

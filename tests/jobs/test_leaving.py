@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hpc.drawing import _DoesNotGoError, _Subject
-from jobs.leaving import LeavingError, an_error, contained
-from results import Run
+from hpc.jobs.leaving import LeavingError, an_error, contained
+from hpc.results import Run
 from tests.jobs.working import carried_out, planned
 
 NET = """

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from jobs.options import (
+from hpc.jobs.options import (
     METRICS,
     PARAMETERS,
     TOP_K,
@@ -21,7 +21,7 @@ from jobs.options import (
     options,
     targets,
 )
-from models import mlp
+from hpc.models import mlp
 
 
 def network(classes: int | None, output: Any = "auto") -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.checkpoint import Position, State
-from jobs.graphs import Graphs
-from jobs.options import options, targets
-from jobs.pack import PackError, check_measures, plan
-from jobs.training import Epoch, Lane, Stopped, Trained, Wish, train, train_lanes
-from models import Dataset, Split
+from hpc.jobs.checkpoint import Position, State
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.options import options, targets
+from hpc.jobs.pack import PackError, check_measures, plan
+from hpc.jobs.training import Epoch, Lane, Stopped, Trained, Wish, train, train_lanes
+from hpc.models import Dataset, Split
 from tests.jobs.rank import made_up
 from tests.jobs.test_graphs import ALONE, OF_MODEL, Trial, network
 

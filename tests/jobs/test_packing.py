@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sweeps
-from jobs import packing
-from jobs.pack import Pack, Plan
-from jobs.single import Single
-from jobs.worker import Task, Worker
-from results import Run, table
-from sweeps import SweepError, Trial
+from hpc import sweeps
+from hpc.jobs import packing
+from hpc.jobs.pack import Pack, Plan
+from hpc.jobs.single import Single
+from hpc.jobs.worker import Task, Worker
+from hpc.results import Run, table
+from hpc.sweeps import SweepError, Trial
 from tests.jobs.test_resuming import After
 from tests.jobs.working import carried_out, planned
 
@@ -376,7 +376,7 @@ def test_what_fails_alone_after_its_pack_tells_of_itself_only(
 def test_lanes_whose_objective_is_never_a_number_have_diverged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs.worker import _Seen
+    from hpc.jobs.worker import _Seen
 
     add = _Seen.add
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.parts import COUNTS, MEANS, names_of, whole_batch_metrics
-from jobs.place import Place
-from jobs.settings import KerasSettings
-from jobs.training import Epoch, train
-from jobs.world import World
+from hpc.jobs.parts import COUNTS, MEANS, names_of, whole_batch_metrics
+from hpc.jobs.place import Place
+from hpc.jobs.settings import KerasSettings
+from hpc.jobs.training import Epoch, train
+from hpc.jobs.world import World
 from tests.jobs.rank import made_up
 from tests.jobs.users import FIT, ONE_RANK, REFUSED
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sweeps
-from jobs.preparation import Preparation, Scaling, fit, fold
-from models import Array, Dataset, ModelError, Split
-from sweeps import Folds, Sweep
+from hpc import sweeps
+from hpc.jobs.preparation import Preparation, Scaling, fit, fold
+from hpc.models import Array, Dataset, ModelError, Split
+from hpc.sweeps import Folds, Sweep
 
 DATA = '''
 import numpy as np

@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from jobs.place import Place
-from jobs.training import train
-from jobs.world import World
-from results import Run
-from sweeps import load_stored
+from hpc.jobs.place import Place
+from hpc.jobs.training import train
+from hpc.jobs.world import World
+from hpc.results import Run
+from hpc.sweeps import load_stored
 from tests.conftest import ROOT, environment
 from tests.jobs.rank import prepare, settings
 from tests.jobs.users import FIT, ONE_RANK

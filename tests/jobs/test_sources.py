@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 
-import jobs.sources
-import sweeps
-from jobs.sources import Sources, SourcesChangedError, forget_data, require_same_data, require_same_modules
+import hpc.jobs.sources
+from hpc import sweeps
+from hpc.jobs.sources import (
+    Sources,
+    SourcesChangedError,
+    forget_data,
+    require_same_data,
+    require_same_modules,
+)
 
 FILES = {
     "net.py": "import blocks\ndef build(units: int = 4):\n    return blocks.make(units)\n",
@@ -87,7 +93,7 @@ def test_without_neighbours_digests_are_those_of_earlier_versions(tmp_path: Path
 def test_a_large_file_of_data_is_read_once_and_known_by_size_and_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.sources, "REMEMBERED_BYTES", 4)
+    monkeypatch.setattr(hpc.jobs.sources, "REMEMBERED_BYTES", 4)
     sweep = project(tmp_path, "points.csv")
     first = Sources.of(sweep)
     known = {**first.stamps, "points.csv": [*first.stamps["points.csv"][:2], "remembered"]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.streams import print_anything
+from hpc.jobs.streams import print_anything
 
 
 @pytest.mark.parametrize(

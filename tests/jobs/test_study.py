@@ -18,15 +18,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-import sweeps
+from hpc import sweeps
+from hpc.jobs.budget import Budget
+from hpc.jobs.journal import Journal
+from hpc.jobs.study import Asked, Study, open_study
+from hpc.results import Plan, Records, Run, create
 from hpc.searching import Search
-from jobs.budget import Budget
-from jobs.journal import Journal
-from jobs.study import Asked, Study, open_study
-from results import Plan, Records, Run, create
-from sweeps import Sweep
-from sweeps.searches.pruners import PRUNERS, pruner
-from sweeps.sweep import SAMPLER_OPTIONS
+from hpc.sweeps import Sweep
+from hpc.sweeps.searches.pruners import PRUNERS, pruner
+from hpc.sweeps.sweep import SAMPLER_OPTIONS
 from tests.conftest import ROOT
 
 SPACE: dict[str, Any] = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}
@@ -386,8 +386,8 @@ def test_a_journal_is_one_that_optuna_reads(tmp_path: Path) -> None:
 def test_the_turn_of_one_who_was_killed_is_over_at_once(tmp_path: Path) -> None:
     study = begin(tmp_path / "r", sweep_of())
     code = (
-        "import os, signal, sys; from pathlib import Path; from jobs.study import open_study; "
-        "from results import Run; from sweeps import load_stored; folder = Path(sys.argv[1]); "
+        "import os, signal, sys; from pathlib import Path; from hpc.jobs.study import open_study; "
+        "from hpc.results import Run; from hpc.sweeps import load_stored; folder = Path(sys.argv[1]); "
         "open_study(load_stored(folder / 'sweep.yaml'), Run(folder))._turn.acquire(); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -563,7 +563,7 @@ def test_several_objectives_of_which_one_is_no_number_are_told_as_a_failure(tmp_
 
 
 def test_runs_to_begin_with_are_looked_for_beside_the_sweep_and_must_be_there(tmp_path: Path) -> None:
-    from jobs.check import check
+    from hpc.jobs.check import check
 
     sweep = sweep_of(model="mlp", space={"dropout": SPACE["x"] | {"high": 0.5}}, objective="val_accuracy",
                      search={"method": "tpe", "trials": 4, "from": ["nowhere"]})  # fmt: skip

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from jobs import supervisor
-from jobs.launch import Launch
-from jobs.supervisor import Job, choose_backend, offered, srun, supervise
-from results import Run
-from results.records import parse
+from hpc.jobs import supervisor
+from hpc.jobs.launch import Launch
+from hpc.jobs.supervisor import Job, choose_backend, offered, srun, supervise
+from hpc.results import Run
+from hpc.results.records import parse
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.hpc.test_settling import new_run, queue, start, submitting, write
 
@@ -38,8 +38,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(run.folder / "jobs" / "1")
     slept: list[float] = []
-    monkeypatch.setattr("jobs.supervisor.time", SimpleNamespace(sleep=slept.append))
-    monkeypatch.setattr("jobs.supervisor.mpi_vendor", lambda: "Open MPI")
+    monkeypatch.setattr("hpc.jobs.supervisor.time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("hpc.jobs.supervisor.mpi_vendor", lambda: "Open MPI")
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
     yield fake
     for number, handler in before.items():
@@ -115,7 +115,7 @@ def test_what_srun_offers_is_heard_through_what_a_site_has_to_say(
     def run(command: list[str], **options: Any) -> SimpleNamespace:
         return SimpleNamespace(stdout=said, stderr="", returncode=0)
 
-    monkeypatch.setattr("jobs.supervisor.subprocess.run", run)
+    monkeypatch.setattr("hpc.jobs.supervisor.subprocess.run", run)
     assert list(dict.fromkeys(offered())) == ["none", "pmi2", "pmix", "pmix_v4"]
 
 
@@ -125,7 +125,7 @@ def test_the_command_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert srun(launch, "101_0", "pmix", "a b.json") == [
         "srun", "--kill-on-bad-exit=1", "--mpi=pmix", "--export=ALL", "--open-mode=append",
         "--output=101_0_ranks_log.out", "--ntasks=8", "--label", "--exclusive", "--overlap",
-        "apptainer", "exec", "image.sif", "python", "-u", "-m", "jobs", "rank", "a b.json",
+        "apptainer", "exec", "image.sif", "python", "-u", "-m", "hpc.jobs", "rank", "a b.json",
     ]  # fmt: skip
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
     assert "--cpus-per-task=4" in srun(launch, "101_0", "pmix", "step")
@@ -344,8 +344,8 @@ def test_what_dead_ranks_had_of_a_search_is_put_back_at_once(
     def settle(run: Run, is_gone: Callable[[str], bool]) -> None:
         put_back.append([owner for owner in ("101_0", "101_0-g1", "101_1", "101_01") if is_gone(owner)])
 
-    monkeypatch.setattr("jobs.stored.load", lambda *given: None)
-    monkeypatch.setattr("jobs.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
+    monkeypatch.setattr("hpc.jobs.stored.load", lambda *given: None)
+    monkeypatch.setattr("hpc.jobs.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
     assert supervised(slurm, "end(1)", jobs=((), ()), asks=True) == 1
     assert put_back == [["101_0", "101_0-g1"]]
     assert supervised(slurm, "left('done')", jobs=((), ()), asks=True) == 0
@@ -356,7 +356,7 @@ def test_a_trial_of_a_search_that_has_cost_three_jobs_has_failed(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever they were: what one puts back another takes up."""
-    monkeypatch.setattr("jobs.study.put_back", lambda folder, jobs: None)
+    monkeypatch.setattr("hpc.jobs.study.put_back", lambda folder, jobs: None)
     for attempt in (1, 2):
         start(run_of(slurm), "101_1", 0, attempt)
         lost = {"trial": "t0", "attempt": attempt, "why": "killed", "seconds": 1.0, "lost": True}
@@ -376,8 +376,8 @@ def test_a_storage_that_does_not_answer_does_not_end_the_job(
     def refuse(*args: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("jobs.stored.load", lambda *given: None)
-    monkeypatch.setattr("jobs.study.open_study", refuse)
+    monkeypatch.setattr("hpc.jobs.stored.load", lambda *given: None)
+    monkeypatch.setattr("hpc.jobs.study.open_study", refuse)
     worked = "record('ready', job='101_0'); start(); end(1)"
     assert supervised(slurm, worked, "left('done')", jobs=((), ()), asks=True) == 0
     (note,) = records(slurm, "note")

@@ -9,13 +9,13 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from jobs.graphs import Graphs
-from jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options, targets
-from jobs.place import Place
-from jobs.training import DivergedError, Epoch, draw_apart, order, train, weights_digest
-from jobs.world import World
-from models import Dataset, Split, mlp
-from models.output import Output
+from hpc.jobs.graphs import Graphs
+from hpc.jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options, targets
+from hpc.jobs.place import Place
+from hpc.jobs.training import DivergedError, Epoch, draw_apart, order, train, weights_digest
+from hpc.jobs.world import World
+from hpc.models import Dataset, Split, mlp
+from hpc.models.output import Output
 from tests.jobs.rank import made_up, prepare, settings
 
 ALONE = World(Place(), Path(), "")

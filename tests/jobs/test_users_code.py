@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.settings import KerasSettings
+from hpc.jobs.settings import KerasSettings
 from tests.jobs.working import carried_out, planned
 
 NET = """
@@ -221,8 +221,8 @@ def test_data_that_are_others_at_each_call_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
     run = carried_out(tmp_path, entries("adapted", {"clip": [1.0]}, {}))
     assert run.counts()["finished"] == 1
-    from jobs.sources import SourcesChangedError
-    from jobs.worker import Task, Worker
+    from hpc.jobs.sources import SourcesChangedError
+    from hpc.jobs.worker import Task, Worker
 
     with pytest.raises(SourcesChangedError, match="not those that job test-1-0 has trained on"):
         Worker(str(run.folder), (Task(0, 2),), "test-2-0")()
@@ -230,9 +230,9 @@ def test_data_that_are_others_at_each_call_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", [False, True])
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path, *, changes: bool) -> None:
-    from jobs.sources import forget_data
-    from jobs.worker import Task, Worker
-    from results import Run
+    from hpc.jobs.sources import forget_data
+    from hpc.jobs.worker import Task, Worker
+    from hpc.results import Run
 
     (tmp_path / "net.py").write_text(NET)
     (tmp_path / "k.txt").write_text("1")

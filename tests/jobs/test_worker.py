@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sweeps
-from jobs.processes import identity
-from jobs.worker import Task, _Work
-from results import Run, TrialState
-from sweeps import SweepError
+from hpc import sweeps
+from hpc.jobs.processes import identity
+from hpc.jobs.worker import Task, _Work
+from hpc.results import Run, TrialState
+from hpc.sweeps import SweepError
 from tests.jobs.working import carried_out, raw_data
 
 NET = """

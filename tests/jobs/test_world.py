@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from jobs import horovod
-from jobs.device import choose_gpu, local_gpus
-from jobs.horovod import RanksUnavailableError
-from jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
-from jobs.place import LauncherError, Place, find_place, for_jobs, for_ranks
-from jobs.rendezvous import _is_mine, rendezvous
-from jobs.step import Step, complete
-from jobs.world import World
+from hpc.jobs import horovod
+from hpc.jobs.device import choose_gpu, local_gpus
+from hpc.jobs.horovod import RanksUnavailableError
+from hpc.jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
+from hpc.jobs.place import LauncherError, Place, find_place, for_jobs, for_ranks
+from hpc.jobs.rendezvous import _is_mine, rendezvous
+from hpc.jobs.step import Step, complete
+from hpc.jobs.world import World
 
 SUBMITIT = {
     "SUBMITIT_EXECUTOR": "local",
@@ -131,7 +131,7 @@ def test_a_rank_of_several_never_takes_itself_for_alone(tmp_path: Path) -> None:
     step.write(tmp_path / "step.json")
     kept = {name: value for name, value in os.environ.items() if name not in (*ONE_OF_TWO, "HPC_BACKEND")}
     done = subprocess.run(
-        [sys.executable, "-m", "jobs", "rank", str(tmp_path / "step.json")],
+        [sys.executable, "-m", "hpc.jobs", "rank", str(tmp_path / "step.json")],
         env=kept, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1

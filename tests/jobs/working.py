@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-import sweeps
-from jobs.check import check, data_of, division_of, function_options
-from jobs.worker import Task, Worker
-from models import Array, Dataset, dataset
-from results import Plan, Run, create
-from sweeps import Sweep
+from hpc import sweeps
+from hpc.jobs.check import check, data_of, division_of, function_options
+from hpc.jobs.worker import Task, Worker
+from hpc.models import Array, Dataset, dataset
+from hpc.results import Plan, Run, create
+from hpc.sweeps import Sweep
 
 
 def planned(folder: Path, entries: dict[str, Any]) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import DIVISION, OF_WHOLES, Array, Dataset, Division, ModelError, Split, dataset, hearing
+from hpc.models import DIVISION, OF_WHOLES, Array, Dataset, Division, ModelError, Split, dataset, hearing
 
 X, Y = np.zeros((6, 2)), np.array([0, 1, 2, 0, 1, 2])
 

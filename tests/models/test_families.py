@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.options import PARAMETERS
-from models import baselines
-from models.convolutional import cnn, cnn_problem
-from models.datasets.generated import worked_example
-from models.linear import linear
-from models.mlp import mlp, mlp_problem
-from models.output import Output, output_units
-from models.reference import Parameter, signature_of
+from hpc.jobs.options import PARAMETERS
+from hpc.models import baselines
+from hpc.models.convolutional import cnn, cnn_problem
+from hpc.models.datasets.generated import worked_example
+from hpc.models.linear import linear
+from hpc.models.mlp import mlp, mlp_problem
+from hpc.models.output import Output, output_units
+from hpc.models.reference import Parameter, signature_of
 
 
 def kinds(model: Any) -> list[str]:

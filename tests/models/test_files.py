@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.dataset import hearing
-from models.datasets.files import _columns_problem, csv, csv_problem, npz, npz_problem
-from models.reference import ModelError, signature_of
+from hpc.models.dataset import hearing
+from hpc.models.datasets.files import _columns_problem, csv, csv_problem, npz, npz_problem
+from hpc.models.reference import ModelError, signature_of
 
 
 @pytest.fixture
@@ -547,7 +547,7 @@ def test_every_option_is_described_and_its_default_is_right(function: Any) -> No
 def test_checking_a_file_loads_no_pandas(folder: Path) -> None:
     path, other = table(folder, IRIS), arrays(folder, x=X, y=Y)
     code = (
-        "import sys\nfrom models.datasets.files import csv_problem, npz_problem\n"
+        "import sys\nfrom hpc.models.datasets.files import csv_problem, npz_problem\n"
         "assert csv_problem(sys.argv[1], {}) is None and npz_problem(sys.argv[2], {}) is None\n"
         "print({'pandas', 'sklearn', 'keras', 'tensorflow'} & set(sys.modules))"
     )

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.datasets import generated
-from models.datasets.generated import classification, classification_problem, regression, worked_example
-from models.reference import ModelError, Parameter, signature_of
+from hpc.models.datasets import generated
+from hpc.models.datasets.generated import classification, classification_problem, regression, worked_example
+from hpc.models.reference import ModelError, Parameter, signature_of
 
 NAMES = ["blobs", "circles", "moons", "regression", "classification"]
 

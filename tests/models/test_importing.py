@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from models import Importer, ModelError, model_reference
-from models.importing import closure, find, roots_of
+from hpc.models import Importer, ModelError, model_reference
+from hpc.models.importing import closure, find, roots_of
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +165,8 @@ def test_a_function_of_the_user_s_finds_what_it_imports(tmp_path: Path, name: st
     write(tmp_path, files)
     assert value(tmp_path / folder, reference) == 1
     assert sys.modules["random"] is random  # theirs is theirs only
-    assert sys.modules["models"].Importer is Importer
+    assert sys.modules["hpc.models"].Importer is Importer
+    assert "models" not in sys.modules
 
 
 @pytest.mark.parametrize("name", PROJECTS)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import DATASETS, Division, ModelError, dataset, mlp, model_reference
-from models.datasets.mnist import mnist
-from models.mlp import layer_sizes
+from hpc.models import DATASETS, Division, ModelError, dataset, mlp, model_reference
+from hpc.models.datasets.mnist import mnist
+from hpc.models.mlp import layer_sizes
 
 
 def sizes(model: Any) -> list[int]:
@@ -110,7 +110,7 @@ def small_mnist(path: Path) -> None:
 def test_mnist_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.delenv("HPC_DATA", raising=False)
-    module = importlib.import_module("models.datasets.mnist")
+    module = importlib.import_module("hpc.models.datasets.mnist")
     monkeypatch.setattr(module, "_download", lambda path: pytest.fail("downloads"))
     small_mnist(tmp_path / "keras" / "datasets" / "mnist.npz")
     assert {name: len(part) for name, part in mnist().parts().items()} == {

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results import RunError, selection
-from sweeps import SweepError, expression
-from sweeps.space import dimension
+from hpc.results import RunError, selection
+from hpc.sweeps import SweepError, expression
+from hpc.sweeps.space import dimension
 
 MEMORY_BYTES, SECONDS = 2**30, 2.0
 MOST_PEAK_BYTES = 100 * 2**20

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from results import Plan, Records, Run, create
+from hpc.results import Plan, Records, Run, create
 
 Params = dict[str, Any]
 
@@ -53,7 +53,7 @@ def make(
     create(folder, Plan("made", metric, mode, space, trials, "name: made\n", "{}\n"))
     with pytest.MonkeyPatch.context() as patch:
         now = 1e9
-        patch.setattr("results.moments.time.time", lambda: now)
+        patch.setattr("hpc.results.moments.time.time", lambda: now)
         records = Records(folder / "records" / "local-1-0.jsonl")
         records.append("ready", job="local-1-0", backend="none", nodes=1, cores=4, gpus=0, groups=1)
         for trial in [trials[index] for index in order or range(len(trials))]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from results import Plan, Records, create
+from hpc.results import Plan, Records, create
 
 PROVENANCE = {
     "time": "2026-01-02T03:04:05+00:00",

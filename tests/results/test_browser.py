@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from results import Run, leaderboard, report
+from hpc.results import Run, leaderboard, report
 from tests.conftest import ROOT, Hpc, missing
 from tests.results.making import grid_run
 from tests.results.test_report import EVIL, SPACE, accuracy

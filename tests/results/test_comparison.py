@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from results import Run, RunError, create
-from results.comparison import Comparison, compare
+from hpc.results import Run, RunError, create
+from hpc.results.comparison import Comparison, compare
 from tests.results.test_results import Worker, plan
 
 SWEEP = """

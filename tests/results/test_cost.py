@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from results import Run, create
-from results.cost import by_job, by_outcome, by_trial
+from hpc.results import Run, create
+from hpc.results.cost import by_job, by_outcome, by_trial
 from tests.results.test_results import plan
 
 HOUR = 3600.0

@@ -20,7 +20,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from results import pictures
+from hpc.results import pictures
 
 Array = NDArray[Any]
 
@@ -711,7 +711,7 @@ def test_a_picture_that_can_not_be_drawn_leaves_the_old_one(tmp_path: Path) -> N
 
 
 def test_importing_the_module_loads_nothing_heavy() -> None:
-    code = "import sys, results.pictures; print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    code = "import sys, hpc.results.pictures; print(sorted({m.partition('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "'results'" in loaded
     assert not [
@@ -722,7 +722,7 @@ def test_importing_the_module_loads_nothing_heavy() -> None:
 def test_drawing_and_saving_touch_no_global_state(tmp_path: Path) -> None:
     code = (
         "import sys, matplotlib; from pathlib import Path; before = matplotlib.rcParams.copy()\n"
-        "from results import pictures\n"
+        "from hpc.results import pictures\n"
         f"pictures.save(pictures.confusion([[1]]), Path({str(tmp_path / 'x.svg')!r}))\n"
         "print('matplotlib.pyplot' in sys.modules, matplotlib.rcParams.copy() == before)"
     )

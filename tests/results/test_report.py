@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-import results
 from benchmarks.reading import make_run
-from results import Run, RunError, cell, leaderboard, report
+from hpc import results
+from hpc.results import Run, RunError, cell, leaderboard, report
 from tests.results.making import PROVENANCE, grid_run
 from tests.results.recomputed import recomputed
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.published_scaling import PUBLISHED, lines
-from results import Plan, Records, Run, RunError, create
-from results.scaling import (
+from hpc.results import Plan, Records, Run, RunError, create
+from hpc.results.scaling import (
     AlphaBeta,
     Line,
     advice,

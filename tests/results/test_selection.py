@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import results
-from results import Run, RunError, create, estimate, selection
+from hpc import results
+from hpc.results import Run, RunError, create, estimate, selection
 from tests.results.test_results import Worker, plan
 from tests.sweeps.attacks import ATTACKS
 from tests.sweeps.test_conditions import TRIAL, examples

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import results
-from results import Plan, Records, Run, create
+from hpc import results
+from hpc.results import Plan, Records, Run, create
 
 
 def make(folder: Path, values: dict[tuple[int, float], list[float]], **changes: Any) -> Run:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from results import Run, TrialState
-from sweeps.document import write
+from hpc.results import Run, TrialState
+from hpc.sweeps.document import write
 from tests.conftest import environment, missing
 from tests.slurm.cluster import Cluster, available
 

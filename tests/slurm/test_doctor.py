@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from hpc.jobs.canary import LOST
 from hpc.known import known
-from jobs.canary import LOST
 from tests.slurm.conftest import Site, until
 
 pytestmark = pytest.mark.slurm
@@ -157,7 +157,7 @@ def test_a_python_that_is_not_there_is_told_by_the_log(plain_site: Site) -> None
 def test_a_node_that_does_not_see_the_folder(plain_site: Site) -> None:
     # No disk of this machine is the login node's only: its Python is told of a folder that is nowhere.
     python = plain_site.folder.parent / "python"
-    arguments = "-u -m jobs canary job /nowhere 0"
+    arguments = "-u -m hpc.jobs canary job /nowhere 0"
     python.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments}\n")
     python.chmod(0o755)
     found = doctor(plain_site, "--on", "elsewhere")

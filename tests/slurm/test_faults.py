@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-import results
+from hpc import results
 from tests.slurm.conftest import Site, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

@@ -14,8 +14,8 @@ import pandas as pd
 import psutil
 import pytest
 
-import results
-from results import cost
+from hpc import results
+from hpc.results import cost
 from tests.conftest import ROOT
 from tests.slurm.conftest import PROFILES, Site, until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.document import write
+from hpc.sweeps.document import write
 from tests.slurm.conftest import Site, until
 
 pytestmark = pytest.mark.slurm

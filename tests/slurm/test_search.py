@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs.study import open_study
-from results import MOST_LOST, Run, TrialState
-from sweeps import load_stored
-from sweeps.document import write
+from hpc.jobs.study import open_study
+from hpc.results import MOST_LOST, Run, TrialState
+from hpc.sweeps import load_stored
+from hpc.sweeps.document import write
 from tests.hpc import test_searching as searching
 from tests.slurm.conftest import Site, until
 
@@ -92,7 +92,7 @@ def test_a_search_is_followed_to_its_end(site: Site) -> None:
 
 
 def _words(run: Run) -> str:
-    from results import winner
+    from hpc.results import winner
 
     found = winner(run)
     return found.words() if found else ""
@@ -185,7 +185,7 @@ def _supervisors(job: str) -> list[int]:
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if ["-m", "jobs", "job"] in (command[n : n + 3] for n in range(len(command))):
+        if ["-m", "hpc.jobs", "job"] in (command[n : n + 3] for n in range(len(command))):
             env = process.environ()
             if (env.get("SLURM_ARRAY_JOB_ID"), env.get("SLURM_ARRAY_TASK_ID")) == (array, task):
                 found.append(process.pid)

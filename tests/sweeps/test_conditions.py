@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-import sweeps
-from sweeps import SweepError, expression
-from sweeps.space import dimension
+from hpc import sweeps
+from hpc.sweeps import SweepError, expression
+from hpc.sweeps.space import dimension
 from tests.conftest import ROOT
 from tests.sweeps.attacks import ATTACKS
 
@@ -157,7 +157,7 @@ def test_what_is_no_condition_of_a_sweep_is_refused(text: str, said: str) -> Non
 
 def test_conditions_are_read_without_pandas() -> None:
     code = (
-        "import sys\nfrom sweeps import expression\n"
+        "import sys\nfrom hpc.sweeps import expression\n"
         "assert expression.holds('depth >= 2', {'depth': 2})\nassert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)

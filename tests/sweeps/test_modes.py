@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-import sweeps
-from sweeps import SweepError
-from sweeps.modes import EITHER, MAX, MIN, mode_of, plain
+from hpc import sweeps
+from hpc.sweeps import SweepError
+from hpc.sweeps.modes import EITHER, MAX, MIN, mode_of, plain
 
 NO_METRICS = ("get", "serialize", "deserialize")
 

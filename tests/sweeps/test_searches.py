@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import sweeps
-from sweeps import SEARCHES, Choices, Range, SweepError
-from sweeps.searches.grid import Grid
-from sweeps.searches.samplers import decoded, distribution, encoded
-from sweeps.space import Dimension, combinations, dimension
+from hpc import sweeps
+from hpc.sweeps import SEARCHES, Choices, Range, SweepError
+from hpc.sweeps.searches.grid import Grid
+from hpc.sweeps.searches.samplers import decoded, distribution, encoded
+from hpc.sweeps.space import Dimension, combinations, dimension
 
 BASE: dict[str, Any] = {
     "name": "s", "model": "mlp", "data": "digits",

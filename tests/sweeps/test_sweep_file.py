@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import sweeps
-from sweeps import Choices, Folds, Range, SweepError, read
+from hpc import sweeps
+from hpc.sweeps import Choices, Folds, Range, SweepError, read
 
 GOOD = """\
 name: digits-mlp

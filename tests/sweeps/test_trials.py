@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sweeps
-from sweeps import SHARED, Choices, Range, SweepError, Trial
-from sweeps.searches.grid import Grid
-from sweeps.searches.random import Random
-from sweeps.trial import place_and_function, trial_id
+from hpc import sweeps
+from hpc.sweeps import SHARED, Choices, Range, SweepError, Trial
+from hpc.sweeps.searches.grid import Grid
+from hpc.sweeps.searches.random import Random
+from hpc.sweeps.trial import place_and_function, trial_id
 
 STORED = Path(__file__).with_name("trial_ids.json")
 FOLDS: list[dict[str, int | bool]] = [
