@@ -172,11 +172,10 @@ def _have_all_left(facts: Mapping[str, Any]) -> bool:
 def _has_trials_left(run: Run, facts: Mapping[str, Any]) -> bool:
     """Whether a job may yet come to a trial that it was dealt; one that asks for its trials has asked."""
     try:
-        mine = Launch.read(run.jobs_folder / str(facts["launch"])).jobs[facts["number"]]
+        mine = Launch.read(run.jobs_folder / str(facts["launch"])).trials(facts["number"], run)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return True
-    by_index = {trial.index: trial.state for trial in run.trials.values()}
-    return any(by_index.get(index) not in ("finished", "pruned") for index in mine)
+    return any(trial.state not in ("finished", "pruned") for trial in mine)
 
 
 def end_idle(run: Run, news: News, slurm: Slurm, records: Records) -> None:

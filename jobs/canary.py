@@ -178,7 +178,7 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
     here = Job.of(os.environ)
     step = folder / f"step-{backend}.json"
     variables = for_ranks(os.environ, backend, launch.groups)
-    facts = {"folder": str(folder), "label": backend, "threads": launch.threads, "ranks": launch.ranks}
+    facts = {"folder": str(folder), "label": backend, "threads": launch.worker.threads, "ranks": launch.ranks}
     write_text(step, json.dumps({**facts, "environment": variables}))
     name = f"{here.job_id}_{backend}"
     command = srun(launch, name, mpi, step)
@@ -243,8 +243,8 @@ def rank(path: Path) -> int:
     """Meet the others, add up ones, and write what came of it.
 
     Args:
-        path: of the step's file: ``folder``, ``label``, ``threads``, and as :class:`hpc.jobs.step.Step` has
-            them ``ranks`` and ``environment``.
+        path: of the step's file: ``folder``, ``label``, ``threads``, ``ranks``, and ``environment`` as
+            :class:`hpc.jobs.step.RankSpec` has it.
     """
     step = json.loads(path.read_text())
     complete(os.environ, step["environment"])

@@ -21,7 +21,8 @@ from typing import IO, Any
 
 from hpc.jobs.launch import Launch
 from hpc.jobs.place import for_ranks
-from hpc.jobs.step import Step, complete
+from hpc.jobs.spec import Task
+from hpc.jobs.step import RankSpec, complete
 from hpc.results import MOST_LOST, Records, Run, TrialState, record_loss
 from hpc.results.records import parse
 
@@ -98,11 +99,10 @@ class _Supervisor:
         self._run_folder = run_folder
         self._launch = launch
         self._job = job
-        self._trials = launch.jobs[number]
         self._number = number
         self._backend = ""
         self._sizes: dict[Path, int] = {}
-        self._given_up: set[int] = set()
+        self._given_up: set[str] = set()
         self._failed_starts = 0
 
     def carry_out(self) -> int:
@@ -136,7 +136,7 @@ class _Supervisor:
             if "stopped" in hows or "User defined signal 2" in said:
                 self._tell_of_lost(run, "another group of ranks was stopped", stopped=True)
                 self._put_back()
-                if self._launch.rehearse:
+                if self._launch.worker.inject_fault:
                     continue
                 self._requeue(run)
                 return 0
@@ -183,29 +183,26 @@ class _Supervisor:
         found = re.search(r"JobState=(\w+)", self._show())
         return found is not None and found[1] != "RUNNING"
 
-    def _guilty(self, said: str, tasks: list[tuple[int, int, bool, str]]) -> set[int] | None:
-        """Indices of the trials of the group whose rank died first; srun ends the others with it."""
+    def _guilty(self, said: str, tasks: list[Task]) -> set[str] | None:
+        """Ids of the trials of the group whose rank died first; srun ends the others with it."""
         groups = self._launch.groups
         found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", said)
         if groups == 1 or not found:
             return None
         group = int(found[1]) // (self._launch.ranks // groups)
-        return {index for index, *_ in tasks[group::groups]}
+        return {task.trial.trial_id for task in tasks[group::groups]}
 
-    def _unfinished(self, run: Run) -> list[tuple[int, int, bool, str]]:
-        """Index and next attempt of this job's trials that are to be trained, and which go alone."""
-        by_index = {trial.index: trial for trial in run.trials.values()}
-        tasks = []
-        for index in self._trials:
-            trial = by_index[index]
-            if trial.state in ("finished", "pruned") or self._is_done_with(trial):
-                continue
-            tasks.append((index, max(trial.attempts, default=0) + 1, trial.goes_alone, trial.trial_id))
-        return tasks
+    def _unfinished(self, run: Run) -> list[Task]:
+        """This job's trials that are to be trained."""
+        return [
+            Task.next_of(trial)
+            for trial in self._launch.trials(self._number, run)
+            if trial.state not in ("finished", "pruned") and not self._is_done_with(trial)
+        ]
 
     def _is_done_with(self, trial: TrialState) -> bool:
         """Whether a trial has failed in this launch, and once too often."""
-        if trial.index in self._given_up:
+        if trial.trial_id in self._given_up:
             return True
         mine = [a for a in trial.attempts.values() if a.job_id == self._job.job_id and a.state == "failed"]
         if trial.state != "failed" or not mine:
@@ -246,29 +243,25 @@ class _Supervisor:
                     "failed", trial=trial.trial_id, attempt=last, reason="node-failure", error=words,
                     seconds=trial.attempt.seconds,
                 )  # fmt: skip
-                self._given_up.add(trial.index)
+                self._given_up.add(trial.trial_id)
         run.refresh()
 
     def _attempts(self, run: Run) -> int:
         if self._launch.asks:
             mine = [a for trial in run.trials.values() for a in trial.attempts.values()]
             return sum(attempt.job_id == self._job.job_id for attempt in mine)
-        by_index = {trial.index: trial for trial in run.trials.values()}
-        return sum(len(by_index[index].attempts) for index in self._trials)
+        return sum(len(trial.attempts) for trial in self._launch.trials(self._number, run))
 
-    def _step(self, tasks: list[tuple[int, int, bool, str]], label: str) -> tuple[int, str]:
+    def _step(self, tasks: list[Task], label: str) -> tuple[int, str]:
         """Run the ranks once; srun's exit code, and what it said."""
         launch, groups = self._launch, self._launch.groups
         backend, mpi = self._choose()
         self._backend = backend
         variables = for_ranks(os.environ, backend, groups)
-        step = Step(
-            str(self._run_folder), self._job.job_id, label, [tasks[g::groups] for g in range(groups)],
-            launch.cwd, launch.threads, launch.gpus, launch.checkpoint_min, launch.rehearse, launch.measure,
-            launch.ranks, variables, launch.files,
-        )  # fmt: skip
+        mine = launch.worker.but(folder=str(self._run_folder), job_id=self._job.job_id, label=label)
+        workers = tuple(mine.but(tasks=tuple(tasks[group::groups])) for group in range(groups))
         path = self._folder / f".{label}.json"
-        step.write(path)
+        RankSpec(workers, launch.cwd, variables).write(path)
         command = srun(launch, self._job.job_id, mpi, path)
         print(f"{' '.join(command)}  # {backend}", flush=True)
         self._sizes = {path: path.stat().st_size for path in self._logs()}
@@ -322,7 +315,7 @@ class _Supervisor:
         *,
         reason: str = "error",
         stopped: bool = False,
-        guilty: set[int] | None = None,
+        guilty: set[str] | None = None,
     ) -> None:
         """Record of this job's trials that are running, but no longer, what became of them."""
         for trial in list(run.trials.values()):  # others may begin trials meanwhile
@@ -342,7 +335,7 @@ class _Supervisor:
                 elif self._launch.asks:
                     most = self._launch.retry.get("node-failure", 2)
                     record_loss(run, self._record, who, why, reason=reason, most=most)
-                elif guilty is not None and trial.index not in guilty:
+                elif guilty is not None and trial.trial_id not in guilty:
                     self._record("stopped", **who, why="a rank of another group was killed")
                 elif attempt.lanes > 1:  # which one of them it was shows when each is trained by itself
                     self._record("stopped", **who, why=why, alone=True)

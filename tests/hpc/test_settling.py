@@ -10,6 +10,7 @@ import pytest
 
 from hpc import leftovers, settling
 from hpc.jobs.launch import Launch
+from hpc.jobs.spec import WorkerSpec
 from hpc.jobs.study import Asked, Study
 from hpc.results import Plan, Records, Run, create, moments
 from hpc.scheduler import JobState, Slurm
@@ -105,7 +106,7 @@ def lines(run: Run) -> int:
 def a_job_that_has_left(slurm: FakeSlurm, folder: Path, minutes: float, left: str, done: int) -> Run:
     """Its ranks have left so long ago; of its two trials so many are finished."""
     run = submitted(slurm, folder, size=1)
-    launch = Launch(1, ((0, 1),), 1, "python", "/")
+    launch = Launch(1, (("t0", "t1"),), WorkerSpec(ranks=1), "python", "/")
     launch.write(run.jobs_folder / "1")
     slurm.set("101_0", "RUNNING")
     with pytest.MonkeyPatch.context() as patch:

@@ -105,9 +105,9 @@ def submit(folder: str | Path = "run", **options: Any) -> Submission:
     return submitting.submit(sweep(), on="two", folder=folder, **options)
 
 
-def held(slurm: FakeSlurm) -> Counter[int]:
+def held(slurm: FakeSlurm) -> Counter[str | int]:
     """How many living jobs each trial is with, by what their scripts say."""
-    found: Counter[int] = Counter()
+    found: Counter[str | int] = Counter()
     for array in slurm.arrays.values():
         command = shlex.split(array["script"].split("# command\n")[1])
         folder, first = command[-2:]
@@ -245,7 +245,7 @@ def test_more_workers_are_not_taken_than_the_profile_says(slurm: FakeSlurm) -> N
     with lock(run.folder):  # its jobs hold two trials, say
         folder = run.jobs_folder / "1"
         launch = Launch.read(folder)
-        Launch(**{**launch.__dict__, "jobs": ((0, 1),)}).write(folder)
+        replace(launch, jobs=(launch.jobs[0] + launch.jobs[1],)).write(folder)
     second = submit(workers=2)
     assert (second.trials, second.covered, second.jobs) == (2, 2, 1)
 
