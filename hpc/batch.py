@@ -10,13 +10,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc.jobs.launch import Launch
 from hpc.jobs.place import for_jobs
-from hpc.jobs.sources import Stamps
 from hpc.jobs.spec import WorkerSpec
 from hpc.profile import Profile
+
+if TYPE_CHECKING:
+    from hpc.jobs.sources import Stamps
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""
