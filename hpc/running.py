@@ -17,6 +17,7 @@ from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
 from hpc.jobs import device, stored
 from hpc.jobs.check import check
+from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.place import Place, find_place, leftover
 from hpc.jobs.processes import identity
 from hpc.jobs.spec import Task, WorkerSpec
@@ -450,16 +451,11 @@ class _Runner:
         for task in lost:
             trial = self._run.trials[task.trial.trial_id]
             why = why or "the worker's process was killed, or crashed, in the middle of this trial"
-            who = {"trial": trial.trial_id, "attempt": task.attempt,
-                   "epochs": trial.attempts[task.attempt].epochs}  # fmt: skip
-            seconds = trial.attempts[task.attempt].seconds
-            if trial.attempts[task.attempt].lanes > 1:  # which one it was shows when each is by itself
-                self._records.append("stopped", **who, why=why, alone=True, seconds=seconds)
-                undone.append(replace(task, attempt=task.attempt + 1, unpacked=True))
-                continue
-            self._records.append(
-                "failed", **who, reason="error", error=f"{why}\n{job.tail()}", seconds=seconds
-            )  # fmt: skip
+            loss = Loss("died", why, error=f"{why}\n{job.tail()}")
+            for kind, entries in records_of(trial, task.attempt, loss):
+                self._records.append(kind, **entries)
+                if kind == "stopped":
+                    undone.append(replace(task, attempt=task.attempt + 1, unpacked=True))
         if lost:
             names = ", ".join(task.trial.trial_id for task in lost)
             self._view.note(f"Worker {job.job_id} died while training {names}: {why}")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc.jobs.budget import Budget
-from hpc.results import Records, Run, RunError, record_loss, said_by
+from hpc.jobs.outcome import Loss, records_of
+from hpc.results import Records, Run, RunError, said_by
 from hpc.sweeps import Sweep
 
 if TYPE_CHECKING:
@@ -173,9 +174,9 @@ class Search:
                 if attempt.state != "running" or attempt.job_id != job:
                     continue
                 lost.append(trial.trial_id)
-                who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds,
-                       "epochs": attempt.epochs}  # fmt: skip
-                record_loss(self._run, self._records.append, who, why, error=f"{why}\n{tail}")
+                loss = Loss("died", why, error=f"{why}\n{tail}")
+                for kind, entries in records_of(trial, number, loss, is_asked=True):
+                    self._records.append(kind, **entries)
         self._run.refresh()
         with self._using_storage():
             self._study.settle(self._run, lambda owner: owner == job)
