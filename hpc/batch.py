@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.jobs.launch import Launch
-from hpc.jobs.place import for_jobs
+from hpc.jobs.node.rank_info import for_jobs
 from hpc.jobs.spec import WorkerSpec
 from hpc.profile import Profile
 
 if TYPE_CHECKING:
-    from hpc.jobs.sources import Stamps
+    from hpc.jobs.user_files import Stamps
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from hpc.jobs import processes
+from hpc.jobs.node import processes
 from hpc.jobs.outcome import Loss, records_of
 from hpc.results import Records, Run
 

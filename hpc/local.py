@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from hpc.jobs.processes import Identity, identity, is_running, stop
+from hpc.jobs.node.processes import Identity, identity, is_running, stop
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
 from hpc.profile import Resources

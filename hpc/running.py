@@ -15,11 +15,12 @@ from typing import Any
 from hpc import leftovers
 from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
-from hpc.jobs import device, stored
+from hpc.jobs import stored
 from hpc.jobs.check import check
+from hpc.jobs.node import device
+from hpc.jobs.node.processes import identity
+from hpc.jobs.node.rank_info import Place, find_place, leftover
 from hpc.jobs.outcome import Loss, records_of
-from hpc.jobs.place import Place, find_place, leftover
-from hpc.jobs.processes import identity
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
 from hpc.local import LocalJob, check_folder, deal
@@ -568,7 +569,7 @@ def _communicator(place: Place) -> Any:
         LauncherError: they are not there.
         RanksUnavailableError: MPI can't be loaded.
     """
-    from hpc.jobs import horovod
+    from hpc.jobs.collectives import horovod
 
     horovod.load_mpi()
     from mpi4py import MPI

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpc.jobs.budget import Budget
 from hpc.jobs.outcome import Loss, records_of
+from hpc.jobs.source.budget import Budget
 from hpc.results import Records, Run, RunError, said_by
 from hpc.sweeps import Sweep
 
 if TYPE_CHECKING:
-    from hpc.jobs.study import Study
+    from hpc.jobs.source.study import Study
 
 
 class Search:
@@ -73,8 +73,8 @@ class Search:
 
     def _opened(self) -> Study:
         """The study, made anew from the records where it is gone or is not what they say."""
-        from hpc.jobs.journal import turn_of
-        from hpc.jobs.study import JOURNAL, open_study
+        from hpc.jobs.source.journal import turn_of
+        from hpc.jobs.source.study import JOURNAL, open_study
 
         run, journal = self._run, self._run.folder / JOURNAL
         alone = not any("array" in job and "ended" not in job for job in run.jobs.values())

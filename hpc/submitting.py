@@ -18,7 +18,7 @@ from hpc.jobs import stored
 from hpc.jobs.check import check
 from hpc.jobs.launch import FILE as LAUNCH_FILE
 from hpc.jobs.launch import Launch
-from hpc.jobs.sources import Sources
+from hpc.jobs.user_files import Sources
 from hpc.known import known
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run

@@ -37,7 +37,7 @@ class Launch:
         requeues: how many times a job may be requeued.
         retry: how many times a trial is tried again, by the reason for which it failed.
         asks: whether workers ask the run's search for their trials.
-        environment: variables for a job that does not have them; see :func:`hpc.jobs.place.for_jobs`.
+        environment: variables for a job that does not have them; see ``rank_info.for_jobs``.
     """
 
     number: int

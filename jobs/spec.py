@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hpc.jobs.processes import Identity
+from hpc.jobs.node.processes import Identity
 from hpc.sweeps import Trial
 
 if TYPE_CHECKING:
-    from hpc.jobs.sources import Stamps
+    from hpc.jobs.user_files import Stamps
     from hpc.results import TrialState
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from hpc.jobs.launch import Launch
+from hpc.jobs.node.rank import RankSpec, complete
+from hpc.jobs.node.rank_info import for_ranks
 from hpc.jobs.outcome import MAX_LOSSES, Loss, kills_its_job, records_of
-from hpc.jobs.place import for_ranks
 from hpc.jobs.spec import Task
-from hpc.jobs.step import RankSpec, complete
 from hpc.results import Records, Run, TrialState
 from hpc.results.records import parse
 
@@ -333,7 +333,7 @@ class _Supervisor:
         """Let a search hand out again what this job's ranks had of it, to whoever asks first."""
         if not self._launch.asks:
             return
-        from hpc.jobs.study import put_back
+        from hpc.jobs.source.study import put_back
 
         job = self._job.job_id
         try:

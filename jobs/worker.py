@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs import device, energy, horovod, packing, stored
-from hpc.jobs.budget import Budget
+from hpc.jobs import stored
 from hpc.jobs.check import arguments, data_of, digest, model_of
-from hpc.jobs.checkpoint import Checkpoints, Position, State, facts_of, read
-from hpc.jobs.clock import Clock
-from hpc.jobs.estimator import fit, is_estimator, regresses
-from hpc.jobs.graphs import Graphs
-from hpc.jobs.keeping import Kept
-from hpc.jobs.leaving import LeavingError, an_error, contained
-from hpc.jobs.loop import words_of
-from hpc.jobs.memory import LEFT
+from hpc.jobs.collectives import horovod
+from hpc.jobs.collectives.clock import Clock
+from hpc.jobs.collectives.shared_memory import LEFT
+from hpc.jobs.collectives.world import World
+from hpc.jobs.data.preparation import Preparation, Scaling
+from hpc.jobs.node import device, energy
+from hpc.jobs.node.processes import is_running
+from hpc.jobs.node.rank_info import find_place
+from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.options import (
     COMPILED,
     Options,
@@ -39,17 +39,29 @@ from hpc.jobs.options import (
     options,
     targets,
 )
-from hpc.jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
-from hpc.jobs.parts import refuse_own_steps
-from hpc.jobs.place import find_place
-from hpc.jobs.preparation import Preparation, Scaling
-from hpc.jobs.processes import is_running
-from hpc.jobs.settings import KerasSettings
-from hpc.jobs.sources import Sources, require_same_data, require_same_modules
+from hpc.jobs.source.budget import Budget
 from hpc.jobs.spec import Task, WorkerSpec
-from hpc.jobs.stop import StopRequest
-from hpc.jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
-from hpc.jobs.world import World
+from hpc.jobs.training import packing
+from hpc.jobs.training.checkpoint import Checkpoints, Position, State, facts_of, read
+from hpc.jobs.training.estimator import fit, is_estimator, regresses
+from hpc.jobs.training.graph import (
+    Answer,
+    DivergedError,
+    Epoch,
+    Lane,
+    Stopped,
+    Trained,
+    Wish,
+    train_lanes,
+)
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.keras_settings import KerasSettings
+from hpc.jobs.training.leaving import LeavingError, an_error, contained
+from hpc.jobs.training.loop import words_of
+from hpc.jobs.training.model_store import Kept
+from hpc.jobs.training.pack import NUMBERS, PackError, Plan, check_measures, plan
+from hpc.jobs.training.parts import refuse_own_steps
+from hpc.jobs.user_files import Sources, require_same_data, require_same_modules
 from hpc.models import FROM_DATA, Dataset, Importer, Split, signature_of
 from hpc.results import Records, Run, moments, said_by, trace_of
 from hpc.sweeps import SIZES, Sweep, Trial
@@ -57,7 +69,7 @@ from hpc.sweeps import SIZES, Sweep, Trial
 if TYPE_CHECKING:
     import keras
 
-    from hpc.jobs.study import Study
+    from hpc.jobs.source.study import Study
 
 MOST_SIBLINGS = 4
 """Models that a worker keeps as the beginnings of further lanes."""
@@ -209,7 +221,7 @@ class _Work:
         error = ""
         if self.world.rank == 0:
             try:
-                from hpc.jobs.study import open_study
+                from hpc.jobs.source.study import open_study
 
                 folder = Path(self.spec.folder)
                 run = Run(folder)
@@ -292,7 +304,7 @@ class _Work:
         return found
 
     def tell(self, trial: Trial, state: str, metrics: Mapping[str, Any], best: float | None) -> None:
-        """Tell the search how a trial has ended, as :meth:`hpc.jobs.study.Study.tell` takes it."""
+        """Tell the search how a trial has ended, as :meth:`hpc.jobs.source.study.Study.tell` takes it."""
         if self.study is not None:
             self.study.tell(trial, state, metrics, best)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from hpc.jobs import stored
-from hpc.jobs.processes import Identity
+from hpc.jobs.node.processes import Identity
+from hpc.jobs.source.study import open_study
 from hpc.jobs.spec import Task, WorkerSpec
-from hpc.jobs.study import open_study
 from hpc.profile import Resources
 from hpc.results import Records, Run
 from hpc.sweeps import Sweep

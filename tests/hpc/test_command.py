@@ -20,7 +20,7 @@ from benchmarks.reading import make_run
 from hpc import lock as locks
 from hpc import watching
 from hpc.command import _job_lines, is_busy
-from hpc.jobs.processes import identity, is_running
+from hpc.jobs.node.processes import identity, is_running
 from hpc.jobs.spec import Task
 from hpc.leftovers import clear, living_workers
 from hpc.local import deal

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from hpc.jobs import device
-from hpc.jobs.checkpoint import Checkpoints, Position, State, read
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node import device
+from hpc.jobs.node.rank_info import find_place
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import find_place
-from hpc.jobs.training import Epoch, Stopped, UnequalWeightsError, Wish, train
-from hpc.jobs.world import World
+from hpc.jobs.training.checkpoint import Checkpoints, Position, State, read
+from hpc.jobs.training.graph import Epoch, Stopped, UnequalWeightsError, Wish, train
 from hpc.models import Dataset, Split
 from tests.jobs.users import FIT, ONE_RANK
 from tests.jobs.working import worker_of

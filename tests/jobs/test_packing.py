@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hpc import sweeps
-from hpc.jobs import packing
-from hpc.jobs.pack import Pack, Plan
-from hpc.jobs.single import Single
+from hpc.jobs.training import packing
+from hpc.jobs.training.pack import Pack, Plan
+from hpc.jobs.training.single import Single
 from hpc.results import Run, table
 from hpc.sweeps import SweepError, Trial
 from tests.jobs.test_resuming import After

@@ -12,14 +12,14 @@ import pytest
 
 from hpc import sweeps
 from hpc.jobs.check import check
-from hpc.jobs.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
-from hpc.jobs.loop import FIRST_STEPS
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import Place
-from hpc.jobs.stop import StopRequest
-from hpc.jobs.training import Epoch, Stopped, Trained, Wish, train, weights_digest
+from hpc.jobs.training.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
+from hpc.jobs.training.graph import Epoch, Stopped, Trained, Wish, train, weights_digest
+from hpc.jobs.training.loop import FIRST_STEPS
 from hpc.jobs.worker import Worker, _versions
-from hpc.jobs.world import World
 from hpc.models import Dataset
 from hpc.results import Plan, Run, create, table
 from tests.jobs.rank import made_up
@@ -305,7 +305,7 @@ def test_it_is_told_that_a_trial_goes_on_with_other_arithmetic(
     run, path = checkpointed(tmp_path / "a", 16)
     before = read(path).facts["arithmetic"]
     assert (before["ranks"], before["sums"]) == (1, "none")
-    monkeypatch.setattr("hpc.jobs.device.arithmetic", lambda: {**before, "threads": 99})
+    monkeypatch.setattr("hpc.jobs.node.device.arithmetic", lambda: {**before, "threads": 99})
     assert worker(run, 2, "2_0")() == 1
     run.refresh()
     name = path.stem.partition("-")[0]

@@ -350,7 +350,7 @@ def test_what_dead_ranks_had_of_a_search_is_put_back_at_once(
         put_back.append([owner for owner in ("101_0", "101_0-g1", "101_1", "101_01") if is_gone(owner)])
 
     monkeypatch.setattr("hpc.jobs.stored.load", lambda *given: None)
-    monkeypatch.setattr("hpc.jobs.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
+    monkeypatch.setattr("hpc.jobs.source.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
     assert supervised(slurm, "end(1)", jobs=((), ()), asks=True) == 1
     assert put_back == [["101_0", "101_0-g1"]]
     assert supervised(slurm, "left('done')", jobs=((), ()), asks=True) == 0
@@ -361,7 +361,7 @@ def test_a_trial_of_a_search_that_has_cost_three_jobs_has_failed(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever they were: what one puts back another takes up."""
-    monkeypatch.setattr("hpc.jobs.study.put_back", lambda folder, jobs: None)
+    monkeypatch.setattr("hpc.jobs.source.study.put_back", lambda folder, jobs: None)
     for attempt in (1, 2):
         start(run_of(slurm), "101_1", 0, attempt)
         lost = {"trial": "t0", "attempt": attempt, "why": "killed", "seconds": 1.0, "lost": True}
@@ -382,7 +382,7 @@ def test_a_storage_that_does_not_answer_does_not_end_the_job(
         raise OSError("no route to host")
 
     monkeypatch.setattr("hpc.jobs.stored.load", lambda *given: None)
-    monkeypatch.setattr("hpc.jobs.study.open_study", refuse)
+    monkeypatch.setattr("hpc.jobs.source.study.open_study", refuse)
     worked = "record('ready', job='101_0'); start(); end(1)"
     assert supervised(slurm, worked, "left('done')", jobs=((), ()), asks=True) == 0
     (note,) = records(slurm, "note")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.settings import KerasSettings
+from hpc.jobs.training.keras_settings import KerasSettings
 from tests.jobs.working import carried_out, planned, worker_of
 
 NET = """
@@ -221,7 +221,7 @@ def test_data_that_are_others_at_each_call_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
     run = carried_out(tmp_path, entries("adapted", {"clip": [1.0]}, {}))
     assert run.counts()["finished"] == 1
-    from hpc.jobs.sources import SourcesChangedError
+    from hpc.jobs.user_files import SourcesChangedError
 
     with pytest.raises(SourcesChangedError, match="not those that job test-1-0 has trained on"):
         worker_of(run.folder, "test-2-0")()
@@ -229,7 +229,7 @@ def test_data_that_are_others_at_each_call_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changes", [False, True])
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path, *, changes: bool) -> None:
-    from hpc.jobs.sources import forget_data
+    from hpc.jobs.user_files import forget_data
     from hpc.results import Run
 
     (tmp_path / "net.py").write_text(NET)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hpc import sweeps
-from hpc.jobs.processes import identity
+from hpc.jobs.node.processes import identity
 from hpc.jobs.worker import Worker
 from hpc.results import Run, TrialState
 from hpc.sweeps import SweepError

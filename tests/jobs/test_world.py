@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from hpc.jobs import horovod
-from hpc.jobs.device import choose_gpu, local_gpus
-from hpc.jobs.horovod import RanksUnavailableError
-from hpc.jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
-from hpc.jobs.place import LauncherError, Place, find_place, for_jobs, for_ranks
-from hpc.jobs.rendezvous import _is_mine, rendezvous
+from hpc.jobs.collectives import horovod
+from hpc.jobs.collectives.file_rendezvous import Meeting, Presence, WorldError, _address_of, interface
+from hpc.jobs.collectives.horovod import RanksUnavailableError
+from hpc.jobs.collectives.rendezvous import _is_mine, rendezvous
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.device import choose_gpu, local_gpus
+from hpc.jobs.node.rank import RankSpec, complete
+from hpc.jobs.node.rank_info import LauncherError, Place, find_place, for_jobs, for_ranks
 from hpc.jobs.spec import WorkerSpec
-from hpc.jobs.step import RankSpec, complete
-from hpc.jobs.world import World
 
 SUBMITIT = {
     "SUBMITIT_EXECUTOR": "local",

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from hpc.jobs.outcome import MAX_LOSSES
-from hpc.jobs.study import open_study
+from hpc.jobs.source.study import open_study
 from hpc.results import Run, TrialState
 from hpc.sweeps import load_stored
 from hpc.sweeps.document import write

@@ -20,10 +20,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpc.jobs import earlier, stored
-from hpc.jobs.journal import Journal
+from hpc.jobs import stored
 from hpc.jobs.outcome import state_for_search
-from hpc.jobs.turn import Turn
+from hpc.jobs.source import earlier
+from hpc.jobs.source.journal import Journal
+from hpc.jobs.source.turn import Turn
 from hpc.results import Attempt, Run, RunError
 from hpc.results import TrialState as RecordedTrial
 from hpc.sweeps import SEARCHES, Sweep, Trial

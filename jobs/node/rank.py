@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.spec import WorkerSpec
-from hpc.jobs.stop import StopRequest
 from hpc.results import write_text
 
 
@@ -24,7 +24,7 @@ class RankSpec:
     Attributes:
         workers: the settings of each group of ranks.
         cwd: to work in, where the user typed the command.
-        environment: variables for a rank that does not have them; see :func:`hpc.jobs.place.for_ranks`.
+        environment: variables for a rank that does not have them; see ``rank_info.for_ranks``.
     """
 
     workers: tuple[WorkerSpec, ...]
@@ -77,6 +77,6 @@ def complete(env: MutableMapping[str, str], variables: Mapping[str, str]) -> Non
 
 
 def _group(groups: int) -> int:
-    from hpc.jobs.place import find_place
+    from hpc.jobs.node.rank_info import find_place
 
     return find_place(os.environ).group if groups > 1 else 0
