@@ -60,7 +60,7 @@ def presence(rank: int, env: Mapping[str, str]) -> Presence:
     return Presence(rank, env.get("SLURMD_NODENAME", host), host, addresses, _address_of(host))
 
 
-class Meeting:
+class FileRendezvous:
     """A folder in which every rank writes a file, and waits for those of the others.
 
     It is on the file system that all nodes share, asks nothing of MPI and takes a fraction of a

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpc.jobs.collectives import horovod
-from hpc.jobs.collectives.file_rendezvous import Meeting, WorldError, interface, join_seconds, presence
+from hpc.jobs.collectives.file_rendezvous import FileRendezvous, WorldError, interface, join_seconds, presence
 from hpc.jobs.collectives.rendezvous import rendezvous
 from hpc.jobs.collectives.shared_memory import LEFT, MOST_RANKS, Memory, share
 from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,7 +46,7 @@ class World:
         clock: takes the time of what steps wait for, if that is asked for.
     """
 
-    def __init__(self, place: Place, folder: Path, label: str) -> None:
+    def __init__(self, place: RankInfo, folder: Path, label: str) -> None:
         self.place = place
         self._folder = folder
         self._label = f"{label}-g{place.group}" if place.groups > 1 else label
@@ -94,10 +94,10 @@ class World:
         """What sums up gradients: ``memory`` that ranks share, or as ``backend``."""
         return "memory" if self._memory is not None else self.backend
 
-    def _meet(self) -> Meeting:
+    def _meet(self) -> FileRendezvous:
         self._meetings += 1
         folder = self._folder / f".meeting-{self._label}-{self._meetings}"
-        return Meeting(folder, self._me, self.size)
+        return FileRendezvous(folder, self._me, self.size)
 
     def _join(self) -> None:
         with _deadline(LOAD_SECONDS, f"rank {self.rank} on {self._me.node} could not join the others"):

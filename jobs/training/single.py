@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State, from_bytes, to_bytes
 from hpc.jobs.training.loop import (
     Loop,
-    Metrics,
     Slice,
     adam_step,
     confused,
