@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
 from hpc.jobs.node import device
 from hpc.jobs.node.rank_info import RankInfo, find_rank_info
 from hpc.jobs.options import compile_model, options

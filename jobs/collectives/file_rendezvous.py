@@ -14,12 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from hpc.jobs.node.rank_info import WorldError
+
 JOIN_SECONDS = 60
 """How long ranks wait for each other to start; HPC_JOIN_SECONDS changes it."""
-
-
-class WorldError(RuntimeError):
-    """The ranks of a job don't form the world that was asked for."""
 
 
 @dataclass(frozen=True)

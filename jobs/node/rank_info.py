@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hpc.jobs.collectives.file_rendezvous import WorldError
-
 FOR_RANKS = ("HPC_BACKEND", "HPC_GROUPS")
 """What the launcher of a job tells its ranks, of this start only."""
 READ_BY_RANKS = ("HPC_", "HOROVOD_", "KERAS_", "OMP_", "TF_")
@@ -28,6 +26,10 @@ _OF_SUBMITIT = (
 _OF_OPEN_MPI = tuple(f"OMPI_COMM_WORLD_{name}" for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))
 _OF_PMI = ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS")
 """Rank, size, local rank and local size as MPICH's and Intel's mpirun say them."""
+
+
+class WorldError(RuntimeError):
+    """The ranks of a job don't form the world that was asked for."""
 
 
 class LauncherError(WorldError):

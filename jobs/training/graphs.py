@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
 from hpc.jobs.options import OWN_FUNCTIONS
 from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
 from hpc.jobs.training.loop import Loop, specs

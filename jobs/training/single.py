@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
 from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State, from_bytes, to_bytes
 from hpc.jobs.training.loop import (

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from hpc.jobs.collectives import horovod
-from hpc.jobs.collectives.file_rendezvous import FileRendezvous, Presence, WorldError, _address_of, interface
+from hpc.jobs.collectives.file_rendezvous import FileRendezvous, Presence, _address_of, interface
 from hpc.jobs.collectives.horovod import RanksUnavailableError
 from hpc.jobs.collectives.rendezvous import _is_mine, rendezvous
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node.device import choose_gpu, local_gpus
 from hpc.jobs.node.rank import RankSpec, complete
-from hpc.jobs.node.rank_info import LauncherError, RankInfo, find_rank_info, for_jobs, for_ranks
+from hpc.jobs.node.rank_info import LauncherError, RankInfo, WorldError, find_rank_info, for_jobs, for_ranks
 from hpc.jobs.spec import WorkerSpec
 
 SUBMITIT = {
@@ -225,7 +225,7 @@ class Told(World):
 
     def __init__(self, facts: list[dict[str, Any]]) -> None:
         super().__init__(RankInfo(), Path(), "")
-        self.place = RankInfo(size=len(facts))
+        self.info = RankInfo(size=len(facts))
         self.facts = facts
 
     def gather(self, value: Any) -> list[Any]:
@@ -267,13 +267,13 @@ def test_ranks_that_belong_together_pass() -> None:
 )
 def test_ranks_add_up_what_their_job_holds(told: list[Any], groups: int, held: dict[str, float]) -> None:
     world = Told(told)
-    world.place = RankInfo(size=len(told), groups=groups)
+    world.info = RankInfo(size=len(told), groups=groups)
     assert world.held(1, None) == held
 
 
 def test_a_rank_tells_its_share_of_the_node_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(RankInfo(local_size=1), Path(), "")
-    world.place = RankInfo(local_size=4)
+    world.info = RankInfo(local_size=4)
     assert world.held(6, "n1/0") == {"nodes": 0.25, "cores": 6, "gpus": 1}
 
 
