@@ -25,9 +25,9 @@ def alone(folder: Path, mpirun: list[str]) -> Found:
 
 
 def threads(folder: Path, mpirun: list[str]) -> Found:
-    room = Room(3)
-    with ThreadPoolExecutor(3) as pool:
-        return list(pool.map(lambda rank: results_of(ThreadCollective(rank, 3, room)), range(3)))
+    room = Room(2)  # each waits in a thread of TensorFlow's, of which there are as many as processors
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda rank: results_of(ThreadCollective(rank, 2, room)), range(2)))
 
 
 def of_processes(
