@@ -205,5 +205,6 @@ class SharedMemoryCollective(HorovodCollective):
                 raise ConnectionError(LEFT)
             return self._memory.sum(arrays)
 
-        totals = tf.numpy_function(total, tensors, [tensor.dtype for tensor in tensors])
+        found = tf.numpy_function(total, tensors, [tensor.dtype for tensor in tensors])
+        totals = tf.nest.flatten(found)  # outside a graph, of one tensor it is no list
         return [tf.ensure_shape(total, tensor.shape) for total, tensor in zip(totals, tensors, strict=True)]
