@@ -6,6 +6,7 @@ import hashlib
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,11 +176,12 @@ class ThreadCollective(Collective):
         try:
             self._room.said[self.rank] = mine
             self._room.exchange.wait()
-            found = list(self._room.said)
-            self._room.exchange.wait()
-            return found
         except threading.BrokenBarrierError:
             raise ConnectionError("another rank has left the world") from None
+        found = list(self._room.said)
+        with suppress(threading.BrokenBarrierError):  # all have spoken, though one may have left since
+            self._room.exchange.wait()
+        return found
 
     def gather_bytes(self, data: bytes) -> list[bytes]:
         return self._everyone(data)
