@@ -55,7 +55,7 @@ class CountingBackend(TrainingBackend):
         numbers: list[float] = [*lane.begin.shared[0]] if lane.begin else []
         metrics: dict[str, float] = {}
         for epoch in range(len(numbers) + 1, training.options.epochs + 1):
-            numbers.append(epoch * float(training.data.train.x.sum()))
+            numbers.append(epoch * float(training.data.train.x[0, 0]))
             metrics = {"loss": numbers[-1], "val_loss": numbers[-1]}
             decision = lane.on_epoch(Epoch(epoch, metrics, 0.0)) or EpochDecision()
             if not math.isfinite(metrics["loss"]):
@@ -112,7 +112,7 @@ ALL = list(range(1, EPOCHS + 1))
 CASES = {
     "graph": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
     "pack": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
-    "estimator": Case(lambda seed: baselines.knn(3, 3), {"epochs": 0}, [0]),
+    "estimator": Case(lambda seed: baselines.knn(3, n_neighbors=3), {"epochs": 0}, [0]),
     "counting": Case(lambda seed: [], {"epochs": EPOCHS}, ALL),
 }
 
@@ -221,7 +221,13 @@ def test_a_training_ends_where_an_epoch_was_enough(name: str) -> None:
 def test_a_training_goes_on_where_it_was_stopped(name: str) -> None:
     mine = backend(name)
     middle = Position(1, 16) if mine.guarantees.mid_epoch else Position(2)
-    stopped = run(name, request=lambda position: BoundaryRequest(stop=position >= middle), stride=1)
+    stopped = run(
+        name,
+        request=lambda position: BoundaryRequest(
+            stop=(position.epochs, position.samples) >= (middle.epochs, middle.samples)
+        ),
+        stride=1,
+    )
     assert stopped.trained == []
     states = [some[-1] for some in stopped.states]
     assert {state.position for state in states} == {middle}
@@ -266,7 +272,5 @@ def test_nothing_is_trained_that_no_backend_takes() -> None:
     known = backends(ALONE, Graphs())
     for name in ("graph", "estimator"):
         assert backend_of(known, trainings(name)[0]).name == name
-    with pytest.raises(
-        ValueError, match=r"nothing can train this: graph: list is no model.*estimator: list has"
-    ):
+    with pytest.raises(ValueError, match="nothing can train this: graph: list is no model"):
         backend_of(known, trainings("counting")[0])
