@@ -52,7 +52,7 @@ class CountingBackend(TrainingBackend):
         stride: int | None = None,
     ) -> list[Trained | None]:
         (lane,) = lanes
-        numbers: list[float] = [*lane.begin.shared[0]] if lane.begin else []
+        numbers: list[float] = lane.begin.shared[0].tolist() if lane.begin else []
         metrics: dict[str, float] = {}
         for epoch in range(len(numbers) + 1, training.options.epochs + 1):
             numbers.append(epoch * float(training.data.train.x[0, 0]))
@@ -102,6 +102,7 @@ class Case:
 def network(seed: int) -> Any:
     import keras
 
+    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = mlp((4,), 3, 3, hidden_size=5, dropout=0.2)
     model(np.zeros((1, 4), np.float32))
@@ -221,13 +222,11 @@ def test_a_training_ends_where_an_epoch_was_enough(name: str) -> None:
 def test_a_training_goes_on_where_it_was_stopped(name: str) -> None:
     mine = backend(name)
     middle = Position(1, 16) if mine.guarantees.mid_epoch else Position(2)
-    stopped = run(
-        name,
-        request=lambda position: BoundaryRequest(
-            stop=(position.epochs, position.samples) >= (middle.epochs, middle.samples)
-        ),
-        stride=1,
-    )
+
+    def stop(position: Position) -> BoundaryRequest:
+        return BoundaryRequest(stop=(position.epochs, position.samples) >= (middle.epochs, middle.samples))
+
+    stopped = run(name, request=stop, stride=1)
     assert stopped.trained == []
     states = [some[-1] for some in stopped.states]
     assert {state.position for state in states} == {middle}
