@@ -54,7 +54,8 @@ class Tried:
 
 def sweep_of(**changes: Any) -> Sweep:
     entries: dict[str, Any] = {
-        "name": "s", "model": "any.py:build", "data": "digits", "space": {"x": [0.1 * n for n in range(TRIALS)]},
+        "name": "s", "model": "any.py:build", "data": "digits",
+        "space": {"x": [0.1 * n for n in range(TRIALS)]},
         "fixed": {"epochs": 3}, "objective": {"metric": "val_accuracy", "mode": "max"}, **changes,
     }  # fmt: skip
     return sweeps.parse(entries)
