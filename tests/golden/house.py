@@ -76,10 +76,8 @@ def copied(name: str, folder: Path) -> Path:
     return Path(shutil.copytree(RUNS / name, folder / name))
 
 
-def queue(name: str, folder: Path, patch: pytest.MonkeyPatch) -> FakeSlurm:
-    """A SLURM in whose queue the jobs of a stored run still wait."""
-    fake = FakeSlurm.install(folder / "slurm", patch)
+def queue(name: str, slurm: FakeSlurm, patch: pytest.MonkeyPatch) -> None:
+    """Let the jobs of a stored run wait in a queue."""
     known: dict[str, Any] = json.loads((RUNS / name / "queue.json").read_text())
-    fake.change(**known)
+    slurm.change(**known)
     patch.setattr("os.getuid", lambda: USER_ID)  # squeue is asked for the jobs of who has submitted them
-    return fake

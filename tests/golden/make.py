@@ -142,6 +142,20 @@ pack: off
 SUBMITTED = {"queued": "queued.yaml", "queued_search": "search.yaml"}
 """Runs of which no job has begun, and their sweeps."""
 
+SRUN = f"""#!{sys.executable} -SE
+import os, sys
+if sys.argv[1:] == ["--mpi=list"]:
+    sys.exit(print("none"))
+command = sys.argv[1:]
+while command[0].startswith("--"):
+    del command[0]
+for name in ("PROCID", "LOCALID", "NODEID"):
+    os.environ["SLURM_" + name] = "0"
+os.environ.update(SLURM_STEP_NUM_TASKS="1", SLURM_STEP_TASKS_PER_NODE="1")
+os.execvp(command[0], command)
+"""
+"""An srun that really starts the one rank of a job."""
+
 
 class Maker:
     """A user's folder, in which commands are typed."""
@@ -244,6 +258,15 @@ def unfinished(maker: Maker) -> None:
     maker.stop_at_epoch("unfinished", 2, 2, *arguments)
 
 
+def damaged(maker: Maker) -> None:
+    """Make a run that was stopped, and gone on with after its checkpoint was damaged."""
+    arguments = ["run", "stopped.yaml", "--on", "often", "--dir", "runs/damaged"]
+    maker.stop_at_epoch("damaged", 2, 2, *arguments)
+    for path in maker.folder.glob("runs/damaged/checkpoints/*.npz"):
+        path.write_bytes(path.read_bytes()[:-100])
+    maker.hpc("resume", "runs/damaged")
+
+
 def ranks(maker: Maker) -> None:
     """Make a run whose trials two ranks train together, measured."""
     maker.hpc("run", "packs.yaml", "--on", "measured", "--dir", "runs/ranks", "--set", "seeds=1")
@@ -271,6 +294,32 @@ def requeued(maker: Maker) -> None:
         maker.hpc("status", "runs/requeued")
 
 
+def unfit(maker: Maker) -> None:
+    """Make a run of two jobs: SLURM has restarted one too often, and tells late what they have cost."""
+    with pytest.MonkeyPatch.context() as patch:
+        fake = FakeSlurm.install(maker.folder / "slurm", patch)
+        (fake.bin / "srun").write_text(SRUN)
+        maker.variables |= {key: os.environ[key] for key in ("PATH", "FAKE_SLURM")}
+        maker.hpc("submit", "queued.yaml", "--on", "fast", "--dir", "runs/unfit")
+        (script,) = maker.folder.glob("runs/unfit/jobs/1/*.sh")
+        states = {"0": "FAILED", "1": "COMPLETED"}
+        for index, state in states.items():
+            job = {
+                "SLURM_ARRAY_JOB_ID": "101", "SLURM_JOB_ID": "102", "SLURM_ARRAY_TASK_ID": index,
+                "SLURMD_NODENAME": "n1", "SLURM_RESTART_COUNT": "21" if state == "FAILED" else "0",
+            }  # fmt: skip
+            subprocess.run(
+                ["bash", script.name], cwd=script.parent, env={**maker.variables, **job}, check=False
+            )
+            fake.set(f"101_{index}", state, nodes="n1", sacct=None)
+        maker.hpc("status", "runs/unfit")
+        times = {"Start": "2026-01-01T00:01:00", "End": "2026-01-01T00:02:00", "ElapsedRaw": "60"}
+        for index, state in states.items():
+            account = {**times, "AllocTRES": "cpu=1,mem=1G,node=1,billing=1"}
+            fake.set(f"101_{index}", state, sacct=state, account=account)
+        maker.hpc("status", "runs/unfit")
+
+
 def queued(maker: Maker) -> None:
     """Make a run that was submitted, and of whose jobs none has begun."""
     _submit(maker, "queued")
@@ -293,12 +342,12 @@ def _submit(maker: Maker, name: str) -> None:
 MAKERS: Mapping[str, Callable[[Maker], None]] = {
     one.__name__: one
     for one in (
-        grid, packs, search, budget, folds, failures, stopped, unfinished, ranks, slurm, requeued, queued,
-        queued_search,
+        grid, packs, search, budget, folds, failures, stopped, unfinished, damaged, ranks, slurm, requeued,
+        unfit, queued, queued_search,
     )
 }  # fmt: skip
-FAST = ("grid", "packs", "search", "budget", "folds", "failures", "unfinished")
-"""Those that need one rank, no SLURM, and a few seconds."""
+STEADY = ("grid", "packs", "search", "folds", "failures")
+"""Those that leave behind the same kinds of records whenever they are made, with one rank and no SLURM."""
 
 
 def make(name: str, target: Path) -> None:
