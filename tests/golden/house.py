@@ -12,8 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import results
-import sweeps
+from hpc import results, sweeps
 from hpc.command import app
 from tests.golden.make import PROJECT, RUNS, USER_ID
 from tests.hpc import standin
