@@ -276,6 +276,9 @@ def begin(run: Path, index: int) -> None:
     (path,) = run.glob("jobs/1/*.sh")
     script = path.read_text().replace(f"{PROJECT}/.venv/bin/python", sys.executable)
     script = script.replace(f"{PROJECT}/runs/{run.name}", str(run))
+    # Scripts of before there was one package name the module `jobs`: such jobs end at once, and `hpc resume`
+    # submits what they were to train again. Their launch files are read all the same.
+    script = script.replace(" -m jobs job ", " -m hpc.jobs job ")
     launch = run / "jobs" / "1" / "launch.json"
     launch.write_text(launch.read_text().replace(f"{PROJECT}/.venv/bin/python", sys.executable))
     name = path.name.removesuffix(".sh")

@@ -19,4 +19,4 @@ export PYTHONSAFEPATH=1
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-exec /home/user/project/.venv/bin/python -u -m jobs job /home/user/project/runs/queued/jobs/1 0
+exec /home/user/project/.venv/bin/python -u -m hpc.jobs job /home/user/project/runs/queued/jobs/1 0
