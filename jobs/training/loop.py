@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpc.jobs.collectives.world import World
+from hpc.jobs.training import keras_private
 from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.models import Array, Dataset
@@ -476,13 +477,13 @@ def adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learn
     if not is_dense or variable.dtype != gradient.dtype:
         by_keras(gradient, variable, learning_rate)
         return
-    index, dtype = optimizer._get_variable_index(variable), variable.dtype
+    (first, second), dtype = keras_private.adam_moments(optimizer, variable), variable.dtype
     beta_1, beta_2 = tf.cast(optimizer.beta_1, dtype), tf.cast(optimizer.beta_2, dtype)
     steps = tf.cast(optimizer.iterations + 1, dtype)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
-        m=optimizer._momentums[index].value.handle,
-        v=optimizer._velocities[index].value.handle,
+        m=first.value.handle,
+        v=second.value.handle,
         beta1_power=tf.pow(beta_1, steps),
         beta2_power=tf.pow(beta_2, steps),
         lr=tf.cast(learning_rate, dtype),
