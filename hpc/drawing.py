@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hpc.jobs import stored
 from hpc.owners import of_another
 from hpc.results import Run, RunError, TrialState, charts, pictures, said_by, table
-from hpc.showing import the_trial, trial_of
 from hpc.sweeps import Sweep, did_you_mean
+from hpc.trial_facts import find_trial, trial_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +71,7 @@ def draw(
             figures[chart.name] = chart.draw(f"{run.name}: {chart.title}")
     names = [kind for kind in dict.fromkeys(kinds or KINDS) if kind in KINDS]
     if names:
-        subject = partial(_Subject, run, say=note, with_data=with_data)
+        subject = partial(TrialSubject, run, say=note, with_data=with_data)
         hears = left_out.append if kinds is None else None
         figures |= _of_trial(subject, run, trial, names, hears, bool(figures))
     for text in left_out:  # where nothing at all can be drawn, the error says it alone
@@ -88,7 +88,7 @@ def draw(
 
 
 def _of_trial(
-    of: Callable[[TrialState], _Subject],
+    of: Callable[[TrialState], TrialSubject],
     run: Run,
     trial: str | None,
     kinds: Sequence[str],
@@ -100,7 +100,7 @@ def _of_trial(
     ``is_more`` says whether there is something to draw in any case.
     """
     try:
-        subject = of(the_trial(run, trial))
+        subject = of(find_trial(run, trial))
     except RunError as error:
         if trial is not None or note is None or not is_more:
             raise
@@ -113,7 +113,7 @@ def _of_trial(
             figures[f"{subject.trial.trial_id}-{kind}"] = KINDS[kind](subject)
         except _NeedsCodeError as error:
             left_out.setdefault(str(error), []).append(kind)
-        except _DoesNotGoError as error:
+        except NoPictureError as error:
             if note is None:
                 raise RunError(f"no picture of the kind {kind}: {error}.") from None
             note(f"no {kind}: {error}")
@@ -124,16 +124,16 @@ def _of_trial(
     return figures
 
 
-class _DoesNotGoError(Exception):
+class NoPictureError(Exception):
     """A picture that can't be drawn of this trial; the reason in words."""
 
 
-class _NeedsCodeError(_DoesNotGoError):
+class _NeedsCodeError(NoPictureError):
     """A picture for which code would be run that nobody has said may be."""
 
 
 @dataclass
-class _Subject:
+class TrialSubject:
     """A trial, and what its pictures need: loaded when the first of them asks for it.
 
     ``with_data`` says whether a function of the user's may be run for them, ``say`` hears whose it is.
@@ -146,6 +146,7 @@ class _Subject:
 
     @property
     def title(self) -> str:
+        """What stands above a picture."""
         return f"{self.run.name}, {self.trial.trial_id}"
 
     @cached_property
@@ -161,7 +162,7 @@ class _Subject:
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except BaseException as raised:  # a file that is gone, a function of the user's
-            raise _DoesNotGoError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
+            raise NoPictureError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
 
     def _ask(self, sweep: Sweep) -> None:
         """Make sure that the function which gives the data may be run, if it is none of ours."""
@@ -173,7 +174,7 @@ class _Subject:
         try:
             file = reference.source()
         except ValueError as error:
-            raise _DoesNotGoError(f"the data can't be loaded: {error}") from None
+            raise NoPictureError(f"the data can't be loaded: {error}") from None
         whose = of_another(file)
         if not self.with_data:
             raise _NeedsCodeError(
@@ -198,7 +199,7 @@ class _Subject:
         """The trained model."""
         path = self.run.model_file(self.trial)
         if path is None:
-            raise _DoesNotGoError(
+            raise NoPictureError(
                 "the model is not kept (keep: all in the sweep keeps every network; estimators of "
                 "scikit-learn never are)"
             )
@@ -212,9 +213,10 @@ class _Subject:
         try:
             return keras.saving.load_model(path, safe_mode=True)  # which runs no code out of the file
         except Exception as error:  # a class of the user's, mostly
-            raise _DoesNotGoError(f"plain Keras can't load {path}: {said_by(error)}") from None
+            raise NoPictureError(f"plain Keras can't load {path}: {said_by(error)}") from None
 
     def predict(self, x: Any) -> Any:
+        """What the model makes of samples."""
         return self.model.predict(x, verbose=0)
 
     @property
@@ -230,57 +232,57 @@ class _Subject:
         side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
         if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1) or (side > 3 and side**2 == shape[0]):
             return x
-        raise _DoesNotGoError(f"samples of shape {shape} are no grey images")
+        raise NoPictureError(f"samples of shape {shape} are no grey images")
 
 
-def _curves(subject: _Subject) -> Figure:
+def _curves(subject: TrialSubject) -> Figure:
     frame = table(subject.run, epochs=True)
     frame = frame[frame["trial_id"] == subject.trial.trial_id]
     measured = [name for name in subject.trial.attempt.metrics if not name.startswith(("val_", "test_"))]
     if len(frame) < 2:
-        raise _DoesNotGoError("fewer than two epochs are recorded")
+        raise NoPictureError("fewer than two epochs are recorded")
     return pictures.learning_curves(frame, measured, subject.title)
 
 
-def _confusion(subject: _Subject) -> Figure:
+def _confusion(subject: TrialSubject) -> Figure:
     counts = subject.trial.attempt.confusion
     part = next((part for part in ("test", "validation") if part in counts), None)
     if part is None:
-        raise _DoesNotGoError("no classes were counted")
+        raise NoPictureError("no classes were counted")
     return pictures.confusion(counts[part], f"{subject.title}, {part} part")
 
 
-def _boundary(subject: _Subject) -> Figure:
+def _boundary(subject: TrialSubject) -> Figure:
     train = subject.train
     if train.x.shape[1:] != (2,) or not subject.has_classes:
-        raise _DoesNotGoError("the data are not points of two dimensions in classes")
+        raise NoPictureError("the data are not points of two dimensions in classes")
     return pictures.decision_boundary(subject.predict, train.x, train.y, f"{subject.title}, training part")
 
 
-def _filters(subject: _Subject) -> Figure:
+def _filters(subject: TrialSubject) -> Figure:
     subject.images(subject.train.x)
     try:
         return pictures.filters(subject.model)
     except ValueError as error:
-        raise _DoesNotGoError(str(error)) from None
+        raise NoPictureError(str(error)) from None
 
 
-def _wrong(subject: _Subject) -> Figure:
+def _wrong(subject: TrialSubject) -> Figure:
     name, part = subject.unseen
     images = subject.images(part.x)
     if not subject.has_classes:
-        raise _DoesNotGoError("the targets are no classes")
+        raise NoPictureError("the targets are no classes")
     return pictures.most_wrong(images, part.y, subject.predict(part.x), title=f"{subject.title}, {name} part")
 
 
-def _samples(subject: _Subject) -> Figure:
+def _samples(subject: TrialSubject) -> Figure:
     train = subject.train
     if not subject.has_classes:
-        raise _DoesNotGoError("the targets are no classes")
+        raise NoPictureError("the targets are no classes")
     return pictures.samples(subject.images(train.x), train.y, title=f"{subject.run.name}, training part")
 
 
-KINDS: dict[str, Callable[[_Subject], Figure]] = {
+KINDS: dict[str, Callable[[TrialSubject], Figure]] = {
     "curves": _curves,
     "confusion": _confusion,
     "boundary": _boundary,

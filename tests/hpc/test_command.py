@@ -19,7 +19,7 @@ import pytest
 from benchmarks.reading import make_run
 from hpc import lock as locks
 from hpc import watching
-from hpc.command import _job_lines, is_busy
+from hpc.cli.display.status import format_jobs
 from hpc.jobs.node.processes import identity, is_running
 from hpc.jobs.spec import Task
 from hpc.leftovers import clear, living_workers
@@ -70,7 +70,7 @@ def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
         (["compare", "nowhere", "else"], "nowhere is not the folder of a run"),
         (["export", "nowhere", "--to", "tensorboard"], "nowhere is not the folder of a run"),
         (["export", "nowhere", "--to", "tensorbord"], 'exported to (did you mean "tensorboard"?); there are'),
-        (["list", "model"], "'model' can't be listed; there are models, data"),
+        (["list", "model"], "'model' can't be listed (did you mean \"models\"?); there are models, data"),
     ],
 )
 def test_wrong_use_is_answered_on_stderr_and_ends_with_2(
@@ -238,7 +238,7 @@ def test_a_run_in_its_command_s_own_process_is_told_as_it_is(tmp_path: Path) -> 
 
     def told() -> tuple[str, dict[str, Any]]:
         facts = watching.status(run)
-        return "\n".join(_job_lines(facts)), facts
+        return "\n".join(format_jobs(facts)), facts
 
     begun = {"attempt": 1, "params": {}, "seed": 0, "ranks": 1, "node": "n", "code": ""}
     ready = ("ready", {"job": "debug-1-0", "backend": "none", "gpu": None})
@@ -248,10 +248,10 @@ def test_a_run_in_its_command_s_own_process_is_told_as_it_is(tmp_path: Path) -> 
         assert said == (
             f"debug-1-0: running (process {os.getpid()} on {socket.gethostname()}): {first}, epoch 0"
         )
-        assert (facts["lost"], facts["jobs"][0]["trial"], is_busy(facts)) == (0, first, True)
+        assert (facts["lost"], facts["jobs"][0]["trial"], watching.is_busy(facts)) == (0, first, True)
     said, facts = told()  # killed: nobody has written down how it ended
     assert said == "debug-1-0: lost"
-    assert (facts["lost"], is_busy(facts)) == (1, False)
+    assert (facts["lost"], watching.is_busy(facts)) == (1, False)
     records = Records(run / "records" / "run.jsonl")
     clear(Run(run), records, "the command was killed")  # as the next command does
     records.close()

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hpc import batch, doctor, findings
-from hpc.command import app
+from hpc.cli.app import app
 from hpc.findings import ALSO, NEEDED, Finding, Limits
 from hpc.jobs.canary import CLOCK, LOST, PACKAGES, REPORT, reach, space, ways_to_meet
 from hpc.jobs.launch import Launch
@@ -777,7 +777,7 @@ def test_wrong_use_ends_with_2(hpc: Hpc) -> None:
 
 def test_this_machine_is_checked_without_loading_tensorflow(tmp_path: Path) -> None:
     code = (
-        "import sys\nimport hpc.doctor\nlight = set(sys.modules)\nfrom hpc.command import app\n"
+        "import sys\nimport hpc.doctor\nlight = set(sys.modules)\nfrom hpc.cli.app import app\n"
         "try:\n    app(['doctor', '--no-canary', '--dir', 'r', '--json'])\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "sys.stderr.write('\\n' + ' '.join(light) + '\\n' + ' '.join(sys.modules))"

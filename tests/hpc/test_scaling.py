@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hpc import running, sweeps
-from hpc.command import app
+from hpc.cli.app import app
 from hpc.results import RunError
 from hpc.scaling import _apart, _first_trial, folders, lines, report
 from tests.conftest import ROOT, Hpc

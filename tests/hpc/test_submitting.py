@@ -27,7 +27,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hpc import following, scheduler, settling, submitting, sweeps, watching
-from hpc.command import app
+from hpc.cli.app import app
 from hpc.jobs.launch import Launch
 from hpc.jobs.supervisor import supervise
 from hpc.known import remember
@@ -252,7 +252,7 @@ def test_more_workers_are_not_taken_than_the_profile_says(slurm: FakeSlurm) -> N
 
 def test_submitting_loads_nothing_heavy(commands: FakeSlurm) -> None:
     code = (
-        "import sys\nfrom hpc.command import app\n"
+        "import sys\nfrom hpc.cli.app import app\n"
         "try:\n    app(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
         "sys.stderr.write('\\n' + ' '.join(sys.modules))"
     )
