@@ -42,8 +42,7 @@ def doctor(
 ) -> None:
     """Check this machine or a cluster for what a profile asks of it, and say what to change."""
     with errors(folder):
-        from hpc.doctor import examine
-        from hpc.findings import lines as format_finding
+        from hpc.doctor import examine, format_finding
         from hpc.profile import find, with_storage
 
         findings = examine(
