@@ -14,9 +14,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # boxes cost as much as all the rest of `hpc --help`, and break long paths
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for group in (run, inspect, results, operate):
+    for command in group.commands.registered_commands:
+        text = command.callback.__doc__ if command.callback else None
+        command.short_help = (text or "").partition("\n")[0]  # whole: typer would cut it
     app.add_typer(group.commands)
 
 

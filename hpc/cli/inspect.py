@@ -56,11 +56,11 @@ def _print_status(facts: dict[str, Any], *, as_json: bool, is_again: bool) -> No
         return
     from hpc.cli.display.status import format_status
 
-    console = plain_console()
-    if is_again and console.is_terminal:
-        console.clear()
-    for line in format_status(facts):
-        console.print(line, soft_wrap=True)
+    if is_again:
+        console = plain_console()
+        if console.is_terminal:
+            console.clear()
+    print("\n".join(format_status(facts)), flush=True)
 
 
 @commands.command(epilog="Example: hpc logs runs/digits tkjvvrahfo5")

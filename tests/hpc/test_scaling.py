@@ -119,7 +119,7 @@ def test_wrong_use_is_told_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     done = command(*arguments)
     assert done.exit_code == 2
-    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert words in " ".join(done.stderr.split())
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
