@@ -36,12 +36,12 @@ def draw(
     Nothing that the run names is run, unless ``with_data`` says so: it may be anybody's.
 
     Args:
-        folder: of the run.
-        trial: its id, or the beginning of it. Then no chart of the run is drawn unless asked for.
-        kinds: names of ``results.charts.CHARTS`` and of ``KINDS``; all that go with the run and the trial
-            unless given.
+        folder: the folder of the run.
+        trial: the trial's id, or the beginning of it. Then no chart of the run is drawn unless asked for.
+        kinds: the names of kinds, of ``results.charts.CHARTS`` and of ``KINDS``; all that go with the run
+            and the trial unless given.
         out: the folder to write to; ``pictures`` in that of the run unless given.
-        forms: of ``results.pictures.FORMATS``.
+        forms: the formats, of ``results.pictures.FORMATS``.
         note: hears why a chart or a picture was left out, unless nothing at all can be drawn; and whose
             file is run, if it is another user's.
         with_data: whether to run the function that ``data:`` of the run's sweep names, for the pictures that
@@ -95,7 +95,7 @@ def _of_trial(
     note: Callable[[str], None] | None,
     is_more: bool,
 ) -> dict[str, Figure]:
-    """Pictures of a trial by the stems of their files; without ``note``, what does not go is an error.
+    """Draw pictures of a trial, by the stems of their files; without ``note``, what does not go is an error.
 
     ``is_more`` says whether there is something to draw in any case.
     """
@@ -151,7 +151,7 @@ class TrialSubject:
 
     @cached_property
     def prepared(self) -> Prepared:
-        """The data as the worker had them, but not scaled: a kept model does that itself."""
+        """The data as the worker had them, though not scaled: a kept model does that itself."""
         from hpc.jobs.collectives import horovod
         from hpc.jobs.data.preparation import Preparation
         from hpc.jobs.training.leaving import an_error
@@ -216,7 +216,7 @@ class TrialSubject:
             raise NoPictureError(f"plain Keras can't load {path}: {said_by(error)}") from None
 
     def predict(self, x: Any) -> Any:
-        """What the model makes of samples."""
+        """Give what the model makes of samples."""
         return self.model.predict(x, verbose=0)
 
     @property
@@ -227,7 +227,7 @@ class TrialSubject:
         return name, parts[name]
 
     def images(self, x: Any) -> Any:
-        """Those samples, if they are grey images: squares of pixels, or such squares in a row."""
+        """Give those samples if they are grey images: squares of pixels, or such squares in a row."""
         shape = x.shape[1:]
         side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
         if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1) or (side > 3 and side**2 == shape[0]):

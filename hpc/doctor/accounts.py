@@ -53,14 +53,14 @@ class Limits:
 def check_account(
     profile: Profile, user: str, associations: Rows, qualities: Rows, enforce: Collection[str]
 ) -> list[Finding]:
-    """Whether the user may use the profile's account and QOS.
+    """Check whether the user may use the profile's account and QOS.
 
     Args:
-        profile: whose jobs.
-        user: of the cluster.
-        associations: of the user, with the columns of ASSOCIATION_COLUMNS.
-        qualities: all QOS, with the columns of QOS_COLUMNS.
-        enforce: the words of AccountingStorageEnforce.
+        profile: the profile of the jobs.
+        user: the user's name on the cluster.
+        associations: the associations of the user, with the columns of ASSOCIATION_COLUMNS.
+        qualities: the rows of all QOS, with the columns of QOS_COLUMNS.
+        enforce: the words in AccountingStorageEnforce.
     """
     found = []
     accounts = list(dict.fromkeys(row["Account"] for row in associations))
@@ -100,7 +100,7 @@ def _of_account(name: str | None, associations: Rows) -> Rows:
 
 
 def enforces(words: Collection[str], what: str) -> bool:
-    """Whether AccountingStorageEnforce has it, by itself or by what implies it."""
+    """Tell whether AccountingStorageEnforce has a word, by itself or by what implies it."""
     implied = {
         "associations": {"associations", "limits", "qos", "safe", "wckeys", "all"},
         "limits": {"limits", "qos", "safe", "all"},
@@ -112,15 +112,15 @@ def enforces(words: Collection[str], what: str) -> bool:
 def limits_of(
     profile: Profile, associations: Rows, qualities: Rows, default_account: str, mine: Rows
 ) -> Limits:
-    """The limits of accounts and QOS; the partition's QOS counts before the job's, that before the account's.
+    """Find the limits: the QOS of the partition counts before that of the job, and that before the account.
 
     https://slurm.schedmd.com/resource_limits.html
 
     Args:
-        profile: whose jobs.
-        associations: of the user, with the columns of ASSOCIATION_COLUMNS.
-        qualities: all QOS, with the columns of QOS_COLUMNS.
-        default_account: of the user.
+        profile: the profile of the jobs.
+        associations: the associations of the user, with the columns of ASSOCIATION_COLUMNS.
+        qualities: the rows of all QOS, with the columns of QOS_COLUMNS.
+        default_account: the user's default account.
         mine: the partitions that the jobs go to.
     """
     names = {"", *(entries["PartitionName"] for entries in mine)}
@@ -151,7 +151,7 @@ def limits_of(
 
 
 def check_job_limits(profile: Profile, limits: Limits) -> list[Finding]:
-    """Whether so many jobs may be submitted and run at once."""
+    """Check whether so many jobs may be submitted and run at once."""
     found, workers = [], profile.workers or 4
     if limits.submit is not None and workers > limits.submit:
         said = f"workers is {workers}, and {limits.submit} jobs may be submitted ({limits.sources['submit']})"
@@ -177,10 +177,10 @@ def check_job_limits(profile: Profile, limits: Limits) -> list[Finding]:
 
 
 def check_accounting(config: Mapping[str, str], problem: str = "") -> Finding:
-    """Whether SLURM keeps accounts.
+    """Check whether SLURM keeps accounts.
 
     Args:
-        config: of SLURM.
+        config: SLURM's configuration.
         problem: what sacct complained of, if it did.
     """
     age = config.get("MinJobAge", "300 sec")
@@ -195,5 +195,5 @@ def check_accounting(config: Mapping[str, str], problem: str = "") -> Finding:
 
 
 def has_accounts(config: Mapping[str, str]) -> bool:
-    """Whether SLURM keeps accounts."""
+    """Tell whether SLURM keeps accounts."""
     return config.get("AccountingStorageType", "").rpartition("/")[2] not in ("", "none", "(null)")

@@ -26,22 +26,22 @@ class Finding:
 
 
 def ok(check: str, found: str) -> Finding:
-    """Nothing to change."""
+    """Make a finding of what needs no change."""
     return Finding(check, "ok", found)
 
 
 def note(check: str, found: str, remedy: str) -> Finding:
-    """Worth knowing."""
+    """Make a finding of what is worth knowing."""
     return Finding(check, "note", found, remedy)
 
 
 def problem(check: str, found: str, remedy: str) -> Finding:
-    """What stops jobs."""
+    """Make a finding of what stops jobs."""
     return Finding(check, "problem", found, remedy)
 
 
 def format_finding(finding: Finding) -> str:
-    """A finding as it is shown: its level, what was looked at, what is so; then the remedy."""
+    """Show a finding: its level, what was looked at, what is so; then, on a line of its own, the remedy."""
     said = finding.found.replace("\n", "\n" + " " * 12)
     remedy = f"\n{'':9}-> {finding.remedy}" if finding.remedy else ""
     return f"{finding.level:8} {finding.check}: {said}{remedy}"

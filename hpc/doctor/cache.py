@@ -1,4 +1,4 @@
-"""What `hpc doctor` has found, kept for `hpc submit`."""
+"""What ``hpc doctor`` has found, kept for ``hpc submit``."""
 
 from __future__ import annotations
 

@@ -26,10 +26,11 @@ from hpc.results import write_text
 from hpc.scheduler import JobState, SchedulerError, Slurm, UnreachableError
 
 POLL_SECONDS = 0.5
+"""Between two looks at what the job has written."""
 ASK_SECONDS = 10.0
 """Between two questions to SLURM."""
 FIRST_ASK_SECONDS = 2.0
-"""After which it is asked for the first time."""
+"""After this time SLURM is asked for the first time."""
 HOPELESS_REASONS = {
     "PartitionTimeLimit": "Lower time_min, or name another partition.",
     "PartitionConfig": "The partition takes no such job: compare the profile with `scontrol show partition`.",
@@ -50,7 +51,11 @@ HOPELESS_REASONS = {
 
 
 class CanaryJob:
-    """One job that tells what the world looks like from a node, and is gone."""
+    """One short job that tells what the world looks like from a node.
+
+    Attributes:
+        way: how ranks have met, as the cache has it: ``backend`` and ``mpi``; empty if they have not.
+    """
 
     def __init__(self, named: Named, folder: Path, slurm: Slurm, note: Callable[[str], None]) -> None:
         from hpc.jobs.canary import JOB_MIN
@@ -74,8 +79,12 @@ class CanaryJob:
         self._skews: dict[str, tuple[float, float]] = {}
         self.way: dict[str, str] = {}
 
-    def fly(self, wait_min: float) -> Iterator[Finding]:
-        """Submit it, wait for it, and tell what came of it; it is cancelled if we stop waiting."""
+    def run(self, wait_min: float) -> Iterator[Finding]:
+        """Submit the job, wait for it, and tell what came of it; it is cancelled if we stop waiting.
+
+        Args:
+            wait_min: minutes to wait for the job to start.
+        """
         begun = time.monotonic()
         in_time = True
         try:
@@ -114,7 +123,7 @@ class CanaryJob:
         self._note(f"canary: job {self._job} is submitted, with a limit of {self._profile.time_min} min")
 
     def _watch(self, wait_min: float) -> bool:
-        """Wait for its report; whether it has come, or the job has ended, in time."""
+        """Wait for the report; tell whether it has come, or the job has ended, in time."""
         begun = time.monotonic()
         ask, hopeless, started = begun + FIRST_ASK_SECONDS, 0, 0.0
         while not self._report.get("done"):
@@ -133,12 +142,8 @@ class CanaryJob:
                 self._state = state or JobState(self._job, self._name, "UNKNOWN")
                 return self._last_look()
             self._state = state
-            words = (
-                f"{state.state} ({state.reason})"
-                if state.state == "PENDING"
-                else f"{state.state} on {state.nodes}"
-            )
-            self._note(f"canary: {words}, {now - begun:.0f} s")
+            where = f"({state.reason})" if state.state == "PENDING" else f"on {state.nodes}"
+            self._note(f"canary: {state.state} {where}, {now - begun:.0f} s")
             if state.state == "PENDING":
                 hopeless = hopeless + 1 if state.reason in HOPELESS_REASONS else 0
                 if hopeless > 1 or now >= begun + wait_min * 60:
@@ -150,7 +155,7 @@ class CanaryJob:
         return True
 
     def _last_look(self) -> bool:
-        """The job is over: news may be on its way through the file system."""
+        """Look for a report of a job that is over: it may be on its way through the file system."""
         for _ in range(10):
             self._tick()
             if self._report.get("done"):
@@ -179,7 +184,7 @@ class CanaryJob:
         self._report = report
 
     def _end(self) -> None:
-        """See that it is over. It is named by its name: its number may not have come to us."""
+        """See that the job is over. It is cancelled by its name: its number may not have come to us."""
         over = self._state is not None and not self._state.is_alive
         if not self._is_out or over or self._report.get("done"):
             return
@@ -226,7 +231,7 @@ class CanaryJob:
                 f"the job ended before it had tried all ({self._state.state if self._state else 'UNKNOWN'})"
             )
             remedy = "Mend what its log says; raise time_min."
-            yield problem("canary", f"{said}; {_end_of(self._log() or '')}", remedy)
+            yield problem("canary", f"{said}; {_format_end(self._log() or '')}", remedy)
         self.way = best_way(report["tries"], ranks)
 
 
@@ -235,7 +240,7 @@ def _there(finding: Finding, node: str) -> Finding:
 
 
 def _never_started(state: JobState | None, waited_min: float) -> Finding:
-    """That the canary has not started in time, and why."""
+    """Say that the canary has not started in time, and why."""
     reason = state.reason if state else "SLURM did not say why"
     said = f"it has not started ({reason}), and was cancelled after {waited_min:.1f} min"
     if reason in HOPELESS_REASONS:
@@ -245,14 +250,14 @@ def _never_started(state: JobState | None, waited_min: float) -> Finding:
 
 
 def _no_report(state: JobState | None, exit_code: str, log: str | None, folder: Path, python: str) -> Finding:
-    """That the canary has run and no report of it has come, and what that means.
+    """Say that the canary has run and no report of it has come, and what that means.
 
     Args:
-        state: SLURM's last word on it.
+        state: SLURM's last word on the job.
         exit_code: ``code:signal``, as far as it is known.
-        log: what its log has, as this machine sees it; None if there is none to be seen.
-        folder: that it was to write into.
-        python: that it ran.
+        log: what the job's log has, as this machine sees it; None if there is none to be seen.
+        folder: the folder that the job was to write into.
+        python: the Python that the job ran.
     """
     from hpc.jobs.canary import LOST
 
@@ -268,9 +273,9 @@ def _no_report(state: JobState | None, exit_code: str, log: str | None, folder: 
         said = f"{how}, and nothing that it wrote into {folder} is seen here"
         return problem("shared folder", said, remedy)
     remedy = f"Mend what its log says; it ran {python} (python: in the profile) after the lines of setup:."
-    return problem("canary", f"{how} without a report; {_end_of(log)}", remedy)
+    return problem("canary", f"{how} without a report; {_format_end(log)}", remedy)
 
 
-def _end_of(log: str) -> str:
-    """The end of a log, said so."""
+def _format_end(log: str) -> str:
+    """Give the end of a log, with a word before it."""
     return "\n".join(["its log:", *log.splitlines()[-15:]]) if log else "its log is empty"

@@ -11,7 +11,7 @@ SKEW_SECONDS = 30.0
 
 
 def check_clock(skews: Mapping[str, tuple[float, float]]) -> Finding:
-    """Whether the clocks of nodes are that of this machine.
+    """Check whether the clocks of nodes are that of this machine.
 
     Args:
         skews: by how many seconds at least and at most a node's clock is ahead, by its name; below

@@ -30,7 +30,7 @@ REFUSALS = (
 
 
 def check_commands(there: Collection[str]) -> Finding:
-    """Which of SLURM's commands are on the PATH."""
+    """Check which of SLURM's commands are on the PATH."""
     missing = [name for name in (*NEEDED_COMMANDS, *OPTIONAL_COMMANDS) if name not in there]
     words = f"{', '.join(missing)} not on the PATH"
     if set(missing) & set(NEEDED_COMMANDS):
@@ -42,14 +42,14 @@ def check_commands(there: Collection[str]) -> Finding:
 
 
 def chosen_partitions(profile: Profile, there: Mapping[str, dict[str, str]]) -> list[dict[str, str]]:
-    """The partitions that jobs of a profile go to: those it names, or the default."""
+    """Give the entries of the partitions that jobs go to: those that the profile names, or the default."""
     if profile.partition is None:
         return [entries for entries in there.values() if entries.get("Default") == "YES"]
     return [there[name] for name in profile.partition.split(",") if name in there]
 
 
 def check_partition(profile: Profile, there: Mapping[str, dict[str, str]]) -> list[Finding]:
-    """Whether the profile's partition is there, is up, and takes such jobs."""
+    """Check whether the profile's partition is there, is up, and takes such jobs."""
     names = ", ".join(there)
     if profile.partition is None and not chosen_partitions(profile, there):
         return [
@@ -96,7 +96,7 @@ def _check_one(profile: Profile, entries: Mapping[str, str]) -> Iterator[Finding
 
 
 def check_arrays(config: Mapping[str, str]) -> Finding:
-    """Whether there are arrays, and how long they may be."""
+    """Check whether there are arrays, and how long they may be."""
     size, most = config.get("MaxArraySize", "not told"), batch.max_array_size(config)
     if most == 0:
         remedy = "hpc submits arrays only: ask the administrators for MaxArraySize=1001, the default."
@@ -111,7 +111,11 @@ def check_arrays(config: Mapping[str, str]) -> Finding:
 
 
 def check_submission(words: str) -> Finding:
-    """What ``sbatch --test-only`` has said of jobs like the profile's; empty words if it would take them."""
+    """Check what ``sbatch --test-only`` says of jobs like the profile's.
+
+    Args:
+        words: the reason why SLURM would refuse them; empty if it would take them.
+    """
     if not words:
         return ok("submission", "SLURM would take jobs of this profile (sbatch --test-only)")
     remedy = next((text for pattern, text in REFUSALS if re.search(pattern, words, re.IGNORECASE)), "")

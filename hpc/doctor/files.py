@@ -14,7 +14,7 @@ from hpc.doctor.base import Finding, note, ok, problem
 
 
 def check_space(where: str, facts: Mapping[str, Any]) -> Finding:
-    """Whether there is room for a run.
+    """Check whether there is room for a run.
 
     Args:
         where: the folder, and who sees it.

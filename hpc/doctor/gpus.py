@@ -11,10 +11,10 @@ from hpc.profile import Profile, count
 
 
 def check_gpus_offered(profile: Profile, nodes: str) -> Finding:
-    """Whether the partition has the GPUs that the profile asks for.
+    """Check whether the partition has the GPUs that the profile asks for.
 
     Args:
-        profile: whose jobs.
+        profile: the profile of the jobs.
         nodes: what ``sinfo -h -o '%D|%T|%G'`` prints of the partition.
     """
     wanted, able, ready, most = profile.gpus_per_node, 0, 0, 0
@@ -45,11 +45,11 @@ def check_gpus_offered(profile: Profile, nodes: str) -> Finding:
 
 
 def check_gpus_seen(profile: Profile, report: Mapping[str, Any]) -> Finding:
-    """Whether each rank has a GPU of its own, where GPUs were asked for.
+    """Check whether each rank has a GPU of its own, where GPUs were asked for.
 
     Args:
-        profile: whose job it was.
-        report: as jobs/canary.py writes it.
+        profile: the profile of the job.
+        report: the canary's report, as jobs/canary.py writes it.
     """
     tries = [one for one in report["tries"] if any(r["gpus"] is not None for r in one["ranks"])]
     visible = report["cuda_visible_devices"]

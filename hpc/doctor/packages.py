@@ -10,13 +10,13 @@ from hpc.doctor.base import Finding, Level, ok, problem
 def check_packages(
     where: str, python: str, versions: Mapping[str, str | None], *, ranks: int | None
 ) -> list[Finding]:
-    """Whether what training stands on is installed.
+    """Check whether what training stands on is installed.
 
     Args:
-        where: name of the machine.
-        python: its version.
-        versions: of packages, None for those that are missing.
-        ranks: of a job; None where that is not known yet.
+        where: the name of the machine.
+        python: the version of its Python.
+        versions: the version of each package; None for those that are missing.
+        ranks: the number of ranks of a job; None where that is not known yet.
     """
     from hpc.jobs.collectives.horovod import INSTALL
 

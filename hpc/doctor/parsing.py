@@ -9,7 +9,7 @@ Rows = Sequence[Mapping[str, str]]
 
 
 def parse_partitions(text: str) -> dict[str, dict[str, str]]:
-    """Entries of each partition by name, from ``scontrol --all --oneliner show partition``."""
+    """Read the entries of each partition by name, from ``scontrol --all --oneliner show partition``."""
     found: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         pairs: list[tuple[str, str]] = re.findall(r"(\S+?)=(\S*)", line)
@@ -20,13 +20,13 @@ def parse_partitions(text: str) -> dict[str, dict[str, str]]:
 
 
 def parse_rows(text: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a command called with ``--parsable2 --noheader``."""
+    """Read the lines of a command called with ``--parsable2 --noheader``."""
     found = [line.split("|") for line in text.splitlines()]
     return [dict(zip(columns, values, strict=True)) for values in found if len(values) == len(columns)]
 
 
 def parse_minutes(text: str) -> float | None:
-    """A time of SLURM's (``1-00:00:00``, ``30:00``) in minutes; None for UNLIMITED and the like."""
+    """Read a time of SLURM's (``1-00:00:00``, ``30:00``) in minutes; None for UNLIMITED and the like."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)??(\d+)(?::(\d+))?", text.strip())
     if not found:
         return None
@@ -37,10 +37,10 @@ def parse_minutes(text: str) -> float | None:
 
 
 def parse_seconds(text: str) -> float:
-    """``30``, or ``00:00:30``."""
+    """Read a time of SLURM's (``30``, or ``00:00:30``) in seconds."""
     return float(text) if text.isdigit() else 60 * (parse_minutes(text) or 0.0)
 
 
 def parse_number(text: str | None) -> int | None:
-    """Give a whole number; None for UNLIMITED and the like."""
+    """Read a whole number; None for UNLIMITED and the like."""
     return int(text) if text and text.isdigit() else None

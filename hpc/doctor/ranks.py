@@ -10,12 +10,12 @@ from hpc.profile import Profile, count
 
 
 def check_mpi(profile: Profile, offered: Sequence[str], vendor: str | None) -> Finding:
-    """How ranks would meet, by what ``srun --mpi=list`` offers.
+    """Check how ranks would meet, by what ``srun --mpi=list`` offers.
 
     Args:
-        profile: whose ranks.
-        offered: names of plugins.
-        vendor: of the MPI that mpi4py loads, empty if none; None where it can't be known here.
+        profile: the profile of the job that the ranks belong to.
+        offered: the names of srun's plugins.
+        vendor: the vendor of the MPI that mpi4py loads, empty if none; None where it can't be known here.
     """
     from hpc.jobs.supervisor import choose_backend
 
@@ -42,19 +42,19 @@ def check_mpi(profile: Profile, offered: Sequence[str], vendor: str | None) -> F
 
 
 def check_meetings(profile: Profile, tries: Sequence[Mapping[str, Any]], ranks: int) -> list[Finding]:
-    """Whether the ranks have met and added up ones to their number, in each way that was tried.
+    """Check whether the ranks have met and added up ones to their number, in each way that was tried.
 
     Args:
-        profile: whose ranks.
-        tries: as jobs/canary.py reports them.
-        ranks: of the job.
+        profile: the profile of the job that the ranks belong to.
+        tries: the tries to meet, as jobs/canary.py reports them.
+        ranks: the number of ranks of the job.
     """
     good = [one["backend"] for one in tries if _have_met(one, ranks)]
     return [_check_meeting(profile, one, ranks, good) for one in tries]
 
 
 def best_way(tries: Sequence[Mapping[str, Any]], ranks: int) -> dict[str, str]:
-    """The best way to meet that has worked, as ``known`` has it; empty if none has."""
+    """Choose the best way to meet that has worked, as the cache has it; empty if none has."""
     good = [one for one in tries if _have_met(one, ranks)]
     best = max(good, key=lambda one: ("none", "gloo", "mpi").index(one["backend"]), default=None)
     return {"backend": best["backend"], "mpi": best["mpi"]} if best else {}

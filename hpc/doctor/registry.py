@@ -168,7 +168,7 @@ def _submission(one: Examination) -> Iterator[Finding]:
 
 def _canary(one: Examination) -> Iterator[Finding]:
     job = CanaryJob(one.named, one.scratch, one.slurm, one.note)
-    yield from job.fly(one.wait_min)
+    yield from job.run(one.wait_min)
     one.way = job.way
 
 

@@ -10,12 +10,12 @@ from hpc.profile import Profile
 
 
 def check_preemption(profile: Profile, config: Mapping[str, str], partition: Mapping[str, str]) -> Finding:
-    """What happens to jobs that make room for others.
+    """Check what happens to jobs that make room for others.
 
     Args:
-        profile: whose jobs.
-        config: of SLURM.
-        partition: entries of the one that they go to.
+        profile: the profile of the jobs.
+        config: SLURM's configuration.
+        partition: the entries of the partition that they go to.
     """
     kind = config.get("PreemptType", "preempt/none").rpartition("/")[2]
     mode = config.get("PreemptMode", "OFF")
@@ -47,7 +47,7 @@ def check_preemption(profile: Profile, config: Mapping[str, str], partition: Map
 
 
 def check_requeueing(profile: Profile, config: Mapping[str, str]) -> Finding:
-    """Whether jobs come back into the queue."""
+    """Check whether jobs come back into the queue."""
     if not profile.requeues:
         said = "requeues is 0: a job that comes to its time limit, or whose node fails, does not come back"
         return note("requeue", said, "Write requeues: 20; else `hpc resume RUN` goes on.")

@@ -6,11 +6,12 @@ from hpc.doctor.base import Finding, ok, problem
 
 
 def check_storage(url: str, error: str) -> Finding:
-    """Whether the database in which searches are kept answers.
+    """Check whether the database in which searches are kept answers.
 
     Args:
-        url: of it, without a password.
-        error: as :func:`hpc.jobs.canary.reach` tells it.
+        url: the URL of the database, without a password.
+        error: what keeps a machine from the database, as :func:`hpc.jobs.canary.reach` tells it; empty if
+            nothing does.
     """
     if not error:
         return ok("storage", f"{url} answers")

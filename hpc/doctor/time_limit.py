@@ -10,11 +10,11 @@ from hpc.profile import Profile
 
 
 def check_time_limit(profile: Profile, limits: Mapping[str, str], *, refused: bool) -> list[Finding]:
-    """Whether time_min is within all limits, and leaves time for a checkpoint.
+    """Check whether time_min is within all limits, and leaves time for a checkpoint.
 
     Args:
-        profile: whose jobs.
-        limits: in SLURM's words, by where they stand.
+        profile: the profile of the jobs.
+        limits: the time limits in SLURM's words, by where they stand.
         refused: whether sbatch refuses what is above a partition's (EnforcePartLimits); what is
             above a QOS's waits all the same.
     """

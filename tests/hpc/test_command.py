@@ -15,10 +15,12 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from typer.main import get_command
 
 from benchmarks.reading import make_run
 from hpc import lock as locks
 from hpc import watching
+from hpc.cli.app import app
 from hpc.cli.display.status import format_jobs
 from hpc.jobs.node.processes import identity, is_running
 from hpc.jobs.spec import Task
@@ -26,6 +28,7 @@ from hpc.leftovers import clear, living_workers
 from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
+from hpc.request import RunRequest
 from hpc.results import Records, Run, RunError
 from hpc.sweeps import SweepError, Trial
 from tests.conftest import ROOT, Hpc
@@ -46,6 +49,21 @@ def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
     assert "Usage: hpc run [OPTIONS] {SWEEP}" in hpc("run", "--help").stdout
     assert "to print and to mail." in overview  # whole sentences, none cut
     assert "(default: runs/NAME)" in hpc("run", "--help").stdout  # brackets would be taken for markup
+
+
+def test_an_option_is_the_same_in_every_command_that_has_it() -> None:
+    found: dict[str, set[str | None]] = {}
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        if {"run", "submit", "resume", "extend", "verify-resume"} & {command.name}:
+            for parameter in command.params:
+                found.setdefault(f"{parameter.opts}", set()).add(parameter.help)
+    assert {name for name, helps in found.items() if len(helps) > 1} == {"['--on']", "['--dry-run']"}
+    assert {"['--workers']", "['--set']", "['--mixed-code']"} <= found.keys()
+
+
+def test_a_request_names_the_folder_of_the_run() -> None:
+    assert RunRequest().folder_of("digits") == Path("runs/digits")
+    assert RunRequest(folder=Path("mine")).folder_of("digits") == Path("mine")
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,13 @@ from hpc.doctor.cluster import (
     check_submission,
     chosen_partitions,
 )
+from hpc.doctor.examination import Examination
 from hpc.doctor.files import check_space
 from hpc.doctor.gpus import check_gpus_offered, check_gpus_seen
 from hpc.doctor.packages import check_packages
 from hpc.doctor.parsing import parse_minutes, parse_partitions, parse_rows
 from hpc.doctor.ranks import best_way, check_meetings, check_mpi
+from hpc.doctor.registry import CHECKS
 from hpc.doctor.requeue import check_preemption, check_requeueing
 from hpc.doctor.storage import check_storage
 from hpc.doctor.time_limit import check_time_limit
@@ -742,6 +744,24 @@ def test_an_answer_of_sbatch_that_was_lost_leaves_no_job(examined: Examined) -> 
     slurm.refuses["submit"] = UnreachableError("sbatch: Socket timed out")
     assert examined(slurm)["canary"].level == "problem"
     assert len(slurm.cancelled) == 1
+
+
+def test_the_checks_have_names_of_their_own_and_each_applies_somewhere(tmp_path: Path) -> None:
+    names = [one.name for one in CHECKS]
+    assert len(names) == len(set(names))
+    here, there = (
+        Examination(Named("x", one), tmp_path, Pretender(reports()), True, 0.0, print)
+        for one in (Profile(cluster="local"), profile())
+    )
+    here.machine = {"packages": {"horovod": "1", "mpi4py": "1"}}
+    there.commands = {*NEEDED_COMMANDS, *OPTIONAL_COMMANDS}
+    local = [one.name for one in CHECKS if one.applies(here)]
+    assert local == ["packages", "processors", "storage", "space", "ranks"]
+    of_slurm = [one.name for one in CHECKS if one.applies(there)]
+    assert set(local) | set(of_slurm) == set(names)
+    assert set(local) & set(of_slurm) == {"storage", "space"}
+    there.commands = {"sbatch"}
+    assert [one.name for one in CHECKS if one.applies(there)] == ["commands"]
 
 
 def test_a_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,10 @@ def display_for(console: Console) -> Display:
 
 
 class Display(View):
-    """What both displays know of a run.
+    """What all displays know of a run.
 
     Args:
-        console: to write to.
+        console: the console to write to.
     """
 
     def __init__(self, console: Console) -> None:
@@ -42,9 +42,9 @@ class Display(View):
         """Say what is about to happen.
 
         Args:
-            run: as its records tell it.
-            resources: that it takes.
-            todo: trials to train.
+            run: the run, as its records tell it.
+            resources: what the run takes of the machine.
+            todo: the number of trials to train.
         """
         self._look(run, todo)
         again = f", {self._before} done before" if self._before > 0 else ""
@@ -87,7 +87,7 @@ class Display(View):
         self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def seconds_left(self, run: Run) -> float | None:
-        """An estimate from the trials that have ended this time; None before the first."""
+        """Estimate the time left from the trials that have ended this time; None before the first."""
         done = self._ended
         if done < 1 or self._first is None:
             return None
@@ -96,10 +96,10 @@ class Display(View):
 
 
 class Complaints(Display):
-    """What goes wrong, on standard error, and nothing else: what callers from Python see."""
+    """A display for callers from Python: what goes wrong, on standard error, and nothing else."""
 
     MAX_FAILURES = 5
-    """Failed trials that are told; of others their number."""
+    """Failed trials that are shown; of further ones their number is."""
 
     def __init__(self) -> None:
         super().__init__(Console(stderr=True))
@@ -126,7 +126,7 @@ class Complaints(Display):
 
 
 class Lines(Display):
-    """One line for every trial that ends."""
+    """A display of one line for every trial that ends."""
 
     def ended(self, run: Run, trial: TrialState) -> None:
         """Write a line about a trial that has ended."""
@@ -147,7 +147,7 @@ class Lines(Display):
 
 
 class LiveDisplay(Display):
-    """A picture that is drawn anew: how far, the best so far, what every worker is at."""
+    """A display that is drawn anew: how far the run is, the best so far, what every worker is at."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -174,7 +174,7 @@ class LiveDisplay(Display):
         self._live.stop()
 
     def picture(self, run: Run) -> Group:
-        """Everything at a glance, for a width of 80 columns and up."""
+        """Draw everything at a glance, for a width of 80 columns and up."""
         counts, left = run.counts(), self.seconds_left(run)
         ended = ended_trials(run)
         filled = round(30 * ended / max(1, counts["total"]))
