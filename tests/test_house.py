@@ -56,7 +56,8 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "also_not"),
     [
-        (["status", "RUN"], {"pandas", "hpc.jobs.worker", "hpc.models"}),
+        (["--help"], {"rich", "pydantic", "hpc.results", "hpc.sweeps"}),
+        (["status", "RUN"], {"rich", "pandas", "hpc.jobs.worker", "hpc.models"}),
         (["table", "RUN", "--format", "csv"], {"hpc.jobs.worker", "hpc.models", "submitit"}),
         (["table", "RUN", "--epochs", "--format", "csv"], {"hpc.jobs.worker", "hpc.models"}),
         (["table", "RUN", "--points", "--format", "csv"], {"hpc.jobs.worker", "hpc.models"}),
