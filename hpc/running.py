@@ -209,7 +209,7 @@ def resume(
 
 
 def _complaints() -> View:
-    from hpc.progress import Complaints
+    from hpc.cli.display.progress import Complaints
 
     return Complaints()
 

@@ -1,4 +1,4 @@
-"""What `hpc doctor` has found, kept for `hpc submit`."""
+"""What ``hpc doctor`` has found, kept for ``hpc submit``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hpc.profile import Named
 from hpc.results import write_text
 
 
-def known(cluster: str, profile: str) -> dict[str, Any]:
-    """What the last check-up of a profile has found to work; empty if there was none.
+def read_doctor_cache(cluster: str, profile: str) -> dict[str, Any]:
+    """Read what the last check-up of a profile has found to work; empty if there was none.
 
     Args:
         cluster: ClusterName, as ``scontrol show config`` has it.
-        profile: its name.
+        profile: the name of the profile.
 
     Returns:
         ``time``, ``slurm`` (version), ``max_array`` (jobs in an array), ``max_submit`` and
@@ -28,7 +28,7 @@ def known(cluster: str, profile: str) -> dict[str, Any]:
         ``mpi``) and ``mpi`` (the value of ``srun --mpi``).
     """
     try:
-        facts = json.loads(_cache(cluster, profile).read_text())
+        facts = json.loads(_path(cluster, profile).read_text())
     except (OSError, ValueError):
         return {}
     if not isinstance(facts, dict) or (facts.get("cluster"), facts.get("profile")) != (cluster, profile):
@@ -36,17 +36,17 @@ def known(cluster: str, profile: str) -> dict[str, Any]:
     return facts
 
 
-def remember(cluster: str, named: Named, facts: Mapping[str, Any]) -> Path:
-    """Keep what was found for ``known``; what ways to meet were found before stay, if the profile has.
+def write_doctor_cache(cluster: str, named: Named, facts: Mapping[str, Any]) -> Path:
+    """Keep what a check-up has found; how ranks have met before stays, as long as the profile is the same.
 
     Raises:
         OSError: it can't be written.
     """
     entries = named.profile.model_dump(mode="json")
-    before = known(cluster, named.name)
+    before = read_doctor_cache(cluster, named.name)
     same = before.get("entries") == entries
     ways: dict[str, Any] = {key: before[key] for key in ("backend", "mpi") if same and key in before}
-    path = _cache(cluster, named.name)
+    path = _path(cluster, named.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     who = {"cluster": cluster, "profile": named.name, "time": now}
@@ -55,6 +55,6 @@ def remember(cluster: str, named: Named, facts: Mapping[str, Any]) -> Path:
     return path
 
 
-def _cache(cluster: str, profile: str) -> Path:
+def _path(cluster: str, profile: str) -> Path:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpc-sweeps"
     return folder / f"{re.sub(r'[^A-Za-z0-9._-]', '-', f'{cluster}-{profile}')}.json"

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hpc.cli.display.text import format_duration
 from hpc.profile import Resources
 from hpc.results import Run, TrialState, cell
 from hpc.results.failures import cut, first_line
 from hpc.running import View
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def view(console: Console) -> Display:
-    """The display that suits the console."""
+def display_for(console: Console) -> Display:
+    """Give the display that suits the console."""
     return LiveDisplay(console) if console.is_terminal else Lines(console)
 
 
 class Display(View):
-    """What both displays know of a run.
+    """What all displays know of a run.
 
     Args:
-        console: to write to.
+        console: the console to write to.
     """
 
     def __init__(self, console: Console) -> None:
@@ -46,9 +42,9 @@ class Display(View):
         """Say what is about to happen.
 
         Args:
-            run: as its records tell it.
-            resources: that it takes.
-            todo: trials to train.
+            run: the run, as its records tell it.
+            resources: what the run takes of the machine.
+            todo: the number of trials to train.
         """
         self._look(run, todo)
         again = f", {self._before} done before" if self._before > 0 else ""
@@ -91,7 +87,7 @@ class Display(View):
         self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def seconds_left(self, run: Run) -> float | None:
-        """An estimate from the trials that have ended this time; None before the first."""
+        """Estimate the time left from the trials that have ended this time; None before the first."""
         done = self._ended
         if done < 1 or self._first is None:
             return None
@@ -100,10 +96,10 @@ class Display(View):
 
 
 class Complaints(Display):
-    """What goes wrong, on standard error, and nothing else: what callers from Python see."""
+    """A display for callers from Python: what goes wrong, on standard error, and nothing else."""
 
-    MOST = 5
-    """Failed trials that are told; of others their number."""
+    MAX_FAILURES = 5
+    """Failed trials that are shown; of further ones their number is."""
 
     def __init__(self) -> None:
         super().__init__(Console(stderr=True))
@@ -117,39 +113,41 @@ class Complaints(Display):
         """Write a line about a trial that has failed."""
         if trial.state == "failed":
             self._failed += 1
-            if self._failed <= self.MOST:
-                self.print(failure(run, trial))
+            if self._failed <= self.MAX_FAILURES:
+                self.print(format_failure(run, trial))
 
     def end(self) -> None:
         """Say how many more have failed."""
-        if self._failed > self.MOST:
-            self.print(f"… and {self._failed - self.MOST} more have failed; print the outcome for the ways.")
+        if self._failed > self.MAX_FAILURES:
+            self.print(
+                f"… and {self._failed - self.MAX_FAILURES} more have failed; print the outcome for the ways."
+            )
         self._failed = 0
 
 
 class Lines(Display):
-    """One line for every trial that ends."""
+    """A display of one line for every trial that ends."""
 
     def ended(self, run: Run, trial: TrialState) -> None:
         """Write a line about a trial that has ended."""
         attempt = trial.attempt
         total = run.counts()["total"]
         width = len(str(total))
-        what = f"{attempt.reason}: {_error(run, trial)}" if attempt.state == "failed" else ""
+        what = f"{attempt.reason}: {_format_error(run, trial)}" if attempt.state == "failed" else ""
         value = attempt.metrics.get(run.metric)
         if attempt.state != "failed":
-            what = f"{run.metric}={cell(value)}, best so far {best(run)}"
+            what = f"{run.metric}={cell(value)}, best so far {format_best(run)}"
         left = self.seconds_left(run)
-        ahead = f", about {duration(left)} left" if left else ""
+        ahead = f", about {format_duration(left)} left" if left else ""
         seconds = f" in {attempt.seconds:.1f} s" if attempt.seconds is not None else ""
         self.print(
             f"[{self._before + self._ended:{width}d}/{total}] {trial.trial_id} {attempt.state}{seconds}: "
-            f"{point(run, trial)}: {what}{ahead}"
+            f"{format_setting(run, trial)}: {what}{ahead}"
         )
 
 
 class LiveDisplay(Display):
-    """A picture that is drawn anew: how far, the best so far, what every worker is at."""
+    """A display that is drawn anew: how far the run is, the best so far, what every worker is at."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -169,14 +167,14 @@ class LiveDisplay(Display):
     def ended(self, run: Run, trial: TrialState) -> None:
         """Write a line about a trial that has failed, above the picture."""
         if trial.state == "failed":
-            self.print(failure(run, trial))
+            self.print(format_failure(run, trial))
 
     def end(self) -> None:
         """Take the picture away."""
         self._live.stop()
 
     def picture(self, run: Run) -> Group:
-        """Everything at a glance, for a width of 80 columns and up."""
+        """Draw everything at a glance, for a width of 80 columns and up."""
         counts, left = run.counts(), self.seconds_left(run)
         ended = ended_trials(run)
         filled = round(30 * ended / max(1, counts["total"]))
@@ -185,12 +183,12 @@ class LiveDisplay(Display):
         head.append(f" {ended}/{counts['total']} trials", style="bold")
         if counts["failed"]:
             head.append(f"  {counts['failed']} failed", style="red")
-        head.append(f"  {duration(time.monotonic() - self._began)}")
-        head.append(f", about {duration(left)} left" if left else "", style="cyan")
+        head.append(f"  {format_duration(time.monotonic() - self._began)}")
+        head.append(f", about {format_duration(left)} left" if left else "", style="cyan")
         top = run.ranked()
         first = Text("best so far: ")
-        first.append(best(run), style="bold green" if top else "")
-        first.append(f"  {point(run, top[0])}" if top else "", style="bright_black")
+        first.append(format_best(run), style="bold green" if top else "")
+        first.append(f"  {format_setting(run, top[0])}" if top else "", style="bright_black")
         workers = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(3):
             workers.add_column(no_wrap=True)
@@ -198,35 +196,35 @@ class LiveDisplay(Display):
         running = [t for t in run.trials.values() if t.state == "running"]
         for trial in sorted(running, key=lambda t: t.attempt.job_id):
             attempt = trial.attempt
-            epochs = f"epoch {attempt.epochs}" + (f"/{total}" if (total := run_epochs(trial)) else "")
+            epochs = f"epoch {attempt.epochs}" + (f"/{total}" if (total := wanted_epochs(trial)) else "")
             value = cell(attempt.metrics.get(run.metric))
             texts = (attempt.job_id, epochs, f"{run.metric}={value}" if value else "")
-            workers.add_row(*map(Text, texts), Text(point(run, trial), style="bright_black"))
+            workers.add_row(*map(Text, texts), Text(format_setting(run, trial), style="bright_black"))
         if not running and not ended:
             workers.add_row("workers are starting (importing TensorFlow)")
         return Group(head, first, workers)
 
 
 def ended_trials(run: Run) -> int:
-    """How many trials are finished, pruned or failed."""
+    """Count the trials that are finished, pruned or failed."""
     counts = run.counts()
     return counts["finished"] + counts["pruned"] + counts["failed"]
 
 
-def run_epochs(trial: TrialState) -> int | None:
-    """Epochs that the trial asks for, if its sweep says."""
+def wanted_epochs(trial: TrialState) -> int | None:
+    """Give the number of epochs that the trial asks for, if its sweep says."""
     value = trial.params.get("epochs")
     return value if isinstance(value, int) else None
 
 
-def best(run: Run) -> str:
-    """The best value of the objective so far, in words."""
+def format_best(run: Run) -> str:
+    """Give the best value of the objective so far."""
     top = run.ranked()
     return f"{run.metric}={cell(top[0].attempt.best)}" if top else "none yet"
 
 
-def point(run: Run, trial: TrialState) -> str:
-    """What is special about a trial: the hyperparameters that vary."""
+def format_setting(run: Run, trial: TrialState) -> str:
+    """Give what is special about a trial: the hyperparameters that vary, the seed and the fold."""
     names = [name for name in run.varying if name in trial.params]
     parts: list[tuple[str, Any]] = [(name, trial.params[name]) for name in names]
     if run.has_models:
@@ -238,52 +236,13 @@ def point(run: Run, trial: TrialState) -> str:
     return " ".join(f"{name}={cell(value)}" for name, value in parts) or f"seed={trial.seed}"
 
 
-def failure(run: Run, trial: TrialState) -> str:
-    """How a trial has failed, in a line."""
+def format_failure(run: Run, trial: TrialState) -> str:
+    """Say in a line how a trial has failed."""
     attempt = trial.attempt
-    return f"{trial.trial_id} failed ({attempt.reason}; {point(run, trial)}): {_error(run, trial)}"
+    why = f"{attempt.reason}; {format_setting(run, trial)}"
+    return f"{trial.trial_id} failed ({why}): {_format_error(run, trial)}"
 
 
-def _error(run: Run, trial: TrialState) -> str:
-    """What the error of a failed trial says, without its traceback."""
+def _format_error(run: Run, trial: TrialState) -> str:
+    """Say what the error of a failed trial is, without its traceback."""
     return cut(first_line(trial.attempt.error), f"hpc logs {run.folder} {trial.trial_id}")
-
-
-def duration(seconds: float) -> str:
-    """``40 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def leaderboard_table(frame: pd.DataFrame, width: int) -> Table:
-    """The leaderboard as a table of rich.
-
-    Args:
-        frame: as ``results.leaderboard`` gives it.
-        width: of the window; in a narrow one, names of columns are folded at their underscores.
-    """
-    texts = {name: [cell(value) for value in frame[name]] for name in frame.columns}
-    least = {name: max(map(len, column), default=0) for name, column in texts.items()}
-    whole = sum(max(least[name], len(name)) + 2 for name in texts) <= width
-    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in texts:
-        right = frame[name].dtype.kind in "if"
-        header = name if whole else fold(name, least[name])
-        table.add_column(Text(header), justify="right" if right else "left", no_wrap=True)
-    for position, row in enumerate(zip(*texts.values(), strict=True)):
-        table.add_row(*map(Text, row), style="bold green" if position == 0 else "")
-    return table
-
-
-def fold(name: str, width: int) -> str:
-    """A name broken after underscores into lines of ``width``, where it can be."""
-    lines = [""]
-    for part in re.findall(r"[^_]*_|[^_]+", name):
-        if lines[-1] and len(lines[-1]) + len(part) > width:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
