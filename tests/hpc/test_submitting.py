@@ -32,9 +32,9 @@ from hpc.doctor import write_doctor_cache
 from hpc.jobs.launch import Launch
 from hpc.jobs.supervisor import supervise
 from hpc.lock import Holder, _beating, holder, lock
+from hpc.outcome import Outcome, View
 from hpc.profile import Named, Profile, find
 from hpc.results import Records, Run, RunError
-from hpc.running import Outcome, View
 from hpc.scheduler import Answers, Slurm, UnreachableError
 from hpc.submitting import Submission
 from hpc.sweeps import Sweep

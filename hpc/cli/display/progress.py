@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpc.cli.display.text import format_duration
+from hpc.outcome import View
 from hpc.profile import Resources
 from hpc.results import Run, TrialState, cell
 from hpc.results.failures import cut, first_line
-from hpc.running import View
 
 
 def display_for(console: Console) -> Display:
