@@ -557,7 +557,7 @@ def cost(
     """Print the bill: node-, core- and GPU-hours and energy, by how trials ended."""
     with _errors(folder):
         from hpc import results
-        from hpc.results.cost import by_job, by_outcome, by_trial
+        from hpc.results.stats.cost import by_job, by_outcome, by_trial
 
         forms = [name for name in results.FORMATS if name != "parquet"]
         if form not in forms:
@@ -585,7 +585,7 @@ def compare(
 ) -> None:
     """Show what differed between two runs, and what that did to the result."""
     with _errors():
-        from hpc.results.comparison import compare as compare_runs
+        from hpc.results.analysis.comparison import compare as compare_runs
 
         found = compare_runs(_opened(first), _opened(second))
         sys.stdout.write(json.dumps(found.facts(), indent=2) + "\n" if as_json else found.words())
@@ -609,8 +609,8 @@ def export(
 ) -> None:
     """Write a run for TensorBoard or MLflow; the next time only what is new since."""
     with _errors(folder):
-        from hpc.results.exports import TARGETS
-        from hpc.results.exports import export as export_run
+        from hpc.results.exports.mlflow import TARGETS
+        from hpc.results.exports.mlflow import export as export_run
 
         if to not in TARGETS:
             from hpc.sweeps import did_you_mean
@@ -906,7 +906,7 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
     if facts["failures"]:
         lines.append("failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items()))
         from hpc import results
-        from hpc.results.failures import told
+        from hpc.results.store.failures import told
 
         lines += told(results.Run(facts["run"]))
     best = facts["best"]
@@ -999,7 +999,7 @@ def _errors(folder: Path | None = None) -> Iterator[None]:
 
 def _of_system(error: OSError, folder: Path) -> str:
     """What a file system has refused; where it was a file of a run, what becomes of that, too."""
-    from hpc.results.trouble import OF_DISKS, run_of, words
+    from hpc.results.store.disk import OF_DISKS, run_of, words
 
     text = words(error, folder)
     if error.errno not in OF_DISKS:

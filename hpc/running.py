@@ -25,7 +25,7 @@ from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
 from hpc.results import Records, Run, RunError, moments, said_by
-from hpc.results.failures import Failure, failures, told
+from hpc.results.store.failures import Failure, failures, told
 from hpc.searching import Search
 from hpc.standing import standing
 from hpc.sweeps import Sweep, SweepError

@@ -14,7 +14,7 @@ from hpc.results import scaling as model_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpc.results.scaling import Advice, AlphaBeta, Prediction
+    from hpc.results.scaling.model import Advice, AlphaBeta, Prediction
     from hpc.sweeps import Sweep
 
 STEADY_SECONDS, LEAST_EPOCHS, MOST_EPOCHS = 8.0, 5, 300

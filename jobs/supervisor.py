@@ -23,7 +23,7 @@ from hpc.jobs.launch import Launch
 from hpc.jobs.place import for_ranks
 from hpc.jobs.step import Step, complete
 from hpc.results import MOST_LOST, Records, Run, TrialState, record_loss
-from hpc.results.records import parse
+from hpc.results.store.records import parse
 
 RESTARTED = "the job was started anew by SLURM"
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)

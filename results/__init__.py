@@ -1,11 +1,13 @@
 """What came out: the folder of a run, records, tables."""
 
-from hpc.results import moments, selection
-from hpc.results.failures import said_by, trace_of
-from hpc.results.pareto import front
-from hpc.results.records import Records, encodable
-from hpc.results.report import report
-from hpc.results.run import (
+from hpc.results.analysis.winners import Winner, winner
+from hpc.results.reports.writing import report
+from hpc.results.stats.pareto import front
+from hpc.results.stats.verdicts import Estimate, estimate
+from hpc.results.store import moments
+from hpc.results.store.failures import said_by, trace_of
+from hpc.results.store.records import Records, encodable
+from hpc.results.store.run import (
     MOST_LOST,
     Bill,
     Plan,
@@ -17,11 +19,19 @@ from hpc.results.run import (
     replacing,
     write_text,
 )
-from hpc.results.seal import copies_in, is_kept, seal_in, seal_of, sealed, text_in
-from hpc.results.statistics import Estimate, estimate
-from hpc.results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
-from hpc.results.trial import REASONS, STATES, Attempt, TrialState
-from hpc.results.winner import Winner, winner
+from hpc.results.store.seal import copies_in, is_kept, seal_in, seal_of, sealed, text_in
+from hpc.results.store.trial import REASONS, STATES, Attempt, TrialState
+from hpc.results.tables import selection
+from hpc.results.tables.gathering import (
+    FORMATS,
+    cell,
+    leaderboard,
+    points,
+    render,
+    save,
+    table,
+    write_parquet,
+)
 
 __all__ = [
     "FORMATS",

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from hpc.command import app
 from hpc.progress import Complaints
 from hpc.results import Records, Run, RunError, create, replacing, report
-from hpc.results.failures import MOST_TOLD, cut
-from hpc.results.trouble import name_in, room, run_of, words
+from hpc.results.store.disk import name_in, room, run_of, words
+from hpc.results.store.failures import MOST_TOLD, cut
 from hpc.watching import status
 from tests.hpc.test_showing import make
 from tests.results.test_results import Worker, plan

@@ -21,7 +21,7 @@ from hpc import results, running, sweeps
 from hpc.extending import extend
 from hpc.jobs.study import open_study
 from hpc.results import Run, RunError
-from hpc.results.subject import Subject
+from hpc.results.plots.data import Subject
 from hpc.sweeps import Sweep, load_stored
 from hpc.sweeps.document import write
 from tests.conftest import Hpc, environment
@@ -230,7 +230,7 @@ def test_a_budget_ends_a_search_and_that_is_well(tmp_path: Path) -> None:
     assert outcome.is_good
     assert 1 <= len(run.trials) < 2000
     assert run.over.startswith("budget: 0.0125 core_hours, of which ")
-    from hpc.results.cost import allocated
+    from hpc.results.stats.cost import allocated
 
     assert allocated(run, time.time())["core_hours"] < 60 / 3600
     assert running.resume(tmp_path / "r", workers=1).trained == 0

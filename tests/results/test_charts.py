@@ -16,9 +16,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from hpc.results import Run, RunError, pictures
-from hpc.results.charts import CHARTS, Chart, DoesNotGoError, charts, svg
-from hpc.results.importance import importance
-from hpc.results.statistics import estimate
+from hpc.results.analysis.importance import importance
+from hpc.results.plots.registry import CHARTS, Chart, DoesNotGoError, charts, svg
+from hpc.results.stats.verdicts import estimate
 from tests.conftest import ROOT
 from tests.results.made import Params, grid, make
 
@@ -516,7 +516,7 @@ def test_a_thousand_points_stay_small(tmp_path: Path) -> None:
 
 def test_to_import_charts_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nimport hpc.results.charts\n"
+        "import sys\nimport hpc.results.plots\n"
         "heavy = {'matplotlib', 'pandas', 'optuna', 'scipy', 'sklearn', 'tensorflow', 'pyarrow'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

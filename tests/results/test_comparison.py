@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from hpc.results import Run, RunError, create
-from hpc.results.comparison import Comparison, compare
+from hpc.results.analysis.comparison import Comparison, compare
 from tests.results.test_results import Worker, plan
 
 SWEEP = """

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from hpc import results
 from hpc.results import Plan, Records, Run, create
-from hpc.results.comparison import compare
-from hpc.results.cost import by_outcome
-from hpc.results.exports import export
-from hpc.results.records import EPOCH, parse
+from hpc.results.analysis.comparison import compare
+from hpc.results.exports.mlflow import export
+from hpc.results.stats.cost import by_outcome
+from hpc.results.store.records import EPOCH, parse
 from tests.results.test_results import WHO, Worker, plan
 
 NAMES = [
@@ -232,7 +232,7 @@ def test_no_damage_stops_the_reader_or_loses_what_is_whole(
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "r"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpc.results.moments.time.time", lambda: 1.5e9)  # the same bytes each time
+        patch.setattr("hpc.results.store.moments.time.time", lambda: 1.5e9)  # the same bytes each time
         make_run(folder)
     path = folder / "records" / which
     whole = path.read_bytes()
@@ -265,7 +265,7 @@ def test_no_damage_stops_the_reader_or_loses_what_is_whole(
 
 
 def test_what_was_remembered_is_what_the_records_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpc.results.run._WORTH_REMEMBERING", 1)
+    monkeypatch.setattr("hpc.results.store.run._WORTH_REMEMBERING", 1)
     put(folder, *lines(folder), b"garbage\n")
     first = Run(folder)
     first.remember()
@@ -284,7 +284,7 @@ def test_what_was_remembered_is_what_the_records_say(folder: Path, monkeypatch: 
 def test_what_was_remembered_of_other_records_is_left_aside(
     folder: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpc.results.run._WORTH_REMEMBERING", 1)
+    monkeypatch.setattr("hpc.results.store.run._WORTH_REMEMBERING", 1)
     Run(folder).remember()
     kept = folder / "gathered" / "run.json"
     if spoil == "other records":

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from hpc import results
-from hpc.results import Plan, Records, Run, create, epochs
-from hpc.results.epochs import Epochs
+from hpc.results import Plan, Records, Run, create
+from hpc.results.store import epochs
+from hpc.results.store.epochs import Epochs
 
 GOOD = b'{"record": "epoch", "trial": "t0", "attempt": 1, "epoch": 2, "metrics": {}, "seconds": 1, "time": 1}'
 METRICS = {"loss": 0.5, "val_loss": 0.25}

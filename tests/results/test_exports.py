@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpc.results import Run, RunError, create
-from hpc.results.exports import Exported, _agreed, _names, export
+from hpc.results.exports.mlflow import Exported, _agreed, _names, export
 from tests.conftest import ROOT
 from tests.results.test_results import Worker, plan
 
@@ -174,7 +174,7 @@ def test_a_broken_state_is_not_taken_for_none(folder: Path) -> None:
 
 def test_an_export_for_tensorboard_loads_no_tensorflow(folder: Path) -> None:
     code = (
-        "import sys; from hpc.results import Run; from hpc.results.exports import export; "
+        "import sys; from hpc.results import Run; from hpc.results.exports.mlflow import export; "
         "export(Run(sys.argv[1]), 'tensorboard'); assert 'tensorflow' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)

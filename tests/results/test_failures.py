@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpc.results import Run, create
-from hpc.results.failures import failures, pattern, said_by, trace_of
+from hpc.results.store.failures import failures, pattern, said_by, trace_of
 from tests.results.test_results import Worker, plan
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.published_scaling import PUBLISHED, lines
 from hpc.results import Plan, Records, Run, RunError, create
-from hpc.results.scaling import (
+from hpc.results.scaling.model import (
     AlphaBeta,
     Line,
     advice,

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.epochs import Epochs
-from hpc.results.records import encodable
-from hpc.results.run import Run, RunError, replacing
-from hpc.results.table import counted_epochs
-from hpc.results.trial import TrialState
+from hpc.results.store.epochs import Epochs
+from hpc.results.store.records import encodable
+from hpc.results.store.run import Run, RunError, replacing
+from hpc.results.store.trial import TrialState
+from hpc.results.tables.gathering import counted_epochs
 
 if TYPE_CHECKING:
     from mlflow.entities import RunTag

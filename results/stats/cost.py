@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.run import Run
-from hpc.results.trial import REASONS, Attempt, TrialState
+from hpc.results.store.run import Run
+from hpc.results.store.trial import REASONS, Attempt, TrialState
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.importance import is_log
-from hpc.results.pictures import COLOURS, GRID, INK, PAPER, any_glyph, blank, ink_on
-from hpc.results.statistics import grouped, is_number
-from hpc.results.subject import VALUES, Subject
-from hpc.results.words import brief, decimals, hours_of, percent, plain, short, unit_of
+from hpc.results.analysis.importance import is_log
+from hpc.results.pictures.images import COLOURS, GRID, INK, PAPER, any_glyph, blank, ink_on
+from hpc.results.plots.data import VALUES, Subject
+from hpc.results.plots.text import brief, decimals, hours_of, percent, plain, short, unit_of
+from hpc.results.stats.verdicts import grouped, is_number
 
 if TYPE_CHECKING:
     import pandas as pd

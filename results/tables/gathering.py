@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from hpc.results.cost import by_trial
-from hpc.results.epochs import Epochs
-from hpc.results.pareto import front
-from hpc.results.records import encodable
-from hpc.results.run import Run, RunError, replacing
-from hpc.results.statistics import half_width
-from hpc.results.trial import STATES, Attempt, TrialState
+from hpc.results.stats.cost import by_trial
+from hpc.results.stats.pareto import front
+from hpc.results.stats.verdicts import half_width
+from hpc.results.store.epochs import Epochs
+from hpc.results.store.records import encodable
+from hpc.results.store.run import Run, RunError, replacing
+from hpc.results.store.trial import STATES, Attempt, TrialState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def table(runs: Runs, *, epochs: bool = False) -> pd.DataFrame:
         Per trial: ``trial_id``, ``state``, ``reason``, a column per hyperparameter, ``seed``,
         ``epochs`` (completed), the last value of every metric, ``best_`` of the objective,
         ``seconds``, ``ranks``, ``job_id``, ``node``, ``error``, ``started``, ``node_hours``, ``core_hours``,
-        ``gpu_hours``, ``energy_joules`` (:func:`hpc.results.cost.by_trial`). Per epoch: ``trial_id``, the
+        ``gpu_hours``, ``energy_joules`` (:func:`hpc.results.stats.by_trial`). Per epoch: ``trial_id``, the
         hyperparameters, ``seed``, ``epoch`` (from 1), the metrics, ``seconds`` since the start.
         Of several objectives ``pareto`` says which trials no other is better than in all of them, by their
         last values, and ``parameters`` counts weights, if that is an objective. ``stage`` is ``confirm`` of

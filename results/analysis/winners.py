@@ -6,10 +6,10 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from hpc.results.run import Run
-from hpc.results.statistics import Verdict, verdict
-from hpc.results.table import by_point, cell
-from hpc.results.trial import TrialState
+from hpc.results.stats.verdicts import Verdict, verdict
+from hpc.results.store.run import Run
+from hpc.results.store.trial import TrialState
+from hpc.results.tables.gathering import by_point, cell
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def winner(run: Run) -> Winner | None:
 
     Where points were confirmed with fresh seeds, it is one of these; one that was pruned only if none
     finished. Of each trial counts the best value of the objective over its epochs. Points and how they are
-    compared are those of :func:`hpc.results.leaderboard` and :func:`hpc.results.statistics.verdict`.
+    compared are those of :func:`hpc.results.leaderboard` and :func:`hpc.results.stats.verdict`.
 
     Returns:
         None if no trial has finished with a value of the objective.

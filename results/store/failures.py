@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from hpc.results.run import Run
-from hpc.results.trial import TrialState
+from hpc.results.store.run import Run
+from hpc.results.store.trial import TrialState
 
 MOST_TOLD = 500
 """Characters of a note or of an error that are told where it is one of many things."""

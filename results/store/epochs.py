@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.records import EPOCH, Mark, lines, parse
-from hpc.results.run import Run, replacing
+from hpc.results.store.records import EPOCH, Mark, lines, parse
+from hpc.results.store.run import Run, replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa

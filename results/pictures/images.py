@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.run import replacing
+from hpc.results.store.run import replacing
 
 if TYPE_CHECKING:
     from typing import TypeAlias

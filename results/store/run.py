@@ -15,10 +15,10 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from hpc.results.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
-from hpc.results.seal import Seal, copies_in, is_kept, seal_in, seal_of, text_in
-from hpc.results.trial import STATES, Attempt, TrialState, checked
-from hpc.results.trouble import naming, words
+from hpc.results.store.disk import naming, words
+from hpc.results.store.records import EPOCH, Mark, Records, Tail, parse, trial_of_epoch
+from hpc.results.store.seal import Seal, copies_in, is_kept, seal_in, seal_of, text_in
+from hpc.results.store.trial import STATES, Attempt, TrialState, checked
 
 _NUMBER, _SOME = (int, float), (int, float, type(None))
 _ENTRIES: dict[str, dict[str, Any]] = {
@@ -430,8 +430,8 @@ class Run:
         """How the run stands, its winner and its leaderboard, for a notebook."""
         from html import escape
 
-        from hpc.results.table import leaderboard
-        from hpc.results.winner import winner
+        from hpc.results.analysis.winners import winner
+        from hpc.results.tables.gathering import leaderboard
 
         best, counts = winner(self), self.counts()
         states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)

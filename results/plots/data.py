@@ -6,11 +6,11 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.importance import of_search
-from hpc.results.run import Run, RunError
-from hpc.results.statistics import grouped, interactions, is_number, word_for_missing
-from hpc.results.table import by_point
-from hpc.results.words import plain, said
+from hpc.results.analysis.importance import of_search
+from hpc.results.plots.text import plain, said
+from hpc.results.stats.verdicts import grouped, interactions, is_number, word_for_missing
+from hpc.results.store.run import Run, RunError
+from hpc.results.tables.gathering import by_point
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ class Subject:
 
     @cached_property
     def shares(self) -> pd.DataFrame:
-        """What each hyperparameter and each pair explains, by :func:`hpc.results.statistics.interactions`."""
+        """What each hyperparameter and each pair explains, by :func:`hpc.results.stats.interactions`."""
         return interactions(self.groups, self.names, self.value)
 
     @cached_property

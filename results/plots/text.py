@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.statistics import is_number
+from hpc.results.stats.verdicts import is_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from hpc.results.run import Run, RunError
-from hpc.results.table import cell
-from hpc.results.trial import TrialState
+from hpc.results.store.run import Run, RunError
+from hpc.results.store.trial import TrialState
+from hpc.results.tables.gathering import cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpc.results.statistics import Estimate
+    from hpc.results.stats.verdicts import Estimate
 
 UNKNOWN = "unknown"
 """Said of what a run has not written down."""
@@ -200,7 +200,7 @@ def compare(a: str | Path | Run, b: str | Path | Run) -> Comparison:
     Raises:
         RunError: one of them is no run.
     """
-    from hpc.results.statistics import estimate
+    from hpc.results.stats.verdicts import estimate
 
     first, second = (run if isinstance(run, Run) else Run(run) for run in (a, b))
     facts = [_written(run) for run in (first, second)]
@@ -424,7 +424,7 @@ def _ratio(a: float, b: float) -> float:
 def _side(run: Run, shown: Sequence[str]) -> Side:
     from statistics import median
 
-    from hpc.results.statistics import estimate
+    from hpc.results.stats.verdicts import estimate
 
     groups: dict[str, list[TrialState]] = {}
     for trial in run.ranked():

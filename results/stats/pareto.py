@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpc.results.run import Run
-from hpc.results.trial import TrialState
+from hpc.results.store.run import Run
+from hpc.results.store.trial import TrialState
 
 
 def values(run: Run, trial: TrialState) -> list[float] | None:

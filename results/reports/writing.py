@@ -15,17 +15,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.records import encodable
-from hpc.results.run import Run, RunError, replacing
-from hpc.results.table import Runs, by_point, cell, leaderboard, table
-from hpc.results.winner import Winner, winner
+from hpc.results.analysis.winners import Winner, winner
+from hpc.results.store.records import encodable
+from hpc.results.store.run import Run, RunError, replacing
+from hpc.results.tables.gathering import Runs, by_point, cell, leaderboard, table
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
 
-    from hpc.results.charts import Chart
-    from hpc.results.failures import Failure
+    from hpc.results.plots.registry import Chart
+    from hpc.results.store.failures import Failure
 
 MOST_ROWS = 1000
 """Points in the leaderboard of a page."""
@@ -219,7 +219,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup, escape
 
-    from hpc.results.failures import cut
+    from hpc.results.store.failures import cut
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -242,9 +242,9 @@ def _source(name: str) -> str:
 
 
 def _part(run: Run, prefix: str) -> Part:
-    from hpc.results.charts import charts
-    from hpc.results.cost import by_outcome
-    from hpc.results.failures import failures
+    from hpc.results.plots.registry import charts
+    from hpc.results.stats.cost import by_outcome
+    from hpc.results.store.failures import failures
 
     best, left_out = winner(run), list[str]()
     facts, bill = _provenance(run), by_outcome(run)
@@ -404,7 +404,7 @@ def _sections(found: Sequence[Chart], prefix: str) -> list[Section]:
 
 
 def _figure(chart: Chart, prefix: str) -> Figure:
-    from hpc.results.charts import svg
+    from hpc.results.plots.registry import svg
 
     drawn = svg(chart.draw(), prefix=f"{prefix}{chart.name}-")
     name = f"{prefix}figure-{chart.name}"
@@ -475,7 +475,7 @@ def _comparison(parts: Sequence[Part]) -> Grid:
     """A row for each run: what it came to."""
     import pandas as pd
 
-    from hpc.results.cost import by_outcome
+    from hpc.results.stats.cost import by_outcome
 
     rows = []
     for part in parts:

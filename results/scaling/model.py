@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.results.run import Run, RunError
-from hpc.results.trial import Attempt
+from hpc.results.store.run import Run, RunError
+from hpc.results.store.trial import Attempt
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.results.run import Run, RunError
-from hpc.results.statistics import is_number, word_for_missing
-from hpc.results.table import points
+from hpc.results.stats.verdicts import is_number, word_for_missing
+from hpc.results.store.run import Run, RunError
+from hpc.results.tables.gathering import points
 
 if TYPE_CHECKING:
     import optuna

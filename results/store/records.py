@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic_core import from_json  # twice as fast as json, where there are 10,000 trials
 
-from hpc.results import moments
-from hpc.results.trouble import name_in, naming
+from hpc.results.store import moments
+from hpc.results.store.disk import name_in, naming
 
 _encode = json.JSONEncoder(allow_nan=False).encode
 _SURROGATE = "\\ud"

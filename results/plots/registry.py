@@ -14,17 +14,17 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
-from hpc.results import figures
-from hpc.results.cost import by_outcome, by_trial
-from hpc.results.figures import BEST, OTHERS
-from hpc.results.importance import importance
-from hpc.results.pictures import GRID, INK, PAPER, arranged
-from hpc.results.run import Run, RunError
-from hpc.results.statistics import effects, half_width, is_number
-from hpc.results.subject import DoesNotGoError, Subject
-from hpc.results.svg import svg
-from hpc.results.table import cell, table
-from hpc.results.words import amount, hours_of, listed, percent, plain, span, together
+from hpc.results.analysis.importance import importance
+from hpc.results.pictures.images import GRID, INK, PAPER, arranged
+from hpc.results.plots import axes as figures
+from hpc.results.plots.axes import BEST, OTHERS
+from hpc.results.plots.data import DoesNotGoError, Subject
+from hpc.results.plots.svg import svg
+from hpc.results.plots.text import amount, hours_of, listed, percent, plain, span, together
+from hpc.results.stats.cost import by_outcome, by_trial
+from hpc.results.stats.verdicts import effects, half_width, is_number
+from hpc.results.store.run import Run, RunError
+from hpc.results.tables.gathering import cell, table
 
 if TYPE_CHECKING:
     import pandas as pd

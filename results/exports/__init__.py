@@ -1,0 +1,1 @@
+"""A run as other tools read it."""

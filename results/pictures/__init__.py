@@ -1,0 +1,43 @@
+"""Pictures of trained models."""
+
+from hpc.results.pictures.images import (
+    COLOURS,
+    FORMATS,
+    GRID,
+    INK,
+    PAPER,
+    any_glyph,
+    arranged,
+    blank,
+    confusion,
+    decision_boundary,
+    exciting_inputs,
+    filters,
+    ink_on,
+    learning_curves,
+    most_wrong,
+    samples,
+    save,
+    wrong_order,
+)
+
+__all__ = [
+    "COLOURS",
+    "FORMATS",
+    "GRID",
+    "INK",
+    "PAPER",
+    "any_glyph",
+    "arranged",
+    "blank",
+    "confusion",
+    "decision_boundary",
+    "exciting_inputs",
+    "filters",
+    "ink_on",
+    "learning_curves",
+    "most_wrong",
+    "samples",
+    "save",
+    "wrong_order",
+]

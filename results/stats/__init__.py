@@ -1,0 +1,1 @@
+"""Statistics of results: means and their intervals, verdicts, effects, cost."""
