@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpc.results.scaling.model import BACKWARD, factors, overlapped
+from hpc.results.scaling import BACKWARD, factors, overlapped
 
 BATCH = 64
 LINK_BYTES_PER_SECOND = 25e9 / 8

@@ -557,7 +557,7 @@ def cost(
     """Print the bill: node-, core- and GPU-hours and energy, by how trials ended."""
     with _errors(folder):
         from hpc import results
-        from hpc.results.stats.cost import by_job, by_outcome, by_trial
+        from hpc.results.stats import by_job, by_outcome, by_trial
 
         forms = [name for name in results.FORMATS if name != "parquet"]
         if form not in forms:
@@ -585,10 +585,10 @@ def compare(
 ) -> None:
     """Show what differed between two runs, and what that did to the result."""
     with _errors():
-        from hpc.results.analysis.comparison import compare as compare_runs
+        from hpc.results.analysis import compare as compare_runs
 
         found = compare_runs(_opened(first), _opened(second))
-        sys.stdout.write(json.dumps(found.facts(), indent=2) + "\n" if as_json else found.words())
+        sys.stdout.write(json.dumps(found.to_dict(), indent=2) + "\n" if as_json else found.format())
 
 
 @app.command(epilog="Example: hpc export runs/digits --to tensorboard")
@@ -609,8 +609,8 @@ def export(
 ) -> None:
     """Write a run for TensorBoard or MLflow; the next time only what is new since."""
     with _errors(folder):
-        from hpc.results.exports.mlflow import TARGETS
-        from hpc.results.exports.mlflow import export as export_run
+        from hpc.results.exports import TARGETS
+        from hpc.results.exports import export as export_run
 
         if to not in TARGETS:
             from hpc.sweeps import did_you_mean
@@ -751,7 +751,7 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
             print(render(frame, "table"), flush=True)
     best = winner(run)
     if best is not None and best.verdict.rivals:
-        console.print(best.words())
+        console.print(best.format())
     if len(run.objectives) > 1:
         from hpc.results import front
 
@@ -790,7 +790,7 @@ def _typed() -> float:
 def _words(bill: Bill) -> str:
     """Where the time went, in a sentence."""
     workers = "one worker" if bill.workers == 1 else f"{bill.workers} workers"
-    training, drawing = bill.training_seconds / bill.seconds, bill.drawing_seconds / bill.seconds
+    training, drawing = bill.training_seconds / bill.seconds, bill.tracing_seconds / bill.seconds
     together = f", up to {bill.lanes} trials at once," if bill.lanes > 1 else ""
     return (
         f"The first trial began after {bill.start_seconds:.1f} s; since then {workers} spent {training:.0%} "
@@ -906,7 +906,7 @@ def _show_status(console: Console, facts: dict[str, Any]) -> None:
     if facts["failures"]:
         lines.append("failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items()))
         from hpc import results
-        from hpc.results.store.failures import told
+        from hpc.results.store import format_failures as told
 
         lines += told(results.Run(facts["run"]))
     best = facts["best"]
@@ -999,7 +999,9 @@ def _errors(folder: Path | None = None) -> Iterator[None]:
 
 def _of_system(error: OSError, folder: Path) -> str:
     """What a file system has refused; where it was a file of a run, what becomes of that, too."""
-    from hpc.results.store.disk import OF_DISKS, run_of, words
+    from hpc.results.store import DISK_ERRORS as OF_DISKS
+    from hpc.results.store import format_disk_error as words
+    from hpc.results.store import run_of
 
     text = words(error, folder)
     if error.errno not in OF_DISKS:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpc.jobs import stored
 from hpc.owners import of_another
-from hpc.results import Run, RunError, TrialState, pictures, said_by, table
+from hpc.results import Run, RunError, TrialState, pictures, table
+from hpc.results import format_error as said_by
 from hpc.results import plots as charts
 from hpc.showing import the_trial, trial_of
 from hpc.sweeps import Sweep, did_you_mean

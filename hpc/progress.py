@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hpc.profile import Resources
 from hpc.results import Run, TrialState, cell
-from hpc.results.store.failures import cut, first_line
+from hpc.results.text import cut, first_line
 from hpc.running import View
 
 if TYPE_CHECKING:

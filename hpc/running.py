@@ -24,8 +24,10 @@ from hpc.local import LocalJob, check_folder, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
-from hpc.results import Records, Run, RunError, moments, said_by
-from hpc.results.store.failures import Failure, failures, told
+from hpc.results import Records, Run, RunError, moments
+from hpc.results import format_error as said_by
+from hpc.results.store import Failure, failures
+from hpc.results.store import format_failures as told
 from hpc.searching import Search
 from hpc.standing import standing
 from hpc.sweeps import Sweep, SweepError

@@ -14,7 +14,7 @@ from hpc.results import scaling as model_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpc.results.scaling.model import Advice, AlphaBeta, Prediction
+    from hpc.results.scaling import Advice, AlphaBeta, Prediction
     from hpc.sweeps import Sweep
 
 STEADY_SECONDS, LEAST_EPOCHS, MOST_EPOCHS = 8.0, 5, 300
@@ -124,7 +124,7 @@ def scale(
         return _trained(one, base / name, on, ranks, workers if local else None, profiles_file, note)
 
     probe = train(PROBE, PROBE_EPOCHS, None, workers=most)
-    facts = next(iter(probe.trials.values())).attempt.facts
+    facts = next(iter(probe.trials.values())).attempt.workload
     batch = facts["batch_size"]
     if epochs is None:
         each = facts["steps_seconds"] / facts["steps"] * math.ceil(facts["samples"] / batch)

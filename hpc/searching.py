@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc.jobs.budget import Budget
-from hpc.results import Records, Run, RunError, record_loss, said_by
+from hpc.results import Records, Run, RunError, record_loss
+from hpc.results import format_error as said_by
 from hpc.sweeps import Sweep
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hpc import leftovers, settling
 from hpc.jobs.processes import is_running
 from hpc.lock import Holder, holder, lock
 from hpc.results import Records, Run, RunError
-from hpc.results.store.failures import cut, first_line
+from hpc.results.text import cut, first_line
 from hpc.scheduler import SchedulerError, Slurm, UnreachableError
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0

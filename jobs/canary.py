@@ -23,7 +23,8 @@ from hpc.jobs.meeting import Meeting, join_seconds, presence
 from hpc.jobs.place import find_place, for_ranks
 from hpc.jobs.step import complete
 from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
-from hpc.results import said_by, write_text
+from hpc.results import format_error as said_by
+from hpc.results import write_text
 
 CLOCK = "clock"
 """The file in which the login node writes its time again and again."""

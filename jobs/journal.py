@@ -12,7 +12,7 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
 
 from hpc.jobs.turn import Turn
-from hpc.results.store.disk import naming
+from hpc.results.store import naming
 
 OPERATIONS = frozenset(map(int, JournalOperation))
 LOCK_SECONDS = 30

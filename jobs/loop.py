@@ -17,7 +17,7 @@ import numpy as np
 from hpc.jobs.checkpoint import Position, State
 from hpc.jobs.world import World
 from hpc.models import Array, Dataset
-from hpc.results import said_by
+from hpc.results import format_error as said_by
 
 if TYPE_CHECKING:
     import keras

@@ -23,7 +23,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from hpc.jobs import earlier, stored
 from hpc.jobs.journal import Journal
 from hpc.jobs.turn import Turn
-from hpc.results import MOST_LOST, Attempt, Run, RunError
+from hpc.results import MAX_LOSSES as MOST_LOST
+from hpc.results import Attempt, Run, RunError
 from hpc.results import TrialState as RecordedTrial
 from hpc.sweeps import SEARCHES, Sweep, Trial
 from hpc.sweeps.searches.pruners import pruner
@@ -689,7 +690,7 @@ def _may_go_on(reason: str) -> bool:
 
 def _told(attempt: Attempt) -> dict[str, Any]:
     """What an attempt has come to, as its worker tells the search."""
-    sizes = {"parameters": attempt.facts.get("parameters"), "seconds": attempt.seconds}
+    sizes = {"parameters": attempt.workload.get("parameters"), "seconds": attempt.seconds}
     return {**attempt.metrics, **{name: value for name, value in sizes.items() if value}}
 
 

@@ -22,8 +22,9 @@ from typing import IO, Any
 from hpc.jobs.launch import Launch
 from hpc.jobs.place import for_ranks
 from hpc.jobs.step import Step, complete
-from hpc.results import MOST_LOST, Records, Run, TrialState, record_loss
-from hpc.results.store.records import parse
+from hpc.results import MAX_LOSSES as MOST_LOST
+from hpc.results import Records, Run, TrialState, record_loss
+from hpc.results.store import parse
 
 RESTARTED = "the job was started anew by SLURM"
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)

@@ -50,7 +50,9 @@ from hpc.jobs.stop import StopRequest
 from hpc.jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
 from hpc.jobs.world import World
 from hpc.models import FROM_DATA, Dataset, Importer, Split, signature_of
-from hpc.results import Records, Run, moments, said_by, trace_of
+from hpc.results import Records, Run, moments
+from hpc.results import format_error as said_by
+from hpc.results import format_traceback as trace_of
 from hpc.sweeps import SIZES, Sweep, SweepError, Trial
 
 if TYPE_CHECKING:

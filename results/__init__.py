@@ -1,41 +1,40 @@
 """What came out: the folder of a run, records, tables."""
 
-from hpc.results.analysis.winners import Winner, winner
-from hpc.results.reports.writing import report
-from hpc.results.stats.pareto import front
-from hpc.results.stats.verdicts import Estimate, estimate
-from hpc.results.store import moments
-from hpc.results.store.failures import said_by, trace_of
-from hpc.results.store.records import Records, encodable
-from hpc.results.store.run import (
-    MOST_LOST,
+from hpc.results.analysis import Winner, winner
+from hpc.results.notebook import html_of
+from hpc.results.reports import report
+from hpc.results.stats import Estimate, estimate, front
+from hpc.results.store import (
+    MAX_LOSSES,
+    REASONS,
+    STATES,
+    Attempt,
     Bill,
     Plan,
+    Records,
     Run,
     RunError,
+    TrialState,
     claim,
+    copies_in,
     create,
+    encodable,
+    is_kept,
+    moments,
     record_loss,
     replacing,
+    seal_in,
+    seal_of,
+    sealed,
+    text_in,
     write_text,
 )
-from hpc.results.store.seal import copies_in, is_kept, seal_in, seal_of, sealed, text_in
-from hpc.results.store.trial import REASONS, STATES, Attempt, TrialState
-from hpc.results.tables import selection
-from hpc.results.tables.gathering import (
-    FORMATS,
-    cell,
-    leaderboard,
-    points,
-    render,
-    save,
-    table,
-    write_parquet,
-)
+from hpc.results.tables import FORMATS, leaderboard, points, render, save, selection, table, write_parquet
+from hpc.results.text import cell, format_error, format_traceback
 
 __all__ = [
     "FORMATS",
-    "MOST_LOST",
+    "MAX_LOSSES",
     "REASONS",
     "STATES",
     "Attempt",
@@ -53,6 +52,8 @@ __all__ = [
     "create",
     "encodable",
     "estimate",
+    "format_error",
+    "format_traceback",
     "front",
     "is_kept",
     "leaderboard",
@@ -62,7 +63,6 @@ __all__ = [
     "render",
     "replacing",
     "report",
-    "said_by",
     "save",
     "seal_in",
     "seal_of",
@@ -70,7 +70,6 @@ __all__ = [
     "selection",
     "table",
     "text_in",
-    "trace_of",
     "winner",
     "write_parquet",
     "write_text",
@@ -78,3 +77,5 @@ __all__ = [
 
 if __name__ != "hpc.results":  # where the checkout's own folder is on the path
     raise ImportError("results is a part of hpc here: import hpc.results")
+
+Run.as_html = staticmethod(html_of)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from hpc.results.stats.verdicts import Verdict, verdict
-from hpc.results.store.run import Run
-from hpc.results.store.trial import TrialState
-from hpc.results.tables.gathering import by_point, cell
+from hpc.results.stats import Verdict, verdict
+from hpc.results.store import Run, TrialState
+from hpc.results.tables import trials_by_point
+from hpc.results.text import cell
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Winner:
             or first.trial_id
         )
 
-    def words(self) -> str:
+    def format(self) -> str:
         """The best point with its interval, its ties, and what would tell them apart."""
         found, best = self.verdict, self.verdict.estimate
         level = f"{found.level:.0%}"
@@ -93,7 +93,7 @@ def winner(run: Run) -> Winner | None:
     Returns:
         None if no trial has finished with a value of the objective.
     """
-    found = by_point(run, run.ranked())
+    found = trials_by_point(run, run.ranked())
     if not found:
         return None
     tier = min(trials[0].tier for trials in found)

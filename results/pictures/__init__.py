@@ -1,40 +1,18 @@
-"""Pictures of trained models."""
+"""Pictures of trained models and of their data, as matplotlib figures."""
 
-from hpc.results.pictures.images import (
-    COLOURS,
-    FORMATS,
-    GRID,
-    INK,
-    PAPER,
-    any_glyph,
-    arranged,
-    blank,
-    confusion,
-    decision_boundary,
-    exciting_inputs,
-    filters,
-    ink_on,
-    learning_curves,
-    most_wrong,
-    samples,
-    save,
-    wrong_order,
-)
+from hpc.results.pictures.boundary import decision_boundary
+from hpc.results.pictures.confusion_matrix import confusion
+from hpc.results.pictures.curves import learning_curves
+from hpc.results.pictures.filters import exciting_inputs, filters
+from hpc.results.pictures.sheets import most_wrong, samples, wrong_order
+from hpc.results.plots.base import FORMATS, save
 
 __all__ = [
-    "COLOURS",
     "FORMATS",
-    "GRID",
-    "INK",
-    "PAPER",
-    "any_glyph",
-    "arranged",
-    "blank",
     "confusion",
     "decision_boundary",
     "exciting_inputs",
     "filters",
-    "ink_on",
     "learning_curves",
     "most_wrong",
     "samples",

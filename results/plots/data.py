@@ -1,19 +1,21 @@
-"""What charts of a run need of it."""
+"""The data of charts: a run, its points, and the hyperparameters that vary."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpc.results.analysis.importance import of_search
-from hpc.results.plots.text import plain, said
-from hpc.results.stats.verdicts import grouped, interactions, is_number, word_for_missing
-from hpc.results.store.run import Run, RunError
-from hpc.results.tables.gathering import by_point
+from hpc.results.analysis import of_search
+from hpc.results.plots.text import format_value, plain
+from hpc.results.stats import grouped, interactions, is_number, word_for_missing
+from hpc.results.store import Run, RunError
+from hpc.results.tables import trials_by_point
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 _TAKEN = {
     "epoch", "first", "high", "hyperparameter", "kind", "low", "mean", "method", "outcome", "p5", "p25",
@@ -24,11 +26,27 @@ VALUES = 12
 
 
 class DoesNotGoError(RunError):
-    """A chart that can't be drawn of this run; the reason in words."""
+    """A chart that can't be drawn of this run, with the reason."""
 
 
-class Subject:
-    """A run, and what its charts need: made when the first of them asks for it."""
+class ChartParts(NamedTuple):
+    """A chart as its function makes it.
+
+    Attributes:
+        title: as a heading.
+        caption: in a sentence or two.
+        data: as a tidy table.
+        draw: makes the figure, with the title that it is given above it.
+    """
+
+    title: str
+    caption: str
+    data: pd.DataFrame
+    draw: Callable[[str], Figure]
+
+
+class ChartData:
+    """What the charts of a run are made of, each part computed when the first chart needs it."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -124,7 +142,7 @@ class Subject:
         ranked = {trial.trial_id: place for place, trial in enumerate(self.run.ranked())}
         ids = [
             sorted((t.trial_id for t in trials if t.trial_id in ranked), key=ranked.__getitem__)
-            for trials in by_point(self.run, self.run.counted()) if trials[0].model == self.model
+            for trials in trials_by_point(self.run, self.run.counted()) if trials[0].model == self.model
         ]  # fmt: skip
         frame["trials"] = [some for some in ids if some]
         values = [-self.sign * value for value in frame[self.value]]
@@ -135,7 +153,7 @@ class Subject:
     def label(self, row: Any) -> str:
         """A point by the hyperparameters that vary."""
         return (
-            ", ".join(f"{plain(name)} {said(row[name], self.none(name))}" for name in self.search[0])
+            ", ".join(f"{plain(name)} {format_value(row[name], self.none(name))}" for name in self.search[0])
             or "the only point"
         )
 

@@ -1,1 +1,7 @@
-"""The report of a run: one self-contained page of HTML."""
+"""The report of runs: one self-contained page of HTML."""
+
+from hpc.results.reports.writing import report
+
+__all__ = [
+    "report",
+]

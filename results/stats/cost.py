@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.store.run import Run
-from hpc.results.store.trial import REASONS, Attempt, TrialState
+from hpc.results.store import REASONS, Attempt, Run, TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,10 +127,10 @@ def allocated(run: Run, now: float) -> dict[str, float]:
     """
     jobs = _jobs(run)
     total = jobs.total()
-    for name, facts in run.jobs.items():
-        if "ready" in facts and "left_time" not in facts and "ended" not in facts:
+    for name, known in run.jobs.items():
+        if "ready" in known and "left_time" not in known and "ended" not in known:
             job = jobs.jobs[name]
-            since = max([facts["ready"], *facts.get("heard", [])])
+            since = max([known["ready"], *known.get("heard", [])])
             # Of its trials under way, what was heard last of them counts already.
             last = [one.ended for trial in run.trials.values() for one in trial.attempts.values()
                     if one.job_id == name]  # fmt: skip
@@ -264,16 +263,16 @@ def _jobs(run: Run) -> _Jobs:
     return _Jobs({name: _job(run, run.jobs.get(name, {}), attempts.get(name, [])) for name in names})
 
 
-def _job(run: Run, facts: Mapping[str, Any], attempts: list[Attempt]) -> _Job:
-    groups = facts.get("groups", 1)
+def _job(run: Run, known: Mapping[str, Any], attempts: list[Attempt]) -> _Job:
+    groups = known.get("groups", 1)
     ranks = groups * max((attempt.ranks or 1 for attempt in attempts), default=1)
-    nodes = facts.get("nodes", 1) if "array" in facts else _node_share(run, facts)
-    account = facts.get("account") or {}
+    nodes = known.get("nodes", 1) if "array" in known else _node_share(run, known)
+    account = known.get("account") or {}
     # Of a job that was cancelled in the queue SLURM says that it had nothing.
-    held = account if account.get("cores") else {**facts, "nodes": nodes}
+    held = account if account.get("cores") else {**known, "nodes": nodes}
     elapsed = account.get("elapsed_seconds")
     return _Job(
-        seconds=_seconds(facts, attempts) if elapsed is None else elapsed,
+        seconds=_seconds(known, attempts) if elapsed is None else elapsed,
         nodes=held.get("nodes") or 1,
         cores=held.get("cores") or ranks,
         gpus=held.get("gpus") or 0,
@@ -284,26 +283,26 @@ def _job(run: Run, facts: Mapping[str, Any], attempts: list[Attempt]) -> _Job:
     )
 
 
-def _node_share(run: Run, facts: Mapping[str, Any]) -> float:
+def _node_share(run: Run, known: Mapping[str, Any]) -> float:
     """The part of its nodes that a job on this machine has, where others of the run are beside it."""
-    nodes, began = float(facts.get("nodes", 1)), float(facts.get("time", math.inf))
-    launch = run.launch_of(str(facts.get("job", "")), began)
-    if "pid" not in facts or not launch:
+    nodes, began = float(known.get("nodes", 1)), float(known.get("time", math.inf))
+    launch = run.launch_of(str(known.get("job", "")), began)
+    if "pid" not in known or not launch:
         return nodes
     return nodes / max(1, int(min(launch.get("workers", 1), launch.get("trials", 1))))
 
 
-def _seconds(facts: Mapping[str, Any], attempts: list[Attempt]) -> float:
+def _seconds(known: Mapping[str, Any], attempts: list[Attempt]) -> float:
     """How long a job ran by the signs of life that its workers gave, over all its runs."""
-    signs = [*facts.get("heard", []), *(attempt.started for attempt in attempts)]
+    signs = [*known.get("heard", []), *(attempt.started for attempt in attempts)]
     signs += [attempt.ended for attempt in attempts]
-    if facts.get("ended") in ("done", "died", "stopped"):  # of a job here that was watched to its end
-        signs.append(facts["ended_time"])
-    begins = sorted(facts.get("begins", []))
+    if known.get("ended") in ("done", "died", "stopped"):  # of a job here that was watched to its end
+        signs.append(known["ended_time"])
+    begins = sorted(known.get("begins", []))
     if not begins:
-        if "pid" not in facts and not signs:
+        if "pid" not in known and not signs:
             return 0.0
-        begins = [facts["time"] if "pid" in facts else min(signs)]
+        begins = [known["time"] if "pid" in known else min(signs)]
     total = 0.0
     for begin, end in zip(begins, [*begins[1:], math.inf], strict=True):
         total += max((sign for sign in signs if begin <= sign < end), default=begin) - begin

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hpc.results.store.run import Run
-from hpc.results.store.trial import TrialState
+from hpc.results.store import Run, TrialState
 
 
 def values(run: Run, trial: TrialState) -> list[float] | None:
@@ -12,7 +11,7 @@ def values(run: Run, trial: TrialState) -> list[float] | None:
     ``parameters`` is its number of trainable weights, ``seconds`` how long it took.
     """
     attempt = trial.attempt
-    known = {"parameters": attempt.facts.get("parameters"), "seconds": attempt.seconds, **attempt.metrics}
+    known = {"parameters": attempt.workload.get("parameters"), "seconds": attempt.seconds, **attempt.metrics}
     found = [known.get(name) for name, _ in run.objectives]
     if trial.state != "finished":
         return None

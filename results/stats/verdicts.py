@@ -1,95 +1,21 @@
-"""What is due to chance: means over seeds and folds with their intervals, and which point is the best."""
+"""The best point, and which points are statistically tied with it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
     Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-LEVEL = 0.95
-"""Of all intervals and verdicts, unless another is given."""
-MOST_MORE = 1000
+from hpc.results.stats.estimates import LEVEL, Estimate, estimate, variance_of_mean
+
+MAX_FURTHER = 1000
 """Further seeds above which no number of them is named."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What some values say about the mean of those they are taken from.
-
-    Attributes:
-        number: of values.
-        mean: of them.
-        std: their standard deviation (n - 1); NaN of a single one.
-        low: end of the interval; NaN of a single value.
-        high: its other end.
-    """
-
-    number: int
-    mean: float
-    std: float
-    low: float
-    high: float
-
-
-def estimate(values: Sequence[float], *, folds: int | None = None, level: float = LEVEL) -> Estimate:
-    """Mean, standard deviation and the confidence interval of the mean.
-
-    Args:
-        values: at least one, finite.
-        folds: how many folds the data had, if values are of different folds.
-        level: how often, of many such intervals, the mean is within.
-
-    Raises:
-        ValueError: there is no value.
-
-    Source: Student, The probable error of a mean, Biometrika 6, 1908. Folds share most of their training
-    samples, so their values vary less than those of fresh data would: variance as corrected by C. Nadeau,
-    Y. Bengio, Inference for the generalization error, Machine Learning 52, 2003, section 3.
-    """
-    import numpy as np
-
-    found = np.asarray(values, dtype=np.float64)
-    number = len(found)
-    if not number:
-        raise ValueError("there is no value to estimate a mean from")
-    mean = float(found.mean())
-    if number == 1:
-        return Estimate(1, mean, math.nan, math.nan, math.nan)
-    std = float(found.std(ddof=1))
-    half = float(half_width(std, number, folds=folds, level=level))
-    return Estimate(number, mean, std, mean - half, mean + half)
-
-
-def half_width(std: Any, number: Any, *, folds: int | None = None, level: float = LEVEL) -> Any:
-    """Half of the interval that :func:`estimate` gives, of one mean or of arrays of them.
-
-    Args:
-        std: standard deviation of the values, or an array of such.
-        number: how many values each is of; NaN comes out for a single one.
-        folds: as for :func:`estimate`, like ``level``.
-        level: of the interval.
-    """
-    import numpy as np
-    from scipy.special import stdtrit  # scipy.stats takes half a second to import
-
-    number = np.asarray(number, np.float64)
-    return (
-        stdtrit(np.where(number > 1, number - 1, np.nan), (1 + level) / 2)
-        * std
-        * np.sqrt(_of_mean(number, folds))
-    )
-
-
-def _of_mean(number: Any, folds: int | None) -> Any:
-    """The variance of the mean of so many values, for that of a value."""
-    return 1 / number + (1 / (folds - 1) if folds is not None and folds > 1 else 0.0)
 
 
 @dataclass(frozen=True)
@@ -102,7 +28,7 @@ class Rival:
         p: how likely so great a difference is where there is none; corrected for the number of pairs.
             NaN where that can't be told, of single values.
         more: how many further seeds would tell them apart if all stays as it is; None if that can't
-            be told, or is more than ``MOST_MORE``.
+            be told, or is more than ``MAX_FURTHER``.
     """
 
     place: int
@@ -237,7 +163,7 @@ def _chance(
     import numpy as np
     from scipy.special import stdtr
 
-    squares = variances * np.array([_of_mean(number, folds) for number in numbers])
+    squares = variances * np.array([variance_of_mean(number, folds) for number in numbers])
     error = math.sqrt(squares.sum())
     if error == 0:
         return 0.0 if difference else 1.0
@@ -254,129 +180,8 @@ def _further(
     import numpy as np
     from scipy.special import stdtrit
 
-    number = np.arange(max(2, seeds), seeds + MOST_MORE + 1)
+    number = np.arange(max(2, seeds), seeds + MAX_FURTHER + 1)
     freedom = freedoms.sum() + 2 * (number - seeds)
-    error = np.sqrt(variances.sum() * _of_mean(number, folds))
+    error = np.sqrt(variances.sum() * variance_of_mean(number, folds))
     enough = np.flatnonzero(abs(difference) >= stdtrit(freedom, 1 - alpha / 2) * error)
     return max(1, int(number[enough[0]]) - seeds) if len(enough) else None
-
-
-def effects(points: pd.DataFrame, names: Sequence[str], value: str, most: int = 6) -> pd.DataFrame:
-    """The main effect of each hyperparameter: what points with each of its values came to.
-
-    Args:
-        points: one row per point, as :func:`hpc.results.points` gives them.
-        names: of the columns of hyperparameters.
-        value: column of what is to be explained.
-        most: values of a number above which neighbouring ones are taken together, as many in each group.
-
-    Returns:
-        ``hyperparameter``, ``value`` (as text, ``LOW to HIGH`` of a group), ``points``, ``mean``, ``std``
-        (n - 1) and ``difference`` from the mean of all, in the order of the values.
-    """
-    import pandas as pd
-
-    known = points[points[value].notna()]
-    parts = []
-    for name in names:
-        groups = known[value].groupby(grouped(known[name], most), observed=True)
-        part = groups.agg(points="size", mean="mean", std="std").rename_axis("value").reset_index()
-        part.insert(0, "hyperparameter", name)
-        parts.append(part)
-    columns = ["hyperparameter", "value", "points", "mean", "std"]
-    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    return whole.assign(difference=whole["mean"] - known[value].mean())
-
-
-def interactions(points: pd.DataFrame, names: Sequence[str], value: str, most: int = 6) -> pd.DataFrame:
-    """How much of the variance between points each hyperparameter explains, and each pair beyond its two.
-
-    Sums of squares of groups of points, as in the analysis of variance. In a full grid the parts are what
-    they are called; elsewhere hyperparameters come together by chance, and parts overlap.
-
-    Args:
-        points: as for :func:`effects`, like ``names``, ``value`` and ``most``.
-        names: of the columns of hyperparameters.
-        value: column of what is to be explained.
-        most: values of a number.
-
-    Returns:
-        ``first``, ``second`` (empty for one hyperparameter by itself) and ``share`` of the variance, 0 to
-        1, the greatest first; without rows where all points came to the same.
-
-    Source: R. A. Fisher, Statistical Methods for Research Workers, 1925, chapter VII.
-    """
-    import pandas as pd
-
-    known = points[points[value].notna()]
-    y, groups = known[value], {name: grouped(known[name], most) for name in names}
-    total = float(((y - y.mean()) ** 2).sum())
-
-    def between(*some: str) -> float:
-        means = y.groupby([groups[name] for name in some], observed=True).transform("mean")
-        return float(((means - y.mean()) ** 2).sum())
-
-    rows: list[tuple[str, str, float]] = []
-    if total > 0:
-        alone = {name: between(name) for name in names}
-        rows = [(name, "", part / total) for name, part in alone.items()]
-        for place, first in enumerate(names):
-            for second in names[place + 1 :]:
-                beyond = between(first, second) - alone[first] - alone[second]
-                rows.append((first, second, max(0.0, beyond) / total))
-    frame = pd.DataFrame(rows, columns=["first", "second", "share"])
-    return frame.sort_values("share", ascending=False, kind="stable", ignore_index=True)
-
-
-def grouped(values: pd.Series, most: int) -> pd.Series:
-    """Each value as text, or the range of those it is taken together with: categories, in their order.
-
-    Args:
-        values: of a hyperparameter; what is missing is called as :func:`word_for_missing` says.
-        most: different numbers above which neighbouring ones are taken together, in so many groups of about
-            as many values each.
-
-    Ordered categories stay as they are.
-    """
-    import pandas as pd
-
-    if isinstance(values.dtype, pd.CategoricalDtype) and values.cat.ordered:
-        return values
-    distinct = values.dropna().drop_duplicates()
-    if is_number(values):
-        distinct = distinct.sort_values()
-        if len(distinct) > most:
-            ranges = pd.qcut(values, most, duplicates="drop")
-            ends = values.groupby(ranges, observed=True).agg(["min", "max"])
-            names = {group: f"{low:.4g} to {high:.4g}" for group, low, high in ends.itertuples()}
-            return _categories(ranges.astype(object).map(names), list(names.values()))
-    return _categories(values.map(_text, na_action="ignore"), [_text(one) for one in distinct])
-
-
-def word_for_missing(texts: Iterable[object]) -> str:
-    """What a hyperparameter is called where it has no value: ``none``, unless that is a value of its own."""
-    word, taken = "none", set(texts)
-    while word in taken:
-        word = f"({word})"
-    return word
-
-
-def is_number(values: pd.Series) -> bool:
-    """Whether values of a hyperparameter are numbers, and neither texts nor true or false."""
-    import pandas as pd
-
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-
-
-def _categories(texts: pd.Series, order: list[str]) -> pd.Series:
-    import pandas as pd
-
-    none = word_for_missing(order)
-    kinds = pd.CategoricalDtype(
-        [*dict.fromkeys(order), *([none] if texts.isna().any() else [])], ordered=True
-    )
-    return texts.astype(object).where(texts.notna(), none).astype(kinds)
-
-
-def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""What a file system refuses, in words: which file, why, and how much room there is."""
+"""Errors of file systems: which file, why, and how much space is free."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-OF_DISKS = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of a file system that are about more than one file, and that its user can mend."""
+DISK_ERRORS = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors that are about a whole file system or folder, and that its user can mend."""
 SCRATCH = ".tmp-"
 """How names begin of files that are renamed when they are whole."""
 
@@ -28,26 +28,26 @@ def naming(path: Path) -> Iterator[None]:
 
 def name_in(error: OSError, path: Path | str) -> None:
     """Let an error of a file system name a file, unless it names one; of a full one, with the room left."""
-    if error.errno not in OF_DISKS:
+    if error.errno not in DISK_ERRORS:
         return
     if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(SCRATCH):
         error.filename = str(path)
     if error.errno in FULL and "free" not in str(error.strerror):
-        error.strerror = f"{error.strerror} ({room(Path(os.fsdecode(error.filename)))})"
+        error.strerror = f"{error.strerror} ({format_free_space(Path(os.fsdecode(error.filename)))})"
 
 
-def words(error: OSError, folder: Path) -> str:
-    """What a file system has refused, without a full stop; what the error says if it is of another kind.
+def format_disk_error(error: OSError, folder: Path) -> str:
+    """The message of an error of a file system, without a full stop; of another error, what it says.
 
     Args:
         error: with or without the name of a file.
-        folder: where the room is told of if it has none.
+        folder: whose free space is named if the error names no file.
     """
-    if error.errno not in OF_DISKS:
+    if error.errno not in DISK_ERRORS:
         return str(error)
     if error.filename is None:
-        told = f" ({room(folder)})" if error.errno in FULL else ""
-        return f"what was to be written can't be: {error.strerror}{told}"
+        room = f" ({format_free_space(folder)})" if error.errno in FULL else ""
+        return f"what was to be written can't be: {error.strerror}{room}"
     name_in(error, error.filename)
     hint = (
         "; `quota -s`, or the site's own command, says what takes it" if error.errno == errno.EDQUOT else ""
@@ -55,7 +55,7 @@ def words(error: OSError, folder: Path) -> str:
     return f"{error.filename} can't be used: {error.strerror}{hint}"
 
 
-def room(path: Path) -> str:
+def format_free_space(path: Path) -> str:
     """``1.2 GB of 30.0 GB free in FOLDER``, of the folder that a file is in, or was to be."""
     folder = next((one for one in (path, *path.absolute().parents) if one.is_dir()), Path("/"))
     try:

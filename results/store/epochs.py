@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.store.records import EPOCH, Mark, lines, parse
-from hpc.results.store.run import Run, replacing
+from hpc.results.store.files import replacing
+from hpc.results.store.reading import EPOCH, Mark, lines, parse
+from hpc.results.store.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 VERSION = 2
-MOST_PARTS = 16
+MAX_PARTS = 16
 """Above that, they are joined to one."""
 _FIELDS = {"trial": "string", "attempt": "int64", "epoch": "int64", "seconds": "float64", "time": "float64"}
 
@@ -123,7 +124,7 @@ class Epochs:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        joined = len(self._state.parts) >= MOST_PARTS
+        joined = len(self._state.parts) >= MAX_PARTS
         new = whole if joined else pa.concat_tables(self._new, promote_options="permissive")
         name = f"{uuid.uuid4().hex}.parquet"  # another process may gather at the same time
         try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.results.store.records import parse
+from hpc.results.store.reading import parse
 
 _LINE = re.compile(
     r"# Kept by hpc; edits count for nothing. (\d+) trials, (\d+) planned, sha256 ([0-9a-f]{64})\n"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpc.results.stats.verdicts import half_width
-from hpc.results.store.run import RunError
-from hpc.results.tables.gathering import cell
+from hpc.results.stats import half_width
+from hpc.results.store import RunError
+from hpc.results.text import cell
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from hpc.results import Run, create
-from hpc.results.store.failures import failures, pattern, said_by, trace_of
+from hpc.results.store import error_pattern as pattern
+from hpc.results.store import failures
+from hpc.results.text import format_error as said_by
+from hpc.results.text import format_traceback as trace_of
 from tests.results.test_results import Worker, plan
 
 

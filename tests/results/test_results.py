@@ -14,7 +14,7 @@ import pytest
 
 from hpc import results
 from hpc.results import Plan, Records, Run, RunError, create
-from hpc.results.stats import verdicts as statistics
+from hpc.results import stats as statistics
 
 WHO = {"ranks": 2, "job": "local-1-0", "node": "n1", "code": ""}
 
@@ -598,7 +598,7 @@ def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest
         workers=2,
         seconds=10.0 + 9.0,
         training_seconds=14.0,
-        drawing_seconds=4.0,
+        tracing_seconds=4.0,
         graphs=2,
         lanes=1,
     )

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from hpc.jobs.study import open_study
-from hpc.results import MOST_LOST, Run, TrialState
+from hpc.results import MAX_LOSSES as MOST_LOST
+from hpc.results import Run, TrialState
 from hpc.sweeps import load_stored
 from hpc.sweeps.document import write
 from tests.hpc import test_searching as searching
@@ -95,7 +96,7 @@ def _words(run: Run) -> str:
     from hpc.results import winner
 
     found = winner(run)
-    return found.words() if found else ""
+    return found.format() if found else ""
 
 
 @pytest.mark.slow

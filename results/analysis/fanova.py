@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.results.stats.verdicts import is_number, word_for_missing
-from hpc.results.store.run import Run, RunError
-from hpc.results.tables.gathering import points
+from hpc.results.stats import is_number, word_for_missing
+from hpc.results.store import Run, RunError
+from hpc.results.tables import points
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
     from optuna.distributions import BaseDistribution
 
-FEWEST = 10
+MIN_POINTS = 10
 """Points below which a forest of trees says nothing that holds."""
-MOST = 1000
+MAX_POINTS = 1000
 """Points that are taken, by a draw, of more."""
 _TREES = 64
 _DEPTH = 8  # of trees; deeper ones change no third digit of 1,000 points' shares, and take minutes
@@ -46,7 +46,7 @@ def importance(run: Run) -> pd.DataFrame:
         ``attrs`` has ``points``, those that were taken, and ``of``, how many there are.
 
     Raises:
-        RunError: fewer than two hyperparameters vary, there are fewer than ``FEWEST`` points, or all came
+        RunError: fewer than two hyperparameters vary, there are fewer than ``MIN_POINTS`` points, or all came
             to the same.
 
     Source: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient approach for assessing hyperparameter
@@ -58,13 +58,15 @@ def importance(run: Run) -> pd.DataFrame:
     value = f"best_{run.metric}"
     if len(names) < 2:
         raise RunError("fewer than two hyperparameters vary")
-    if len(frame) < FEWEST:
-        raise RunError(f"importance takes at least {FEWEST} points that have ended, there are {len(frame)}")
+    if len(frame) < MIN_POINTS:
+        raise RunError(
+            f"importance takes at least {MIN_POINTS} points that have ended, there are {len(frame)}"
+        )
     if frame[value].nunique() == 1:
         raise RunError(f"all {len(frame)} points came to the same {run.metric}")
     number = len(frame)
-    if number > MOST:
-        frame = frame.iloc[np.sort(np.random.default_rng(0).choice(number, MOST, replace=False))]
+    if number > MAX_POINTS:
+        frame = frame.iloc[np.sort(np.random.default_rng(0).choice(number, MAX_POINTS, replace=False))]
     study = _study(frame, names, value, run.mode)
     from optuna.importance import FanovaImportanceEvaluator
 

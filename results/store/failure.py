@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from hpc.results.store.run import Run
 from hpc.results.store.trial import TrialState
-
-MOST_TOLD = 500
-"""Characters of a note or of an error that are told where it is one of many things."""
+from hpc.results.text import cut, first_line
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ def failures(run: Run) -> list[Failure]:
     groups: dict[tuple[str, str], list[TrialState]] = {}
     for trial in sorted(run.trials.values(), key=lambda trial: trial.index):
         if trial.state == "failed":
-            way = trial.attempt.reason, pattern(trial.attempt.error, run.trials)
+            way = trial.attempt.reason, error_pattern(trial.attempt.error, run.trials)
             groups.setdefault(way, []).append(trial)
     found = []
     for (reason, _), trials in groups.items():
@@ -56,12 +53,12 @@ def failures(run: Run) -> list[Failure]:
     return sorted(found, key=lambda failure: -len(failure.trials))
 
 
-def told(run: Run, most: int = 5) -> list[str]:
+def format_failures(run: Run, most: int = 5) -> list[str]:
     """A line for each way in which trials have failed, the most frequent first.
 
     Args:
         run: as read.
-        most: ways that are told.
+        most: ways that are named.
     """
     found, lines = failures(run), []
     for one in found[:most]:
@@ -70,40 +67,6 @@ def told(run: Run, most: int = 5) -> list[str]:
         message = cut(one.message, f"hpc logs {run.folder} {one.trials[0]}")
         lines.append(f"    {len(one.trials)} × {one.reason}: {message} ({first}{one.trials[0]}{log})")
     return lines if len(found) <= most else [*lines, f"    … and {len(found) - most} more ways to fail"]
-
-
-def said_by(error: BaseException) -> str:
-    """What an exception says; of one whose ``__str__`` raises another, that it can't be told."""
-    try:
-        return str(error)
-    except Exception as broken:  # whatever a class of the user's does wrong
-        return f"what it says can't be told, since its __str__ raises {type(broken).__name__}"
-
-
-def trace_of(error: BaseException) -> str:
-    """The traceback of an exception, with what it says if it says anything."""
-    try:
-        return "".join(traceback.format_exception(error)).rstrip()
-    except Exception:  # a class of the user's whose __getattr__ or __repr__ raises
-        where = "".join(traceback.format_tb(error.__traceback__))
-        return f"Traceback (most recent call last):\n{where}{type(error).__name__}: {said_by(error)}"
-
-
-def first_line(error: str) -> str:
-    """What an error says, without its traceback."""
-    return error.strip().partition("\n")[0]
-
-
-def cut(text: str, whole: str) -> str:
-    """As much of a text of anybody's as people read of it.
-
-    Args:
-        text: of any length.
-        whole: where all of it is.
-    """
-    if len(text) <= MOST_TOLD:
-        return text
-    return f"{text[:MOST_TOLD]}… ({len(text):,} characters; whole: {whole})"
 
 
 VARYING = (
@@ -118,7 +81,7 @@ VARYING = (
 """What differs between messages that say the same."""
 
 
-def pattern(error: str, names: Collection[str] = ()) -> str:
+def error_pattern(error: str, names: Collection[str] = ()) -> str:
     """What an error says, with ``#`` for whatever varies between trials.
 
     Args:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from hpc.results.pictures.images import GRID, INK, PAPER, any_glyph
+from hpc.results.plots.base import GRID, INK, PAPER, any_glyph
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
