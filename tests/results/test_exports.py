@@ -177,7 +177,7 @@ def test_a_broken_state_is_not_taken_for_none(folder: Path) -> None:
 
 def test_an_export_for_tensorboard_loads_no_tensorflow(folder: Path) -> None:
     code = (
-        "import sys; from hpc.results import Run; from hpc.results.exports.mlflow import export; "
+        "import sys; from hpc.results import Run; from hpc.results.exports import export; "
         "export(Run(sys.argv[1]), 'tensorboard'); assert 'tensorflow' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
