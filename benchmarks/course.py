@@ -26,7 +26,7 @@ from tabulate import tabulate
 
 import hpc
 from hpc import results, sweeps
-from hpc.jobs import device
+from hpc.jobs.node import device
 
 if TYPE_CHECKING:
     import pandas as pd

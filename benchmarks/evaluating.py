@@ -21,9 +21,9 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from hpc.jobs.place import Place
-from hpc.jobs.training import train
-from hpc.jobs.world import World
+from hpc.jobs.node.rank_info import Place
+from hpc.jobs.training.graph import train
+from hpc.jobs.collectives.world import World
 from hpc.models import Dataset, Split
 
 def split(n):

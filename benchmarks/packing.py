@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc.jobs import device
-from hpc.jobs.graphs import Graphs
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node import device
+from hpc.jobs.node.rank_info import Place
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import Place
-from hpc.jobs.training import Lane, Trained, train_lanes
-from hpc.jobs.world import World
+from hpc.jobs.training.graph import Lane, Trained, train_lanes
+from hpc.jobs.training.graphs import Graphs
 from hpc.models import Array, Dataset, Split, mlp
 
 CASES = {

@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs import device
-from hpc.jobs.graphs import Graphs
+from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.node import device
+from hpc.jobs.node.rank_info import Place, find_place
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import Place, find_place
-from hpc.jobs.single import Single
-from hpc.jobs.training import order, weights_digest
-from hpc.jobs.world import Compression, World
+from hpc.jobs.training.graph import order, weights_digest
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.single import Single
 from hpc.models import MODELS, Dataset, Split
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
     uv run python -m benchmarks.proving
 
 builds each model twice, and measures in one process, in turn: the fingerprint of all that it leads to
-(``jobs/fingerprint.py``), and the drawing of a graph of one training step. Medians and ranges.
+(``jobs/training/fingerprint.py``), and the drawing of a graph of one training step. Medians and ranges.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hpc.jobs.fingerprint import fingerprint
+from hpc.jobs.training.fingerprint import fingerprint
 from hpc.models import mlp
 
 

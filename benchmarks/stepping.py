@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from hpc.jobs import device
-from hpc.jobs.graphs import Graphs
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node import device
+from hpc.jobs.node.rank_info import Place
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import Place
-from hpc.jobs.training import order
-from hpc.jobs.world import World
+from hpc.jobs.training.graph import order
+from hpc.jobs.training.graphs import Graphs
 from hpc.models import Dataset, Split, mlp
 
 FEATURES, CLASSES = 784, 10

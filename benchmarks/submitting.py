@@ -77,6 +77,7 @@ def fill(folder: Path, share: float) -> None:
     """Write what jobs write that have finished a share of all trials, 100 of them being at the next."""
     run, sweep = Run(folder), sweeps.load_stored(folder / "sweep.yaml")
     launch = Launch.read(run.jobs_folder / "1")
+    by_name = {trial.trial_id: trial for trial in sweep.trials}
     draw = random.Random(0)
     confusion = [[draw.randrange(40) for _ in range(10)] for _ in range(10)]
     for number, (job, facts) in enumerate(run.jobs.items()):
@@ -89,7 +90,7 @@ def fill(folder: Path, share: float) -> None:
         records = Records(run.records / f"{job}.jsonl")
         records.append("began", job=job, launch=1, number=number, name="", restart=0, node="n1")
         records.append("ready", job=job, backend="none", gpu=None)
-        for place, trial in enumerate(sweep.trials[index] for index in trials[: done + 1]):
+        for place, trial in enumerate(by_name[str(name)] for name in trials[: done + 1]):
             who: dict[str, Any] = {"trial": trial.trial_id, "attempt": 1}
             records.append("started", **{**trial.facts(), **who}, ranks=1, job=job, node="n1", code="")
             for epoch in range(1, EPOCHS + 1 if place < done else EPOCHS // 2):

@@ -10,11 +10,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc.jobs.launch import Launch
-from hpc.jobs.place import for_jobs
+from hpc.jobs.node.rank_info import for_jobs
+from hpc.jobs.spec import WorkerSpec
 from hpc.profile import Profile
+
+if TYPE_CHECKING:
+    from hpc.jobs.user_files import Stamps
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""
@@ -39,14 +43,14 @@ class Array:
     memory: float = 1.0
 
 
-def deal(trials: Sequence[int], profile: Profile, workers: int) -> list[tuple[int, ...]]:
+def deal(trials: Sequence[str], profile: Profile, workers: int) -> list[tuple[str, ...]]:
     """Divide trials among jobs.
 
     Without ``trials_per_job`` there is a job for every worker (fewer if groups of ranks share a
     job), and job *w* of *W* takes trials *w*, *w* + *W*, *w* + 2 *W*, ….
 
     Args:
-        trials: their indices.
+        trials: their ids.
         profile: of the jobs.
         workers: jobs that run at once.
     """
@@ -147,7 +151,14 @@ def script(profile: Profile, array: Array, folder: Path, verb: str = "job") -> s
 
 
 def launch(
-    profile: Profile, number: int, jobs: Sequence[tuple[int, ...]], rehearse: str = "", backend: str = ""
+    profile: Profile,
+    number: int,
+    jobs: Sequence[tuple[str, ...]],
+    *,
+    inject_fault: str = "",
+    backend: str = "",
+    asks: bool = False,
+    files: Stamps | None = None,
 ) -> Launch:
     """What the jobs of a launch are to know.
 
@@ -155,26 +166,32 @@ def launch(
         profile: of the jobs.
         number: of the launch.
         jobs: the trials of each.
-        rehearse: as ``Worker.rehearse``.
+        inject_fault: as ``WorkerSpec.inject_fault``.
         backend: what `hpc doctor` has found to work, where the profile leaves it open.
+        asks: as ``Launch.asks``.
+        files: as ``WorkerSpec.files``.
     """
     return Launch(
         number,
         tuple(jobs),
-        profile.nodes * profile.ranks_of_node,
+        WorkerSpec(
+            ranks=profile.nodes * profile.ranks_of_node,
+            threads=profile.cpus_per_rank or 0,
+            gpus=profile.gpus_per_node > 0 and not profile.allow_cpu,
+            checkpoint_min=profile.checkpoint_min,
+            inject_fault=inject_fault,
+            measure=profile.measure,
+            files=files or {},
+        ),
         python(profile),
         str(Path.cwd()),
         groups=profile.groups,
         backend=backend if backend and profile.backend == "auto" else profile.backend,
         mpi=profile.mpi,
         srun=tuple(profile.srun),
-        gpus=profile.gpus_per_node > 0 and not profile.allow_cpu,
-        threads=profile.cpus_per_rank or 0,
-        checkpoint_min=profile.checkpoint_min,
-        measure=profile.measure,
         requeues=profile.requeues,
         retry={str(reason): times for reason, times in profile.retry.items()},
-        rehearse=rehearse,
+        asks=asks,
         environment=for_jobs(os.environ),
     )
 

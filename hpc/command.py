@@ -782,7 +782,7 @@ def _carry_out(start: Callable[..., Outcome]) -> None:
 
 def _typed() -> float:
     """When this command was typed, by ``results.moments.uptime``."""
-    from hpc.jobs.processes import begun
+    from hpc.jobs.node.processes import begun
 
     return begun(os.getpid())
 
@@ -1019,7 +1019,8 @@ def _mistakes() -> tuple[type[Exception], ...]:
     """Errors that are the user's to mend, as far as their modules are loaded at all."""
     kinds = (
         ("hpc.results", "RunError"), ("hpc.sweeps", "SweepError"),
-        ("hpc.jobs.horovod", "RanksUnavailableError"), ("hpc.jobs.place", "LauncherError"),
+        ("hpc.jobs.collectives.horovod", "RanksUnavailableError"),
+        ("hpc.jobs.node.rank_info", "LauncherError"),
     )  # fmt: skip
     return tuple(getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules)
 
@@ -1032,7 +1033,7 @@ def _troubles() -> tuple[type[Exception], ...]:
 
 def main() -> None:
     """Entry point of the command."""
-    from hpc.jobs.streams import print_anything
+    from hpc.jobs.node.streams import print_anything
 
     print_anything()
     gc.disable()  # a short command is mostly imports, which make no garbage: a tenth faster

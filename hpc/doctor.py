@@ -272,7 +272,7 @@ class _Canary:
             yield from self._findings(seconds, facts)
 
     def _submit(self) -> None:
-        launch = batch.launch(self._profile, 1, [(0,)])
+        launch = batch.launch(self._profile, 1, [()])
         launch.write(self._folder)
         if self._profile.storage:
             from hpc.jobs.canary import STORAGE

@@ -20,7 +20,7 @@ from hpc.sweeps import Sweep, did_you_mean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hpc.jobs.preparation import Prepared
+    from hpc.jobs.data.preparation import Prepared
 
 
 def draw(
@@ -153,9 +153,9 @@ class _Subject:
     @cached_property
     def prepared(self) -> Prepared:
         """The data as the worker had them, but not scaled: a kept model does that itself."""
-        from hpc.jobs import horovod
-        from hpc.jobs.leaving import an_error
-        from hpc.jobs.preparation import Preparation
+        from hpc.jobs.collectives import horovod
+        from hpc.jobs.data.preparation import Preparation
+        from hpc.jobs.training.leaving import an_error
 
         sweep = stored.load(self.run.folder, self.run.sweep_texts)
         self._ask(sweep)
@@ -204,7 +204,7 @@ class _Subject:
                 "the model is not kept (keep: all in the sweep keeps every network; estimators of "
                 "scikit-learn never are)"
             )
-        from hpc.jobs import device
+        from hpc.jobs.node import device
 
         threads = device.available_cpus()
         device.prepare(os.environ, threads)

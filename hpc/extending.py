@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from hpc.jobs import stored
-from hpc.jobs.sources import Sources
+from hpc.jobs.user_files import Sources
 from hpc.lock import lock
 from hpc.opening import refuse_other_sources
 from hpc.results import Records, Run, RunError, write_text

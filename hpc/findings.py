@@ -604,7 +604,7 @@ def packages(
         versions: of packages, None for those that are missing.
         ranks: of a job; None where that is not known yet.
     """
-    from hpc.jobs.horovod import INSTALL
+    from hpc.jobs.collectives.horovod import INSTALL
 
     there = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     found: list[Finding] = []

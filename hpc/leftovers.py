@@ -8,7 +8,8 @@ from typing import Any
 
 import psutil
 
-from hpc.jobs import processes
+from hpc.jobs.node import processes
+from hpc.jobs.outcome import Loss, records_of
 from hpc.results import Records, Run
 
 
@@ -58,8 +59,6 @@ def cancel_running(run: Run, records: Records, why: str, *, is_late: bool = Fals
         for number, attempt in trial.attempts.items():
             job = run.jobs.get(attempt.job_id, {})
             if attempt.state == "running" and "array" not in job and "began" not in job:
-                verdict: dict[str, Any] = {"reason": "cancelled", "error": why}
-                verdict |= {"ended": attempt.ended} if is_late else {}
-                records.append(
-                    "failed", trial=trial.trial_id, attempt=number, **verdict, seconds=attempt.seconds
-                )
+                loss = Loss("ended", why, "cancelled", is_late=is_late)
+                for kind, entries in records_of(trial, number, loss):
+                    records.append(kind, **entries)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from hpc.jobs.processes import Identity, identity, is_running, stop
-from hpc.jobs.worker import Task, Worker
+from hpc.jobs.node.processes import Identity, identity, is_running, stop
+from hpc.jobs.spec import Task, WorkerSpec
+from hpc.jobs.worker import Worker
 from hpc.profile import Resources
 from hpc.results import RunError
 
@@ -31,15 +32,15 @@ class LocalJob:
     """One local job: a process of submitit's and the ranks it has started.
 
     Args:
-        worker: what each rank runs.
+        spec: what each rank is told.
         folder: for submitit's files, new for every launch.
         resources: of the job.
     """
 
-    def __init__(self, worker: Worker, folder: Path, resources: Resources) -> None:
+    def __init__(self, spec: WorkerSpec, folder: Path, resources: Resources) -> None:
         import submitit
 
-        self.worker = worker
+        self.spec = spec
         self._ranks = resources.ranks
         executor = submitit.LocalExecutor(folder)
         executor.update_parameters(
@@ -52,7 +53,7 @@ class LocalJob:
         folder.mkdir(parents=True, exist_ok=True)
         # PYTHONSAFEPATH: a folder `hpc` of the user's is not ours, nor their json.py Python's.
         with _environment(PYTHONSAFEPATH="1"), _output_into(folder / "controller.log"):
-            self._job: submitit.Job[int] = executor.submit(worker)
+            self._job: submitit.Job[int] = executor.submit(Worker(spec))
         self.process = identity(int(self._job.job_id))
         self._controller = psutil.Process(self.process.pid)
         self._family: dict[Identity, psutil.Process] = {}
@@ -61,7 +62,7 @@ class LocalJob:
     @property
     def job_id(self) -> str:
         """The name of its file of records."""
-        return self.worker.job_id
+        return self.spec.job_id
 
     def log(self, rank: int = 0) -> Path:
         """Where a rank's output goes."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from hpc.jobs.processes import identity, is_running
+from hpc.jobs.node.processes import identity, is_running
 from hpc.results import RunError
 
 BEAT_SECONDS = 5.0
@@ -33,7 +33,7 @@ class Holder:
         started: when, in seconds since 1970.
         until: when it expects to be done at the latest, likewise; 0 if that can't be said. Who has said it
             gives signs of life.
-        mark: of its start, as in :class:`hpc.jobs.processes.Identity`.
+        mark: of its start, as in :class:`hpc.jobs.node.processes.Identity`.
     """
 
     host: str

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hpc.jobs import stored
-from hpc.jobs.sources import Sources, forget_data
+from hpc.jobs.user_files import Sources, forget_data
 from hpc.profile import Resources
 from hpc.provenance import as_json, provenance
 from hpc.rebuilding import plan_of, rebuild

@@ -6,7 +6,7 @@ import os
 import pwd
 from pathlib import Path
 
-from hpc.jobs.sources import code_of
+from hpc.jobs.user_files import code_of
 from hpc.sweeps import Sweep
 
 

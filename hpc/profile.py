@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from hpc.jobs import device
+from hpc.jobs.node import device
 from hpc.storage import storage_url
 from hpc.sweeps import Document, SweepError, did_you_mean, read
 

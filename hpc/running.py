@@ -15,11 +15,14 @@ from typing import Any
 from hpc import leftovers
 from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
-from hpc.jobs import device, stored
+from hpc.jobs import stored
 from hpc.jobs.check import check
-from hpc.jobs.place import Place, find_place, leftover
-from hpc.jobs.processes import identity
-from hpc.jobs.worker import Task, Worker
+from hpc.jobs.node import device
+from hpc.jobs.node.processes import identity
+from hpc.jobs.node.rank_info import Place, find_place, leftover
+from hpc.jobs.outcome import Loss, records_of
+from hpc.jobs.spec import Task, WorkerSpec
+from hpc.jobs.worker import Worker
 from hpc.local import LocalJob, check_folder, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
@@ -148,7 +151,7 @@ def run(
         ranks: per job, instead of the profile's.
         view: what shows progress; only what goes wrong, on standard error, unless given.
         profiles_file: a file of profiles that counts before all others.
-        rehearse: as ``Worker.rehearse``.
+        rehearse: as ``WorkerSpec.inject_fault``.
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
@@ -305,7 +308,7 @@ class _Runner:
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._sources.digest))}
         todo = [
-            Task(t.index, max(t.attempts, default=0) + 1, t.goes_alone, t.trial_id)
+            Task.next_of(t)
             for t in trials
             if t.state not in ("finished", "pruned") and t.trial_id not in left
         ]
@@ -377,7 +380,7 @@ class _Runner:
                     looked = time.monotonic()
                     for _ in range(min(len(parts) - len(jobs), self._search.idle())):
                         launch += 1  # there are points to confirm, and workers that have left before
-                        number = min(set(range(workers)) - {job.worker.number for job in jobs})
+                        number = min(set(range(workers)) - {job.spec.number for job in jobs})
                         jobs.append(
                             self._submit(self._worker((), f"local-{launch}-{number}", number), launch)
                         )
@@ -401,20 +404,21 @@ class _Runner:
             raise
         return "\n".join(errors)
 
-    def _worker(self, tasks: tuple[Task, ...], job_id: str, number: int) -> Worker:
+    def _worker(self, tasks: tuple[Task, ...], job_id: str, number: int) -> WorkerSpec:
         parent = identity(os.getpid()) if self._resources.cluster == "local" else None
-        return Worker(
-            str(self._folder.resolve()), tasks, job_id, number, self._resources.threads, parent,
-            self._resources.checkpoint_min, rehearse=self._rehearse, measure=self._resources.measure,
-            ranks=self._resources.ranks, files=self._sources.stamps, zero=moments.zero(),
+        return WorkerSpec(
+            str(self._folder.resolve()), job_id, tasks, number=number, ranks=self._resources.ranks,
+            threads=self._resources.threads, checkpoint_min=self._resources.checkpoint_min,
+            inject_fault=self._rehearse, measure=self._resources.measure, files=self._sources.stamps,
+            parent=parent, zero=moments.zero(),
         )  # fmt: skip
 
-    def _submit(self, worker: Worker, launch: int) -> LocalJob:
-        job = LocalJob(worker, self._run.jobs_folder / str(launch), self._resources)
+    def _submit(self, spec: WorkerSpec, launch: int) -> LocalJob:
+        job = LocalJob(spec, self._run.jobs_folder / str(launch), self._resources)
         self._records.append(
             "submitted", job=job.job_id, host=socket.gethostname(), **job.process._asdict(),
             log=str(job.log().relative_to(self._run.folder.resolve())),
-            trials=len(worker.tasks), ranks=self._resources.ranks,
+            trials=len(spec.tasks), ranks=self._resources.ranks,
         )  # fmt: skip
         return job
 
@@ -427,11 +431,10 @@ class _Runner:
         self._run.refresh()
         if self._search is not None:
             return self._settle_search(self._search, job, launch)
-        by_index = {trial.index: trial for trial in self._run.trials.values()}
         undone: list[Task] = []
         lost: list[Task] = []
-        for task in job.worker.tasks:
-            attempts = by_index[task.index].attempts
+        for task in job.spec.tasks:
+            attempts = self._run.trials[task.trial.trial_id].attempts
             mine = [number for number, attempt in attempts.items() if attempt.job_id == job.job_id]
             last = attempts[max(mine)] if mine else None
             if last is None:
@@ -439,36 +442,30 @@ class _Runner:
             elif last.state == "running":
                 lost.append(replace(task, attempt=max(mine)))
             elif last.state == "waiting" and last.alone:
-                undone.append(replace(task, attempt=max(mine) + 1, alone=True))
+                undone.append(replace(task, attempt=max(mine) + 1, unpacked=True))
         if not undone and not lost:
             self._records.append("ended", job=job.job_id, how="done")
             return []
         self._records.append("ended", job=job.job_id, how="died")
         why = job.failure()
-        if not lost and len(undone) == len(job.worker.tasks):
+        if not lost and len(undone) == len(job.spec.tasks):
             why = why or f"its process ended without a word:\n{job.tail()}"
             raise _WorkerError(f"A worker could not start: {why}\nIts log: {job.log()}")
         for task in lost:
-            trial = by_index[task.index]
+            trial = self._run.trials[task.trial.trial_id]
             why = why or "the worker's process was killed, or crashed, in the middle of this trial"
-            who = {"trial": trial.trial_id, "attempt": task.attempt,
-                   "epochs": trial.attempts[task.attempt].epochs}  # fmt: skip
-            seconds = trial.attempts[task.attempt].seconds
-            if trial.attempts[task.attempt].lanes > 1:  # which one it was shows when each is by itself
-                self._records.append("stopped", **who, why=why, alone=True, seconds=seconds)
-                undone.append(replace(task, attempt=task.attempt + 1, alone=True))
-                continue
-            self._records.append(
-                "failed", **who, reason="error", error=f"{why}\n{job.tail()}", seconds=seconds
-            )  # fmt: skip
+            loss = Loss("died", why, error=f"{why}\n{job.tail()}")
+            for kind, entries in records_of(trial, task.attempt, loss):
+                self._records.append(kind, **entries)
+                if kind == "stopped":
+                    undone.append(replace(task, attempt=task.attempt + 1, unpacked=True))
         if lost:
-            names = ", ".join(by_index[task.index].trial_id for task in lost)
+            names = ", ".join(task.trial.trial_id for task in lost)
             self._view.note(f"Worker {job.job_id} died while training {names}: {why}")
         if not undone:
             return []
-        name = f"local-{launch}-{job.worker.number}"
-        worker = replace(job.worker, tasks=tuple(undone), job_id=name)
-        return [self._submit(worker, launch)]
+        name = f"local-{launch}-{job.spec.number}"
+        return [self._submit(job.spec.but(tasks=tuple(undone), job_id=name), launch)]
 
     def _settle_search(self, search: Search, job: LocalJob, launch: int) -> list[LocalJob]:
         """As :meth:`_settle`, of a worker that asks for its trials."""
@@ -484,25 +481,25 @@ class _Runner:
             elif not any(t.attempt.job_id == job.job_id for t in self._run.trials.values()):
                 self._silent += 1
                 if not why and self._silent < MOST_SILENT:  # killed while it was starting, or between trials
-                    return [self._submit(replace(job.worker, job_id=self._name(job, launch)), launch)]
+                    return [self._submit(job.spec.but(job_id=self._name(job, launch)), launch)]
                 why = why or f"its process ended without a word:\n{job.tail()}"
                 raise _WorkerError(f"A worker could not start: {why}\nIts log: {job.log()}")
         if not search.goes_on(job.job_id):
             return []
         self._silent = 0
-        return [self._submit(replace(job.worker, job_id=self._name(job, launch)), launch)]
+        return [self._submit(job.spec.but(job_id=self._name(job, launch)), launch)]
 
     def _name(self, job: LocalJob, launch: int) -> str:
         """Of a job's successor."""
-        return f"local-{launch}-{job.worker.number}"
+        return f"local-{launch}-{job.spec.number}"
 
     def _work_here(self, todo: Sequence[Task], count: int) -> str:
         """Be the worker, in this process; another thread shows the progress."""
         import submitit
 
         launch = self._run.next_launch()
-        worker = self._worker(tuple(todo), f"{self._resources.cluster}-{launch}-0", 0)
-        self._followers.send(worker)
+        spec = self._worker(tuple(todo), f"{self._resources.cluster}-{launch}-0", 0)
+        self._followers.send(spec)
         self._view.begin(self._run, self._resources, count)
         over = threading.Event()
         watch = threading.Thread(target=self._show_until, args=(over,), daemon=True)
@@ -510,7 +507,7 @@ class _Runner:
         how = "died"
         try:
             executor = submitit.DebugExecutor(self._run.jobs_folder / str(launch))
-            error = executor.submit(worker).exception()
+            error = executor.submit(Worker(spec)).exception()
             how = "died" if error is not None else "done"
         except KeyboardInterrupt:
             how = "stopped"
@@ -519,7 +516,7 @@ class _Runner:
         finally:
             over.set()
             watch.join()
-            self._records.append("ended", job=worker.job_id, how=how)
+            self._records.append("ended", job=spec.job_id, how=how)
         self._standing.require()
         return f"{type(error).__name__}: {said_by(error)}" if error is not None else ""
 
@@ -542,11 +539,11 @@ class _Followers:
         is_led = place.launcher == "mpirun" and place.size > 1
         self._waiting: Any = _communicator(place) if is_led else None
 
-    def send(self, worker: Worker | None) -> None:
+    def send(self, spec: WorkerSpec | None) -> None:
         """Tell them what to run, or that there is nothing."""
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
-            waiting.bcast(worker)
+            waiting.bcast(spec)
 
 
 @contextmanager
@@ -560,10 +557,10 @@ def _led(place: Place) -> Iterator[_Followers]:
 
 def _follow(place: Place) -> Outcome:
     """Be a rank above 0 under mpirun."""
-    worker: Worker | None = _communicator(place).bcast(None)
-    if worker is None:
+    spec: WorkerSpec | None = _communicator(place).bcast(None)
+    if spec is None:
         raise SystemExit(0)
-    worker()
+    Worker(spec)()
     raise SystemExit(0)
 
 
@@ -574,7 +571,7 @@ def _communicator(place: Place) -> Any:
         LauncherError: they are not there.
         RanksUnavailableError: MPI can't be loaded.
     """
-    from hpc.jobs import horovod
+    from hpc.jobs.collectives import horovod
 
     horovod.load_mpi()
     from mpi4py import MPI

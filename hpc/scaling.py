@@ -108,7 +108,7 @@ def scale(
         RuntimeError: a training did not end well.
     """
     from hpc import profile as profiles
-    from hpc.jobs import device
+    from hpc.jobs.node import device
 
     numbers = sorted({1, *ranks})
     if not ranks or numbers[0] < 1 or any(number < 1 for number in predict):

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpc.jobs.budget import Budget
-from hpc.results import Records, Run, RunError, record_loss
+from hpc.jobs.outcome import Loss, records_of
+from hpc.jobs.source.budget import Budget
+from hpc.results import Records, Run, RunError
 from hpc.results import format_error as said_by
 from hpc.sweeps import Sweep
 
 if TYPE_CHECKING:
-    from hpc.jobs.study import Study
+    from hpc.jobs.source.study import Study
 
 
 class Search:
@@ -73,8 +74,8 @@ class Search:
 
     def _opened(self) -> Study:
         """The study, made anew from the records where it is gone or is not what they say."""
-        from hpc.jobs.journal import turn_of
-        from hpc.jobs.study import JOURNAL, open_study
+        from hpc.jobs.source.journal import turn_of
+        from hpc.jobs.source.study import JOURNAL, open_study
 
         run, journal = self._run, self._run.folder / JOURNAL
         alone = not any("array" in job and "ended" not in job for job in run.jobs.values())
@@ -174,9 +175,9 @@ class Search:
                 if attempt.state != "running" or attempt.job_id != job:
                     continue
                 lost.append(trial.trial_id)
-                who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds,
-                       "epochs": attempt.epochs}  # fmt: skip
-                record_loss(self._run, self._records.append, who, why, error=f"{why}\n{tail}")
+                loss = Loss("died", why, error=f"{why}\n{tail}")
+                for kind, entries in records_of(trial, number, loss, is_asked=True):
+                    self._records.append(kind, **entries)
         self._run.refresh()
         with self._using_storage():
             self._study.settle(self._run, lambda owner: owner == job)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpc.jobs.launch import Launch
+from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.supervisor import OUT_OF_MEMORY
-from hpc.results import Attempt, Records, Run, moments, record_loss
+from hpc.results import Records, Run, TrialState, moments
 from hpc.scheduler import REASONS, Account, Answers, JobState, SchedulerError, Slurm
 
 IN_LOGS = (
@@ -22,9 +23,6 @@ IN_LOGS = (
 """What SLURM writes into a job's log, for sites that keep no accounts."""
 START = re.compile(r"^srun (?:--unbuffered )?--kill-on-bad-exit=1 .*$", re.MULTILINE)
 """What the supervisor prints when it starts the ranks; what is before the last one is past."""
-
-LOST = ("error", "node-failure")
-"""What says of a trial that runs by its records only that its job is gone, and nothing of the trial."""
 
 DAY = 86400.0
 IDLE_SECONDS = 600.0
@@ -172,11 +170,10 @@ def _have_all_left(facts: Mapping[str, Any]) -> bool:
 def _has_trials_left(run: Run, facts: Mapping[str, Any]) -> bool:
     """Whether a job may yet come to a trial that it was dealt; one that asks for its trials has asked."""
     try:
-        mine = Launch.read(run.jobs_folder / str(facts["launch"])).jobs[facts["number"]]
+        mine = Launch.read(run.jobs_folder / str(facts["launch"])).trials(facts["number"], run)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return True
-    by_index = {trial.index: trial.state for trial in run.trials.values()}
-    return any(by_index.get(index) not in ("finished", "pruned") for index in mine)
+    return any(trial.state not in ("finished", "pruned") for trial in mine)
 
 
 def end_idle(run: Run, news: News, slurm: Slurm, records: Records) -> None:
@@ -246,32 +243,29 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         if name not in known:
             records.append("dropped", name=name)
     run.refresh()
-    attempts: dict[str, list[tuple[str, int, Attempt]]] = {}
+    attempts: dict[str, list[tuple[TrialState, int]]] = {}
     for trial in run.trials.values():
         for number_, attempt in trial.attempts.items():
-            attempts.setdefault(attempt.job_id, []).append((trial.trial_id, number_, attempt))
+            attempts.setdefault(attempt.job_id, []).append((trial, number_))
     gone = []
     for job, state in news.ended.items():
         facts = run.jobs.get(job, {})
         if "ended" in facts:
             continue
         account = news.accounts.get(job)
-        running = any(attempt.state == "running" for _, _, attempt in attempts.get(job, []))
+        running = any(one.attempts[number_].state == "running" for one, number_ in attempts.get(job, []))
         done = facts.get("left") == "done" and not running
         log = "" if _has_no_log_to_tell(state, facts, running, done) else _log(run, job)
         how, reason, words = verdict(state, log, str(facts.get("error", "")))
         if how == "UNKNOWN" and done:
             how = "COMPLETED"  # by its own records, which SLURM's memory of minutes does not outlive
         states = ("running", "waiting") if how == "CANCELLED" else ("running",)
-        for name, number_, attempt in attempts.get(job, []):
-            if attempt.state in states:
-                end = account.end if account and account.end else attempt.ended
-                who = {"trial": name, "attempt": number_, "seconds": attempt.seconds,
-                       "epochs": attempt.epochs, "ended": max(attempt.ended, end)}  # fmt: skip
-                if run.study and reason in LOST:
-                    record_loss(run, records.append, who, words, reason=reason)
-                else:
-                    records.append("failed", **who, reason=reason, error=words)
+        end = account.end if account and account.end else 0.0
+        loss = Loss("ended", words, reason, ended=end, is_late=True)
+        for one, number_ in attempts.get(job, []):
+            if one.attempts[number_].state in states:
+                for kind, entries in records_of(one, number_, loss, is_asked=bool(run.study)):
+                    records.append(kind, **entries)
         if "began" in facts and not done:
             gone.append(job)
         cost = account.facts() if account else {}
@@ -291,7 +285,7 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
 
 def _put_back(run: Run, jobs: list[str], records: Records) -> list[str]:
     """Let a search hand out again what jobs had of it that are gone without having seen to that."""
-    from hpc.jobs.study import put_back
+    from hpc.jobs.source.study import put_back
 
     try:
         put_back(run.folder, jobs)

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from hpc.jobs import stored
 from hpc.jobs.check import check
 from hpc.jobs.launch import FILE as LAUNCH_FILE
 from hpc.jobs.launch import Launch
-from hpc.jobs.sources import Sources
+from hpc.jobs.user_files import Sources
 from hpc.known import known
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
@@ -42,14 +42,14 @@ class Planned:
     Attributes:
         profile: of the jobs, with what the command line says instead.
         name: of the profile.
-        jobs: the trials of each job, by their indices.
+        jobs: the trials of each job, by their ids.
         arrays: the calls of sbatch.
         max_array_size: of the cluster, which the arrays keep to.
     """
 
     profile: Profile
     name: str
-    jobs: list[tuple[int, ...]]
+    jobs: list[tuple[str, ...]]
     arrays: list[Array]
     max_array_size: int
 
@@ -132,7 +132,8 @@ def plan(
         name = batch.name_of(sweep.name, "000000")
         arrays = batch.arrays(name, {1.0: jobs}, jobs, size)
         return sweep, Planned(profile, named.name, [()] * jobs, arrays, size)
-    return sweep, _planned(named, profile, list(range(len(sweep.trials))), {}, size, sweep.name, "000000")
+    names = [trial.trial_id for trial in sweep.trials]
+    return sweep, _planned(named, profile, names, {}, size, sweep.name, "000000")
 
 
 def submit(
@@ -160,7 +161,7 @@ def submit(
         profiles_file: a file of profiles that counts before all others.
         slurm: to talk to.
         note: hears what a person should know while it goes on.
-        rehearse: as ``Worker.rehearse``.
+        rehearse: as ``WorkerSpec.inject_fault``.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
 
@@ -333,15 +334,15 @@ class _Submitter:
             return self._submit_search(left, said, alive)
         open_ = [t for t in trials if t.state not in ("finished", "pruned") and t.trial_id not in left]
         chosen = [t for t in open_ if only is None or t.trial_id in only]
-        todo = [t.index for t in chosen if t.index not in covered]
+        todo = [t.trial_id for t in chosen if t.trial_id not in covered]
         if not todo:
-            return Submission(run, [], 0, 0, len([t for t in open_ if t.index in covered]), left, said)
-        memory = {t.index: _memory(t, self._profile) for t in trials}
+            return Submission(run, [], 0, 0, len([t for t in open_ if t.trial_id in covered]), left, said)
+        memory = {t.trial_id: _memory(t, self._profile) for t in trials}
         free = max(1, self._resources.workers - alive)
         profile = self._profile.model_copy(update={"workers": free})
         size = batch.max_array_size(self._config)
         planned = _planned(self._named, profile, todo, memory, size, run.name, secrets.token_hex(3))
-        already = len([t for t in open_ if t.index in covered])
+        already = len([t for t in open_ if t.trial_id in covered])
         return self._launch(planned, len(todo), already, left, said)
 
     def _submit_search(self, left: dict[str, str], said: list[str], alive: int) -> Submission:
@@ -368,8 +369,10 @@ class _Submitter:
         folder = run.jobs_folder.resolve() / str(number)
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if facts.get("backend") == "gloo" else ""
-        launch = batch.launch(planned.profile, number, planned.jobs, self._rehearse, backend)
-        replace(launch, asks=self._sweep.is_asked, files=self._sources.stamps).write(folder)
+        batch.launch(
+            planned.profile, number, planned.jobs, inject_fault=self._rehearse, backend=backend,
+            asks=self._sweep.is_asked, files=self._sources.stamps,
+        ).write(folder)  # fmt: skip
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),
             profile=named.profile.model_dump(mode="json"), said=self._said, workers=resources.workers,
@@ -448,9 +451,9 @@ def slurm_profile(named: Named, *, workers: int | None, ranks: int | None) -> Pr
     return profiles.with_options(named.profile, workers=workers, ranks=ranks)
 
 
-def covered_trials(run: Run) -> set[int]:
-    """Indices of trials that belong to a job which may yet come to them."""
-    covered: set[int] = set()
+def covered_trials(run: Run) -> set[str]:
+    """Ids of trials that belong to a job which may yet come to them."""
+    covered: set[str] = set()
     launches: dict[int, Launch] = {}
     for job in run.jobs.values():
         if "ended" in job or "array" not in job:
@@ -458,7 +461,7 @@ def covered_trials(run: Run) -> set[int]:
         number = job["launch"]
         if number not in launches:
             launches[number] = Launch.read(run.jobs_folder / str(number))
-        covered.update(launches[number].jobs[job["number"]])
+        covered.update(launches[number].names(job["number"], run))
     return covered
 
 
@@ -507,17 +510,17 @@ def _checked(sweep: Sweep, profile: Profile) -> Sweep:
 def _planned(
     named: Named,
     profile: Profile,
-    todo: Sequence[int],
-    memory: Mapping[int, float],
+    todo: Sequence[str],
+    memory: Mapping[str, float],
     max_size: int,
     sweep: str,
     token: str,
 ) -> Planned:
     workers = profile.workers or 4
-    jobs: list[tuple[int, ...]] = []
+    jobs: list[tuple[str, ...]] = []
     sizes: dict[float, int] = {}
-    for factor in sorted({memory.get(index, 1.0) for index in todo}):
-        part = batch.deal([i for i in todo if memory.get(i, 1.0) == factor], profile, workers)
+    for factor in sorted({memory.get(name, 1.0) for name in todo}):
+        part = batch.deal([name for name in todo if memory.get(name, 1.0) == factor], profile, workers)
         sizes[factor] = len(part)
         jobs += part
     arrays = batch.arrays(batch.name_of(sweep, token), sizes, workers, max_size)

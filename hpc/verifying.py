@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpc import profile as profiles
 from hpc import running
-from hpc.jobs.place import find_place
+from hpc.jobs.node.rank_info import find_place
 from hpc.owners import whose_code
 from hpc.results import Run, TrialState
 from hpc.sweeps import Sweep, SweepError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hpc.jobs.streams import print_anything
+from hpc.jobs.node.streams import print_anything
 
 
 def main(arguments: list[str]) -> int:
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     """
     print_anything()
     if arguments[0] == "rank":
-        from hpc.jobs.step import rank
+        from hpc.jobs.node.rank import rank
 
         return rank(Path(arguments[1]))
     if arguments[0] == "canary":

@@ -17,11 +17,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs import device
+from hpc.jobs.collectives.file_rendezvous import Meeting, join_seconds, presence
 from hpc.jobs.launch import Launch
-from hpc.jobs.meeting import Meeting, join_seconds, presence
-from hpc.jobs.place import find_place, for_ranks
-from hpc.jobs.step import complete
+from hpc.jobs.node import device
+from hpc.jobs.node.rank import complete
+from hpc.jobs.node.rank_info import find_place, for_ranks
 from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
 from hpc.results import format_error as said_by
 from hpc.results import write_text
@@ -179,7 +179,7 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
     here = Job.of(os.environ)
     step = folder / f"step-{backend}.json"
     variables = for_ranks(os.environ, backend, launch.groups)
-    facts = {"folder": str(folder), "label": backend, "threads": launch.threads, "ranks": launch.ranks}
+    facts = {"folder": str(folder), "label": backend, "threads": launch.worker.threads, "ranks": launch.ranks}
     write_text(step, json.dumps({**facts, "environment": variables}))
     name = f"{here.job_id}_{backend}"
     command = srun(launch, name, mpi, step)
@@ -244,12 +244,12 @@ def rank(path: Path) -> int:
     """Meet the others, add up ones, and write what came of it.
 
     Args:
-        path: of the step's file: ``folder``, ``label``, ``threads``, and as :class:`hpc.jobs.step.Step` has
-            them ``ranks`` and ``environment``.
+        path: of the step's file: ``folder``, ``label``, ``threads``, ``ranks``, and ``environment`` as
+            :class:`hpc.jobs.node.rank.RankSpec` has it.
     """
     step = json.loads(path.read_text())
     complete(os.environ, step["environment"])
-    from hpc.jobs.world import World
+    from hpc.jobs.collectives.world import World
 
     folder, label = Path(step["folder"]), str(step["label"])
     place = find_place(os.environ)
@@ -267,7 +267,7 @@ def rank(path: Path) -> int:
             Meeting(folder / f".before-{label}-{place.group}", me, place.size).gather(
                 join_seconds(os.environ)
             )
-            from hpc.jobs import horovod
+            from hpc.jobs.collectives import horovod
 
             start = time.monotonic()
             horovod.load()

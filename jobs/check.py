@@ -11,8 +11,10 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from hpc.jobs import device, earlier, horovod
+from hpc.jobs.collectives import horovod
+from hpc.jobs.node import device
 from hpc.jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
+from hpc.jobs.source import earlier
 from hpc.models import (
     BASELINES,
     DIVIDED,

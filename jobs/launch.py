@@ -6,14 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hpc.results import write_text
-
-if TYPE_CHECKING:
-    from hpc.jobs.sources import Stamps
+from hpc.jobs.spec import WorkerSpec
+from hpc.results import Run, TrialState, write_text
 
 FILE = "launch.json"
+_OF_THE_WORKER = {
+    "ranks": "ranks", "threads": "threads", "gpus": "gpus", "checkpoint_min": "checkpoint_min",
+    "rehearse": "inject_fault", "measure": "measure", "files": "files",
+}  # fmt: skip
+"""What earlier versions wrote beside the settings of the launch, by what it is called in the worker's."""
 
 
 @dataclass(frozen=True)
@@ -22,46 +25,60 @@ class Launch:
 
     Attributes:
         number: of the launch in its run; its folder is ``jobs/<number>``.
-        jobs: for each job the indices of its trials, in the order to train them; none
-            if workers ask for them.
-        ranks: of each job.
+        jobs: for each job the ids of its trials, in the order to train them; none if workers ask for
+            them. Earlier versions wrote their places in the sweep.
+        worker: the settings of all workers, but for those that only a job knows.
+        python: the command that starts Python.
+        cwd: where the user typed the command.
         groups: into which a job's ranks are split, each training its own trials.
         backend: ``auto``, ``mpi`` or ``gloo``.
         mpi: the value of ``srun --mpi``, or ``auto``.
         srun: further arguments of srun.
-        python: the command that starts Python.
-        cwd: where the user typed the command.
-        gpus: whether each rank must see a GPU.
-        threads: of each rank; 0 for as many as SLURM gives it.
-        checkpoint_min: minutes between two checkpoints of a trial.
         requeues: how many times a job may be requeued.
         retry: how many times a trial is tried again, by the reason for which it failed.
-        rehearse: as ``Worker.rehearse``.
-        measure: as ``Worker.measure``.
         asks: whether workers ask the run's search for their trials.
-        files: of the user's, as ``jobs.sources.Sources.stamps``; empty where there are none.
-        environment: variables for a job that does not have them; see :func:`hpc.jobs.place.for_jobs`.
+        environment: variables for a job that does not have them; see ``rank_info.for_jobs``.
     """
 
     number: int
-    jobs: tuple[tuple[int, ...], ...]
-    ranks: int
+    jobs: tuple[tuple[str | int, ...], ...]
+    worker: WorkerSpec
     python: str
     cwd: str
     groups: int = 1
     backend: str = "auto"
     mpi: str = "auto"
     srun: tuple[str, ...] = ()
-    gpus: bool = False
-    threads: int = 0
-    checkpoint_min: float = 5.0
     requeues: int = 20
     retry: Mapping[str, int] = field(default_factory=dict)
-    rehearse: str = ""
-    measure: bool = False
     asks: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
-    files: Stamps = field(default_factory=dict)
+
+    @property
+    def ranks(self) -> int:
+        """Of each job, all groups together."""
+        return self.worker.ranks
+
+    def names(self, number: int, run: Run) -> list[str]:
+        """The ids of the trials of one of the jobs, in the order to train them.
+
+        Args:
+            number: of the job in this launch.
+            run: that the launch is of.
+        """
+        mine = self.jobs[number]
+        if not any(isinstance(one, int) for one in mine):
+            return [str(one) for one in mine]
+        by_place = {trial.index: trial.trial_id for trial in run.trials.values()}
+        return [by_place[int(one)] for one in mine]
+
+    def trials(self, number: int, run: Run) -> list[TrialState]:
+        """The trials of one of the jobs, in the order to train them; arguments as of :meth:`names`.
+
+        Raises:
+            KeyError: the run has lost one of them.
+        """
+        return [run.trials[name] for name in self.names(number, run)]
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the launch."""
@@ -75,7 +92,18 @@ class Launch:
         Raises:
             OSError, ValueError, TypeError: there is none that can be read.
         """
-        entries: dict[str, Any] = json.loads((folder / FILE).read_text())
-        entries["jobs"] = tuple(tuple(job) for job in entries["jobs"])
-        entries["srun"] = tuple(entries["srun"])
-        return Launch(**entries)
+        return Launch.of_json(json.loads((folder / FILE).read_text()))
+
+    @staticmethod
+    def of_json(entries: Mapping[str, Any]) -> Launch:
+        """Read one, as this or an earlier version has written it.
+
+        Raises:
+            KeyError, TypeError: these are not the entries of one.
+        """
+        mine = {name: value for name, value in entries.items() if name not in _OF_THE_WORKER}
+        its = {name: entries[old] for old, name in _OF_THE_WORKER.items() if old in entries}
+        mine["worker"] = WorkerSpec.of_json(entries.get("worker", {"threads": 0, **its}))
+        mine["jobs"] = tuple(tuple(job) for job in entries["jobs"])
+        mine["srun"] = tuple(entries.get("srun", ()))
+        return Launch(**mine)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpc.jobs.world import Compression
+from hpc.jobs.collectives.world import Compression
 from hpc.models import Array, Parameter, parameters_of
 
 if TYPE_CHECKING:

@@ -15,15 +15,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from hpc.jobs.launch import Launch
-from hpc.jobs.place import for_ranks
-from hpc.jobs.step import Step, complete
-from hpc.results import MAX_LOSSES as MOST_LOST
-from hpc.results import Records, Run, TrialState, record_loss
+from hpc.jobs.node.rank import RankSpec, complete
+from hpc.jobs.node.rank_info import for_ranks
+from hpc.jobs.outcome import MAX_LOSSES, Loss, kills_its_job, records_of
+from hpc.jobs.spec import Task
+from hpc.results import Records, Run, TrialState
 from hpc.results.store import parse
 
 RESTARTED = "the job was started anew by SLURM"
@@ -99,11 +100,10 @@ class _Supervisor:
         self._run_folder = run_folder
         self._launch = launch
         self._job = job
-        self._trials = launch.jobs[number]
         self._number = number
         self._backend = ""
         self._sizes: dict[Path, int] = {}
-        self._given_up: set[int] = set()
+        self._given_up: set[str] = set()
         self._failed_starts = 0
 
     def carry_out(self) -> int:
@@ -117,7 +117,7 @@ class _Supervisor:
             "began", job=self._job.job_id, launch=self._launch.number, number=self._number,
             name=os.environ.get("SLURM_JOB_NAME", ""), restart=self._job.restart, node=self._job.node,
         )  # fmt: skip
-        self._tell_of_lost(run, RESTARTED, stopped=True)
+        self._tell_of_lost(run, Loss("restarted", RESTARTED, is_late=True))
         if is_anew:
             self._put_back()
         if self._job.restart > self._launch.requeues:
@@ -135,9 +135,9 @@ class _Supervisor:
             hows = self._left(label)
             # A signal that comes before Python listens ends a rank; that is a stop, too.
             if "stopped" in hows or "User defined signal 2" in said:
-                self._tell_of_lost(run, "another group of ranks was stopped", stopped=True)
+                self._tell_of_lost(run, Loss("stopped", "another group of ranks was stopped"))
                 self._put_back()
-                if self._launch.rehearse:
+                if self._launch.worker.inject_fault:
                     continue
                 self._requeue(run)
                 return 0
@@ -150,7 +150,7 @@ class _Supervisor:
                 self._put_back()
                 return 0  # by cancel, time limit, preemption, a node: what it means, SLURM knows better
             reason, guilty = _reason(said + self._new_in_logs()), self._guilty(said, tasks)
-            self._tell_of_lost(run, self._why(code, said), reason=reason, guilty=guilty)
+            self._tell_of_lost(run, Loss("died", self._why(code, said), reason), guilty=guilty)
             self._put_back()
             if self._attempts(run) > before:
                 self._failed_starts = 0
@@ -162,7 +162,7 @@ class _Supervisor:
     def _may_start_again(self, run: Run) -> bool:
         """Whether ranks that ended before they began a trial are started once more: others could work."""
         self._failed_starts += 1
-        return "ready" in run.jobs.get(self._job.job_id, {}) and self._failed_starts <= MOST_LOST
+        return "ready" in run.jobs.get(self._job.job_id, {}) and self._failed_starts <= MAX_LOSSES
 
     def _is_given_up(self, run: Run) -> bool:
         """Whether the command that submitted this job took it for not submitted, and did so again."""
@@ -184,29 +184,26 @@ class _Supervisor:
         found = re.search(r"JobState=(\w+)", self._show())
         return found is not None and found[1] != "RUNNING"
 
-    def _guilty(self, said: str, tasks: list[tuple[int, int, bool, str]]) -> set[int] | None:
-        """Indices of the trials of the group whose rank died first; srun ends the others with it."""
+    def _guilty(self, said: str, tasks: list[Task]) -> set[str] | None:
+        """Ids of the trials of the group whose rank died first; srun ends the others with it."""
         groups = self._launch.groups
         found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", said)
         if groups == 1 or not found:
             return None
         group = int(found[1]) // (self._launch.ranks // groups)
-        return {index for index, *_ in tasks[group::groups]}
+        return {task.trial.trial_id for task in tasks[group::groups]}
 
-    def _unfinished(self, run: Run) -> list[tuple[int, int, bool, str]]:
-        """Index and next attempt of this job's trials that are to be trained, and which go alone."""
-        by_index = {trial.index: trial for trial in run.trials.values()}
-        tasks = []
-        for index in self._trials:
-            trial = by_index[index]
-            if trial.state in ("finished", "pruned") or self._is_done_with(trial):
-                continue
-            tasks.append((index, max(trial.attempts, default=0) + 1, trial.goes_alone, trial.trial_id))
-        return tasks
+    def _unfinished(self, run: Run) -> list[Task]:
+        """This job's trials that are to be trained."""
+        return [
+            Task.next_of(trial)
+            for trial in self._launch.trials(self._number, run)
+            if trial.state not in ("finished", "pruned") and not self._is_done_with(trial)
+        ]
 
     def _is_done_with(self, trial: TrialState) -> bool:
         """Whether a trial has failed in this launch, and once too often."""
-        if trial.index in self._given_up:
+        if trial.trial_id in self._given_up:
             return True
         mine = [a for a in trial.attempts.values() if a.job_id == self._job.job_id and a.state == "failed"]
         if trial.state != "failed" or not mine:
@@ -237,39 +234,35 @@ class _Supervisor:
 
     def _leave_what_kills(self, run: Run) -> None:
         """Fail a trial in which the whole job has ended again and again, at the same epoch."""
-        most = self._launch.retry.get("node-failure", 2)
+        most = self._launch.retry.get("node-failure", MAX_LOSSES)
         for trial in run.trials.values():
-            mine = [a for a in trial.attempts.values() if a.job_id == self._job.job_id and a.lost]
-            last = max(trial.attempts, default=0)
-            if trial.state == "waiting" and sum(a.epochs == trial.attempt.epochs for a in mine) > most:
-                words = f"the job ended {len(mine)} times in this trial; did a node fail, or was it killed?"
+            if kills_its_job(trial, self._job.job_id, most):
+                times = sum(one.job_id == self._job.job_id and one.lost for one in trial.attempts.values())
+                words = f"the job ended {times} times in this trial; did a node fail, or was it killed?"
                 self._record(
-                    "failed", trial=trial.trial_id, attempt=last, reason="node-failure", error=words,
+                    "failed", trial=trial.trial_id, attempt=max(trial.attempts), reason="node-failure",
+                    error=words,
                     seconds=trial.attempt.seconds,
                 )  # fmt: skip
-                self._given_up.add(trial.index)
+                self._given_up.add(trial.trial_id)
         run.refresh()
 
     def _attempts(self, run: Run) -> int:
         if self._launch.asks:
             mine = [a for trial in run.trials.values() for a in trial.attempts.values()]
             return sum(attempt.job_id == self._job.job_id for attempt in mine)
-        by_index = {trial.index: trial for trial in run.trials.values()}
-        return sum(len(by_index[index].attempts) for index in self._trials)
+        return sum(len(trial.attempts) for trial in self._launch.trials(self._number, run))
 
-    def _step(self, tasks: list[tuple[int, int, bool, str]], label: str) -> tuple[int, str]:
+    def _step(self, tasks: list[Task], label: str) -> tuple[int, str]:
         """Run the ranks once; srun's exit code, and what it said."""
         launch, groups = self._launch, self._launch.groups
         backend, mpi = self._choose()
         self._backend = backend
         variables = for_ranks(os.environ, backend, groups)
-        step = Step(
-            str(self._run_folder), self._job.job_id, label, [tasks[g::groups] for g in range(groups)],
-            launch.cwd, launch.threads, launch.gpus, launch.checkpoint_min, launch.rehearse, launch.measure,
-            launch.ranks, variables, launch.files,
-        )  # fmt: skip
+        mine = launch.worker.but(folder=str(self._run_folder), job_id=self._job.job_id, label=label)
+        workers = tuple(mine.but(tasks=tuple(tasks[group::groups])) for group in range(groups))
         path = self._folder / f".{label}.json"
-        step.write(path)
+        RankSpec(workers, launch.cwd, variables).write(path)
         command = srun(launch, self._job.job_id, mpi, path)
         print(f"{' '.join(command)}  # {backend}", flush=True)
         self._sizes = {path: path.stat().st_size for path in self._logs()}
@@ -316,46 +309,31 @@ class _Supervisor:
                         found.append(str(record["how"]))
         return found
 
-    def _tell_of_lost(
-        self,
-        run: Run,
-        why: str,
-        *,
-        reason: str = "error",
-        stopped: bool = False,
-        guilty: set[int] | None = None,
-    ) -> None:
-        """Record of this job's trials that are running, but no longer, what became of them."""
+    def _tell_of_lost(self, run: Run, loss: Loss, *, guilty: set[str] | None = None) -> None:
+        """Record of this job's trials that are running, but no longer, what became of them.
+
+        Args:
+            run: as read; read on afterwards.
+            loss: how the ranks came to their end.
+            guilty: ids of the trials of the group whose rank died first, if that is known.
+        """
+        most = self._launch.retry.get("node-failure", MAX_LOSSES)
+        beside = replace(loss, how="beside", why="a rank of another group was killed")
         for trial in list(run.trials.values()):  # others may begin trials meanwhile
             for number, attempt in trial.attempts.items():
                 if attempt.state != "running" or attempt.job_id != self._job.job_id:
                     continue
-                who = {"trial": trial.trial_id, "attempt": number, "seconds": attempt.seconds,
-                       "epochs": attempt.epochs}  # fmt: skip
-                if stopped:
-                    lost = why == RESTARTED
-                    if lost:  # long ago perhaps: the job was in the queue since
-                        who["ended"] = attempt.ended
-                    # A pack in which the job has ended before is trained lane by lane.
-                    again = attempt.lanes > 1 and any(one.lost for one in trial.attempts.values())
-                    alone = {"alone": True} if lost and again else {}
-                    self._record("stopped", **who, why=why, lost=lost, **alone)
-                elif self._launch.asks:
-                    most = self._launch.retry.get("node-failure", 2)
-                    record_loss(run, self._record, who, why, reason=reason, most=most)
-                elif guilty is not None and trial.index not in guilty:
-                    self._record("stopped", **who, why="a rank of another group was killed")
-                elif attempt.lanes > 1:  # which one of them it was shows when each is trained by itself
-                    self._record("stopped", **who, why=why, alone=True)
-                else:
-                    self._record("failed", **who, reason=reason, error=why)
+                is_beside = guilty is not None and trial.trial_id not in guilty and not self._launch.asks
+                mine = beside if is_beside else loss
+                for kind, entries in records_of(trial, number, mine, is_asked=self._launch.asks, most=most):
+                    self._record(kind, **entries)
         run.refresh()
 
     def _put_back(self) -> None:
         """Let a search hand out again what this job's ranks had of it, to whoever asks first."""
         if not self._launch.asks:
             return
-        from hpc.jobs.study import put_back
+        from hpc.jobs.source.study import put_back
 
         job = self._job.job_id
         try:

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs import device, energy, horovod, packing, stored
-from hpc.jobs.budget import Budget
+from hpc.jobs import stored
 from hpc.jobs.check import arguments, data_of, digest, model_of
-from hpc.jobs.checkpoint import Checkpoints, Position, State, facts_of, read
-from hpc.jobs.clock import Clock
-from hpc.jobs.estimator import fit, is_estimator, regresses
-from hpc.jobs.graphs import Graphs
-from hpc.jobs.keeping import Kept
-from hpc.jobs.leaving import LeavingError, an_error, contained
-from hpc.jobs.loop import words_of
-from hpc.jobs.memory import LEFT
+from hpc.jobs.collectives import horovod
+from hpc.jobs.collectives.clock import Clock
+from hpc.jobs.collectives.shared_memory import LEFT
+from hpc.jobs.collectives.world import World
+from hpc.jobs.data.preparation import Preparation, Scaling
+from hpc.jobs.node import device, energy
+from hpc.jobs.node.processes import is_running
+from hpc.jobs.node.rank_info import find_place
+from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.options import (
     COMPILED,
     Options,
@@ -39,85 +39,49 @@ from hpc.jobs.options import (
     options,
     targets,
 )
-from hpc.jobs.pack import NUMBERS, PackError, Plan, check_measures, plan
-from hpc.jobs.parts import refuse_own_steps
-from hpc.jobs.place import find_place
-from hpc.jobs.preparation import Preparation, Scaling
-from hpc.jobs.processes import Identity, is_running
-from hpc.jobs.settings import KerasSettings
-from hpc.jobs.sources import Sources, Stamps, require_same_data, require_same_modules
-from hpc.jobs.stop import StopRequest
-from hpc.jobs.training import Answer, DivergedError, Epoch, Lane, Stopped, Trained, Wish, train_lanes
-from hpc.jobs.world import World
+from hpc.jobs.source.budget import Budget
+from hpc.jobs.spec import Task, WorkerSpec
+from hpc.jobs.training import packing
+from hpc.jobs.training.checkpoint import Checkpoints, Position, State, facts_of, read
+from hpc.jobs.training.estimator import fit, is_estimator, regresses
+from hpc.jobs.training.graph import (
+    Answer,
+    DivergedError,
+    Epoch,
+    Lane,
+    Stopped,
+    Trained,
+    Wish,
+    train_lanes,
+)
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.keras_settings import KerasSettings
+from hpc.jobs.training.leaving import LeavingError, an_error, contained
+from hpc.jobs.training.loop import words_of
+from hpc.jobs.training.model_store import Kept
+from hpc.jobs.training.pack import NUMBERS, PackError, Plan, check_measures, plan
+from hpc.jobs.training.parts import refuse_own_steps
+from hpc.jobs.user_files import Sources, require_same_data, require_same_modules
 from hpc.models import FROM_DATA, Dataset, Importer, Split, signature_of
 from hpc.results import Records, Run, moments
 from hpc.results import format_error as said_by
 from hpc.results import format_traceback as trace_of
-from hpc.sweeps import SIZES, Sweep, SweepError, Trial
+from hpc.sweeps import SIZES, Sweep, Trial
 
 if TYPE_CHECKING:
     import keras
 
-    from hpc.jobs.study import Study
+    from hpc.jobs.source.study import Study
 
 MOST_SIBLINGS = 4
 """Models that a worker keeps as the beginnings of further lanes."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """A trial that a worker is to train.
-
-    Attributes:
-        index: of the trial in the sweep.
-        attempt: number of the try, from 1.
-        alone: whether it must be trained by itself, as after a pack has failed.
-        trial: its id, which the sweep must have at that place; empty if that is not known.
-    """
-
-    index: int
-    attempt: int
-    alone: bool = False
-    trial: str = ""
-
-
-@dataclass(frozen=True)
 class Worker:
-    """Takes trials one after another until none is left. Every rank of a job runs it.
+    """Takes trials one after another until none is left. Every rank of a job runs it."""
 
-    Attributes:
-        folder: of the run.
-        tasks: the trials, in this order; none of a sweep whose workers ask for each.
-        job_id: names the file of records.
-        number: of the worker among those that run at once on this machine, from 0.
-        threads: that each rank may use; 0 for as many as the scheduler gives it.
-        parent: the command that watches the worker, which stops if that is gone; None where nothing
-            watches.
-        checkpoint_min: minutes between two checkpoints of a trial.
-        label: of this start of the job, so that no two meet; ``job_id`` unless given.
-        gpus: whether each rank must see a GPU.
-        rehearse: ``stop`` or ``kill`` to be interrupted in the middle of every first attempt.
-        measure: whether to take the time of what steps wait for; trials are then trained one by one.
-        ranks: that the job must have, all groups together; 0 if that is not known.
-        files: of the user's as they were when the job was launched, as ``Sources.stamps``; empty if that
-            is not known.
-        zero: of the moments of the command that watches, as ``moments.zero``; empty without one.
-    """
-
-    folder: str
-    tasks: tuple[Task, ...]
-    job_id: str
-    number: int = 0
-    threads: int = 1
-    parent: Identity | None = None
-    checkpoint_min: float = 5.0
-    label: str = ""
-    gpus: bool = False
-    rehearse: str = ""
-    measure: bool = False
-    ranks: int = 0
-    files: Stamps = field(default_factory=dict)
-    zero: str = ""
+    spec: WorkerSpec
 
     def __call__(self, request: StopRequest | None = None) -> int:
         """Train the trials.
@@ -128,7 +92,7 @@ class Worker:
         Returns:
             How many were finished.
         """
-        with moments.steady(self.zero):
+        with moments.steady(self.spec.zero):
             return self._work(request)
 
     def _work(self, request: StopRequest | None) -> int:
@@ -137,29 +101,29 @@ class Worker:
         ):  # standard error may be a notebook's, no file
             faulthandler.enable()
         place = find_place(os.environ)
-        place.require(self.ranks)
-        threads = self.threads or device.granted_cpus(os.environ, place.local_size)
-        if self.parent is not None:  # a command on this machine has dealt out all of its CPUs
-            device.bind(threads, place.local_rank, place.local_size, self.number, os.environ)
+        place.require(self.spec.ranks)
+        threads = self.spec.threads or device.granted_cpus(os.environ, place.local_size)
+        if self.spec.parent is not None:  # a command on this machine has dealt out all of its CPUs
+            device.bind(threads, place.local_rank, place.local_size, self.spec.number, os.environ)
         device.prepare(os.environ, threads)
         horovod.ease_import()
-        folder = Path(self.folder)
-        world = World(place, folder / "jobs", self.label or self.job_id)
-        records = None
+        folder = Path(self.spec.folder)
+        world = World(place, folder / "jobs", self.spec.label or self.spec.job_id)
+        records, who = None, {"job": self.spec.job_id, "label": self.spec.label}
         try:
             sweep = stored.load(folder)
-            names = {sweep.model, *(trial.model for trial in sweep.trials)}
+            names = {sweep.model, *(baseline["model"] for baseline in sweep.baselines)}
             models = {name: model_of(sweep, name) for name in names}
             ours = not any(reference.is_users_code for reference in (*models.values(), data_of(sweep)))
             gpu = device.start(
-                threads, place.local_rank, self.number, place.local_size, only_ours=ours
+                threads, place.local_rank, self.spec.number, place.local_size, only_ours=ours
             )  # fmt: skip
-            sources = Sources.of(sweep, self.files)
+            sources = Sources.of(sweep, self.spec.files)
             code = sources.digest
-            world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.gpus)
-            sources.require(self.files)
+            world.verify({"sweep": digest(sweep), "code": code, "gpu": gpu}, gpus=self.spec.gpus)
+            sources.require(self.spec.files)
             held = world.held(threads, gpu)
-            if self.measure:
+            if self.spec.measure:
                 world.clock = Clock()
             finished = 0
             with _process_as_it_was():
@@ -169,13 +133,13 @@ class Worker:
                     preparation = Preparation(sweep, importer)
                 world.require_equal_data(preparation.digest)
                 sources.require_executed(importer.executed)
-                require_same_data(folder, code, preparation.digest, self.job_id)
+                require_same_data(folder, code, preparation.digest, self.spec.job_id)
+                group = f"-g{place.group}" if place.groups > 1 else ""
                 if world.rank == 0:
-                    group = f"-g{place.group}" if place.groups > 1 else ""
-                    records = Records(folder / "records" / f"{self.job_id}{group}.jsonl")
+                    records = Records(folder / "records" / f"{self.spec.job_id}{group}.jsonl")
                     records.append(
                         "ready",
-                        job=self.job_id,
+                        job=self.spec.job_id,
                         backend=world.backend,
                         gpu=gpu,
                         data=preparation.digest,
@@ -187,23 +151,25 @@ class Worker:
                 request = request or StopRequest()
                 meter = energy.meter(threads, gpu, os.cpu_count() or 1)
                 work = _Work(
-                    self, sweep, builds, preparation, kept, world, records, code, request, meter,
+                    self.spec, sweep, builds, preparation, kept, world, records, code, request, meter,
                     KerasSettings.now(), importer, sources,
                 )  # fmt: skip
                 work.note_hidden()
                 if sweep.is_asked:
-                    work.begin_search(f"{self.job_id}-g{place.group}" if place.groups > 1 else self.job_id)
+                    work.begin_search(
+                        f"{self.spec.job_id}-g{place.group}" if place.groups > 1 else self.spec.job_id
+                    )
                     while (attempt := work.ask(held)) is not None:
                         finished += work.train([attempt])
                 else:
-                    for attempts in work.portions(self.tasks):
+                    for attempts in work.portions(self.spec.tasks):
                         finished += work.train(attempts)
         except Stopped as stopped:
             if records is not None:
-                records.append("left", job=self.job_id, label=self.label, how="stopped", why=str(stopped))
+                records.append("left", **who, how="stopped", why=str(stopped))
         else:
             if records is not None:
-                records.append("left", job=self.job_id, label=self.label, how="done")
+                records.append("left", **who, how="done")
         finally:
             world.leave()
         return finished
@@ -217,7 +183,7 @@ class _Work:
         settings: Keras', as the user's files leave them when they are imported. Each trial begins with them.
     """
 
-    worker: Worker
+    spec: WorkerSpec
     sweep: Sweep
     builds: Mapping[str, Callable[..., Any]]
     preparation: Preparation
@@ -257,9 +223,9 @@ class _Work:
         error = ""
         if self.world.rank == 0:
             try:
-                from hpc.jobs.study import open_study
+                from hpc.jobs.source.study import open_study
 
-                folder = Path(self.worker.folder)
+                folder = Path(self.spec.folder)
                 run = Run(folder)
                 self.study = open_study(self.sweep, run, lambda text: self._record("note", text=text))
                 self.budget = Budget(self.sweep, run)
@@ -289,12 +255,12 @@ class _Work:
         found = self._agree_on(error, found)
         if found is None:
             return None
-        return _Attempt(self, Trial(**found["trial"]), Task(found["trial"]["index"], found["attempt"]))
+        return _Attempt(self, Task.of_json(found))
 
     def _ask(self, held: Mapping[str, float]) -> dict[str, Any] | None:
         assert self.study is not None
         assert self.budget is not None
-        before, job = self.study.seconds, self.worker.job_id
+        before, job = self.study.seconds, self.spec.job_id
         spent = self.budget.ends(held)
         asked = None if spent else self.study.ask(self.owner)
         self.searching = self.study.seconds - before
@@ -304,7 +270,7 @@ class _Work:
             elif self.study.over:
                 self._record("over", job=job, why=self.study.over)
             return None
-        return {"trial": asdict(asked.trial), "attempt": asked.attempt}
+        return asdict(Task(asked.trial, asked.attempt))
 
     def _agree_on(self, error: str, found: Any) -> Any:
         """What rank 0 has found, on all ranks.
@@ -340,19 +306,19 @@ class _Work:
         return found
 
     def tell(self, trial: Trial, state: str, metrics: Mapping[str, Any], best: float | None) -> None:
-        """Tell the search how a trial has ended, as :meth:`hpc.jobs.study.Study.tell` takes it."""
+        """Tell the search how a trial has ended, as :meth:`hpc.jobs.source.study.Study.tell` takes it."""
         if self.study is not None:
             self.study.tell(trial, state, metrics, best)
 
     def portions(self, tasks: Sequence[Task]) -> Iterator[list[_Attempt]]:
         """The trials, those together that are to be trained at once."""
-        by_themselves = self.worker.rehearse or self.worker.measure
+        by_themselves = self.spec.inject_fault or self.spec.measure
         if self.sweep.pack == "off" or self.world.size > 1 or by_themselves:
             yield from ([self._attempt(task)] for task in tasks)
             return
-        for places in packing.buckets([self.sweep.trials[task.index] for task in tasks]):
-            yield from ([self._attempt(tasks[place])] for place in places if tasks[place].alone)
-            together = [tasks[place] for place in places if not tasks[place].alone]
+        for places in packing.buckets([task.trial for task in tasks]):
+            yield from ([self._attempt(tasks[place])] for place in places if tasks[place].unpacked)
+            together = [tasks[place] for place in places if not tasks[place].unpacked]
             if not together:
                 continue
             first = self._attempt(together[0])
@@ -371,13 +337,7 @@ class _Work:
         return repr((trial.model, trial.seed, trial.fold, sorted(rest.items()), given))
 
     def _attempt(self, task: Task) -> _Attempt:
-        trial = self.sweep.trials[task.index]
-        if task.trial and trial.trial_id != task.trial:
-            raise SweepError(
-                f"{self.worker.folder}/sweep.yaml has {trial.trial_id} as trial {task.index}, and "
-                f"{task.trial} is to be trained: it is the sweep of another run, or of another version."
-            )
-        return _Attempt(self, trial, task)
+        return _Attempt(self, replace(task, trial=self.sweep.recognize(task.trial)))
 
     def _lanes(self, first: _Attempt, tasks: Sequence[Task]) -> int:
         """How many trials of a bucket to train at once."""
@@ -403,11 +363,11 @@ class _Work:
         if isinstance(self.sweep.pack, int):
             return packing.Choice(min(self.sweep.pack, len(tasks)), "the sweep says so")
         samples = len(built.data.train)
-        seeds = {self.sweep.trials[task.index].seed for task in tasks} if built.options.shuffle else set()
+        seeds = {task.trial.seed for task in tasks} if built.options.shuffle else set()
         batch_size = min(built.options.global_batch(samples), samples)
 
         def probe(lanes: int) -> tuple[float, float]:
-            trials = [self.sweep.trials[task.index] for task in tasks[:lanes]]
+            trials = [task.trial for task in tasks[:lanes]]
             plans = [its_plan, *(plan(self._build(trial).model) for trial in trials[1:])]
             alike = [place for place, one in enumerate(plans) if one.shapes == its_plan.shapes]
             built.model.optimizer.build(built.model.trainable_variables)
@@ -513,7 +473,7 @@ class _Work:
                 attempt.stop(words, alone=True)
             left = [attempt.task for attempt in attempts if attempt.failure is None]
             return sum(
-                self.train([self._attempt(replace(task, attempt=task.attempt + 1, alone=True))])
+                self.train([self._attempt(replace(task, attempt=task.attempt + 1, unpacked=True))])
                 for task in left
             )
         failures = [attempt.diverged(one) for attempt, one in zip(attempts, trained, strict=True)]
@@ -531,13 +491,13 @@ class _Work:
         first = attempts[0].built
         assert first is not None
         chosen, samples = first.options, len(first.data.train)
-        kind = self.worker.rehearse if attempts[0].task.attempt == 1 else ""
+        kind = self.spec.inject_fault if attempts[0].task.attempt == 1 else ""
         rehearsal = _Rehearsal(kind, chosen, samples, self.world)
         saved = time.monotonic()
 
         def wish(position: Position) -> Wish:
             nonlocal saved
-            due = self.world.rank == 0 and time.monotonic() - saved > 60 * self.worker.checkpoint_min
+            due = self.world.rank == 0 and time.monotonic() - saved > 60 * self.spec.checkpoint_min
             if due:
                 saved = time.monotonic()
             self.meter.look()
@@ -580,7 +540,7 @@ class _Work:
         return bool(self.request.signal) or self._is_abandoned()
 
     def _is_abandoned(self) -> bool:
-        parent = self.worker.parent
+        parent = self.spec.parent
         return parent is not None and not is_running(*parent)
 
     def _why(self) -> str:
@@ -595,7 +555,7 @@ class _Work:
         """
         path, state = None, None
         if self.world.rank == 0:
-            for path in Checkpoints(Path(self.worker.folder)).newest_first(trial.trial_id):
+            for path in Checkpoints(Path(self.spec.folder)).newest_first(trial.trial_id):
                 try:
                     wrong = self._foreign(facts_of(path), trial)
                     state = None if wrong else read(path)  # all of it: a broken array shows only here
@@ -644,7 +604,7 @@ class _Work:
 
     def _forget(self, trial: Trial) -> None:
         if self.world.rank == 0:
-            Checkpoints(Path(self.worker.folder)).remove(trial.trial_id)
+            Checkpoints(Path(self.spec.folder)).remove(trial.trial_id)
 
     def _failures(self, mine: dict[str, Any] | None) -> list[dict[str, Any]]:
         """The failures of all ranks, in their order; empty if the trial has ended well."""
@@ -699,8 +659,8 @@ class _Work:
             how = "imported in a way that your sources do not show: a change of it is noticed by jobs only"
             self._record("note", text=f"{', '.join(names)} was {how}")
             digests = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
-            folder = Path(self.worker.folder)
-            require_same_modules(folder, self.sources.digest, digests, self.worker.job_id)
+            folder = Path(self.spec.folder)
+            require_same_modules(folder, self.sources.digest, digests, self.spec.job_id)
 
     def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
         batch = chosen.global_batch(samples)
@@ -799,8 +759,8 @@ class _Attempt:
         is_over: whether it is recorded how it ended.
     """
 
-    def __init__(self, work: _Work, trial: Trial, task: Task) -> None:
-        self.trial = trial
+    def __init__(self, work: _Work, task: Task) -> None:
+        self.trial = trial = task.trial
         self.task = task
         self.built: _Built | None = None
         self.plan: Plan | None = None
@@ -894,7 +854,7 @@ class _Attempt:
         if self._state:
             further["after"] = self._seen.facts()
         work._record(
-            "started", **{**self.trial.facts(), **self._who}, ranks=work.world.size, job=work.worker.job_id,
+            "started", **{**self.trial.facts(), **self._who}, ranks=work.world.size, job=work.spec.job_id,
             node=work.world.node, code=work.code, **further,
         )  # fmt: skip
 
@@ -956,7 +916,7 @@ class _Attempt:
             "seconds": self._seconds(),
         }
         try:
-            checkpoints = Checkpoints(Path(work.worker.folder))
+            checkpoints = Checkpoints(Path(work.spec.folder))
             checkpoints.save(self.trial.trial_id, replace(state, facts=facts))
         except Exception as error:  # a full disk, no memory: the one before is still there
             work._record("note", text=f"no checkpoint of {self.trial.trial_id}: {words_of(error)}")

@@ -5,7 +5,6 @@ from hpc.results.notebook import html_of
 from hpc.results.reports import report
 from hpc.results.stats import Estimate, estimate, front
 from hpc.results.store import (
-    MAX_LOSSES,
     REASONS,
     STATES,
     Attempt,
@@ -21,7 +20,6 @@ from hpc.results.store import (
     encodable,
     is_kept,
     moments,
-    record_loss,
     replacing,
     seal_in,
     seal_of,
@@ -34,7 +32,6 @@ from hpc.results.text import cell, format_error, format_traceback
 
 __all__ = [
     "FORMATS",
-    "MAX_LOSSES",
     "REASONS",
     "STATES",
     "Attempt",
@@ -59,7 +56,6 @@ __all__ = [
     "leaderboard",
     "moments",
     "points",
-    "record_loss",
     "render",
     "replacing",
     "report",

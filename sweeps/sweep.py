@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -405,6 +406,23 @@ class Sweep(_Entry):
                     name = self._trial_id(model, params, seed, fold)
                     trials.append(Trial(len(trials), name, params, seed, model, fold))
         return tuple(trials)
+
+    def recognize(self, trial: Trial) -> Trial:
+        """A trial that was told by another process, with its model as this sweep names it.
+
+        Only the trial is hashed, not all of the sweep's.
+
+        Raises:
+            SweepError: by this sweep it would have another id.
+        """
+        for model in dict.fromkeys([self.model, *(baseline["model"] for baseline in self.baselines)]):
+            if self._trial_id(model, trial.params, trial.seed, trial.fold) == trial.trial_id:
+                return replace(trial, model=model)
+        name = self._trial_id(trial.model or self.model, trial.params, trial.seed, trial.fold)
+        raise SweepError(
+            f"the sweep of {self.folder} calls {name} what is to be trained as {trial.trial_id}: it is that "
+            "of another run, or of another version."
+        )
 
     def _trial_id(self, model: str, params: Mapping[str, Any], seed: int, fold: int | None) -> str:
         return trial_id(self._name_of(model), self._data_facts(), params, seed, self._fold_facts(fold))

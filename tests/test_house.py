@@ -22,11 +22,19 @@ HEAVY = {"tensorflow", "keras", "horovod", "matplotlib", "mpi4py"}
 
 
 def imported(statement: ast.AST) -> set[str]:
+    """What a statement imports: of the house its rooms, of the rest the packages."""
+    found: list[str] = []
     if isinstance(statement, ast.Import):
-        return {alias.name.partition(".")[0] for alias in statement.names}
+        found = [alias.name for alias in statement.names]
     if isinstance(statement, ast.ImportFrom) and statement.level == 0:
-        return {(statement.module or "").partition(".")[0]}
-    return set()
+        found = [f"{statement.module}.{alias.name}" for alias in statement.names]
+    return {room_of(name) for name in found}
+
+
+def room_of(module: str) -> str:
+    first, _, rest = module.partition(".")
+    room = rest.partition(".")[0]
+    return room if first == "hpc" and room in ALLOWED else first
 
 
 def modules() -> list[Path]:

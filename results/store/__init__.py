@@ -7,7 +7,6 @@ from hpc.results.store.epochs import Epochs
 from hpc.results.store.failure import Failure, error_pattern, failures, format_failures
 from hpc.results.store.files import replacing, write_text
 from hpc.results.store.folder import Plan, RunError, claim, create
-from hpc.results.store.losses import MAX_LOSSES, record_loss
 from hpc.results.store.reading import EPOCH, parse
 from hpc.results.store.records import Records, encodable
 from hpc.results.store.run import Run
@@ -19,7 +18,6 @@ __all__ = [
     "DISK_ERRORS",
     "EPOCH",
     "KINDS",
-    "MAX_LOSSES",
     "REASONS",
     "STATES",
     "Attempt",
@@ -44,7 +42,6 @@ __all__ = [
     "name_in",
     "naming",
     "parse",
-    "record_loss",
     "replacing",
     "run_of",
     "seal_in",

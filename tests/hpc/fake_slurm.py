@@ -418,37 +418,37 @@ class Ranks:
             self._step = json.load(file)
         self._options, _ = parsed(arguments)
         self.backend = os.environ["HPC_BACKEND"]
-        self.ranks, self.environment = self._step["ranks"], self._step["environment"]
-        self.tasks = [task[:2] for group in self._step["tasks"] for task in group]
-        self.names = {task[0]: task[3] for group in self._step["tasks"] for task in group}
+        self._workers, self.environment = self._step["workers"], self._step["environment"]
+        self._worker = self._workers[0]
+        self.ranks = self._worker["ranks"]
+        self.tasks = [task for worker in self._workers for task in worker["tasks"]]
 
     def record(self, record: str, **entries: Any) -> None:
         """Append to the job's records."""
-        path = f"{self._step['folder']}/records/{self._step['job_id']}.jsonl"
+        path = f"{self._worker['folder']}/records/{self._worker['job_id']}.jsonl"
         with open(path, "a") as file:
             file.write(json.dumps({"record": record, **entries, "time": time.time()}) + "\n")
 
     def alone(self) -> list[bool]:
         """Which trials are to be trained by themselves."""
-        return [task[2] for group in self._step["tasks"] for task in group]
+        return [task["unpacked"] for task in self.tasks]
 
     def start(self, *tasks: int, **further: Any) -> None:
         """Begin with some of the trials, by their places in the step; all unless given."""
-        for index, attempt in [self.tasks[task] for task in tasks] or self.tasks:
-            self.record("started", **self._who(index, attempt), ranks=1, job=self._step["job_id"], node="n1",
+        for one in [self.tasks[task] for task in tasks] or self.tasks:
+            self.record("started", **self._who(one), ranks=1, job=self._worker["job_id"], node="n1",
                         code="", **further)  # fmt: skip
 
     def groups(self) -> list[list[list[int]]]:
         """Index and attempt of each group's trials."""
-        found: list[list[list[int]]] = self._step["tasks"]
-        return [[task[:2] for task in group] for group in found]
+        return [[[task["trial"]["index"], task["attempt"]] for task in one["tasks"]] for one in self._workers]
 
     def finish(self, *tasks: int) -> None:
         """Train some of the trials, by their places in the step; all and leave unless given."""
-        for index, attempt in [self.tasks[task] for task in tasks] or self.tasks:
-            self.record("started", **self._who(index, attempt), ranks=1, job=self._step["job_id"], node="n1",
+        for one in [self.tasks[task] for task in tasks] or self.tasks:
+            self.record("started", **self._who(one), ranks=1, job=self._worker["job_id"], node="n1",
                         code="")  # fmt: skip
-            self.record("finished", **self._who(index, attempt), epochs=1, metrics={"val_accuracy": 0.5},
+            self.record("finished", **self._who(one), epochs=1, metrics={"val_accuracy": 0.5},
                         best=0.5, seconds=1.0)  # fmt: skip
         if not tasks:
             self.left("done")
@@ -456,16 +456,16 @@ class Ranks:
     def fail(self, task: int, reason: str = "error", error: str = "ValueError: no") -> None:
         """Record that a trial has failed, as rank 0 does."""
         self.start(task)
-        self.record("failed", **self._who(*self.tasks[task]), reason=reason, error=error, seconds=1.0)
+        self.record("failed", **self._who(self.tasks[task]), reason=reason, error=error, seconds=1.0)
 
     def stop(self, task: int) -> None:
         """Stop in the middle of a trial, in order."""
-        self.record("stopped", **self._who(*self.tasks[task]), why="SIGUSR2", seconds=1.0)
+        self.record("stopped", **self._who(self.tasks[task]), why="SIGUSR2", seconds=1.0)
         self.left("stopped")
 
     def left(self, how: str) -> None:
         """Record that the ranks have left."""
-        self.record("left", job=self._step["job_id"], label=self._step["label"], how=how)
+        self.record("left", job=self._worker["job_id"], label=self._worker["label"], how=how)
 
     def log(self, text: str, rank: int = 0) -> None:
         """Print as a rank does."""
@@ -481,6 +481,7 @@ class Ranks:
         """End with an exit code."""
         sys.exit(code)
 
-    def _who(self, index: int, attempt: int) -> dict[str, Any]:
-        name = self.names.get(index) or f"t{index}"
-        return {"trial": name, "index": index, "params": {"x": index}, "seed": 0, "attempt": attempt}
+    def _who(self, task: dict[str, Any]) -> dict[str, Any]:
+        trial = task["trial"]
+        who = {"trial": trial["trial_id"], "attempt": task["attempt"]}
+        return {**who, **{name: trial[name] for name in ("index", "params", "seed")}}

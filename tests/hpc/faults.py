@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.place import find_place
+from hpc.jobs.node.rank_info import find_place
 
 
 def build(input_shape: tuple[int, ...], num_classes: int, fault: str = "none", log: str = "") -> Any:

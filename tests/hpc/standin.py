@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpc.jobs import stored
-from hpc.jobs.processes import Identity
-from hpc.jobs.study import open_study
-from hpc.jobs.worker import Task, Worker
+from hpc.jobs.node.processes import Identity
+from hpc.jobs.source.study import open_study
+from hpc.jobs.spec import Task, WorkerSpec
 from hpc.profile import Resources
 from hpc.results import Records, Run
-from hpc.sweeps import Sweep, Trial
+from hpc.sweeps import Sweep
 
 EPOCHS = 2
 PAUSE_SECONDS = 0.0
@@ -30,8 +31,8 @@ def value_of(trial_id: str) -> float:
 class InstantJob:
     """Stands in for :class:`hpc.local.LocalJob`."""
 
-    def __init__(self, worker: Worker, folder: Path, resources: Resources) -> None:
-        self.worker, self.job_id, self._log = worker, worker.job_id, folder.resolve() / "0_log.out"
+    def __init__(self, spec: WorkerSpec, folder: Path, resources: Resources) -> None:
+        self.spec, self.job_id, self._log = spec, spec.job_id, folder.resolve() / "0_log.out"
         self.process = Identity(2**22 + 1, 1.0, "another boot/1")  # of no process
         folder.mkdir(parents=True, exist_ok=True)
         self._has_worked = False
@@ -55,31 +56,30 @@ class InstantJob:
         return ""
 
     def _work(self) -> None:
-        folder = Path(self.worker.folder)
+        folder = Path(self.spec.folder)
         sweep = stored.load(folder)
         records = Records(folder / "records" / f"{self.job_id}.jsonl")
         records.append("ready", job=self.job_id, nodes=1.0, cores=1, gpus=0)
         if sweep.is_asked:
             self._ask(sweep, folder, records)
         else:
-            for task in self.worker.tasks:
-                trial = sweep.trials[task.index]
-                assert trial.trial_id == task.trial
-                self._train(sweep, records, trial, task)
+            for task in self.spec.tasks:
+                self._train(sweep, records, replace(task, trial=sweep.recognize(task.trial)))
         records.append("left", job=self.job_id, label="", how="done")
         records.close()
 
     def _ask(self, sweep: Sweep, folder: Path, records: Records) -> None:
         study = open_study(sweep, Run(folder))
         while (asked := study.ask(self.job_id)) is not None:
-            self._train(sweep, records, asked.trial, Task(asked.trial.index, asked.attempt))
+            self._train(sweep, records, Task(asked.trial, asked.attempt))
             study.tell(asked.trial, "finished", {sweep.objective.metric: 0.0}, value_of(asked.trial.trial_id))
 
-    def _train(self, sweep: Sweep, records: Records, trial: Trial, task: Task) -> None:
+    def _train(self, sweep: Sweep, records: Records, task: Task) -> None:
+        trial = task.trial
         best, metric = value_of(trial.trial_id), sweep.objective.metric
         who = {"trial": trial.trial_id, "attempt": task.attempt}
         records.append(
-            "started", **{**trial.facts(), **who}, ranks=self.worker.ranks, job=self.job_id, node="n1",
+            "started", **{**trial.facts(), **who}, ranks=self.spec.ranks, job=self.job_id, node="n1",
             code="", lanes=1,
         )  # fmt: skip
         metrics: dict[str, Any] = {}

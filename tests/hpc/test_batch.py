@@ -160,15 +160,16 @@ def test_lines_of_setup_come_before_the_command_and_after_the_options() -> None:
 def test_options_of_the_profile_reach_the_jobs(
     tmp_path: Path, options: dict[str, Any], field: str, value: object
 ) -> None:
-    written = launch(slurm(**options), 1, [(0, 1), (2,)])
+    written = launch(slurm(**options), 1, [("t0", "t1"), ("t2",)])
     written.write(tmp_path)
-    assert getattr(Launch.read(tmp_path), field) == value
+    found = Launch.read(tmp_path)
+    assert getattr(found if hasattr(found, field) else found.worker, field) == value
     assert Launch.read(tmp_path) == written
 
 
 def test_our_own_variables_reach_the_jobs_whatever_sbatch_exports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPC_DATA", "/data")
-    assert launch(slurm(sbatch={"export": "NONE"}), 1, [(0,)]).environment["HPC_DATA"] == "/data"
+    assert launch(slurm(sbatch={"export": "NONE"}), 1, [("t0",)]).environment["HPC_DATA"] == "/data"
 
 
 # --- what bash makes of it
@@ -227,13 +228,14 @@ def test_the_path_of_python_may_have_blanks(tmp_path: Path, name: str) -> None:
 def test_trials_are_dealt_in_turn(
     trials: int, workers: int, options: dict[str, int], expected: list[tuple[int, ...]]
 ) -> None:
-    assert deal(range(trials), slurm(**options), workers) == expected
+    dealt = deal([f"t{place}" for place in range(trials)], slurm(**options), workers)
+    assert dealt == [tuple(f"t{place}" for place in job) for job in expected]
 
 
 def test_every_trial_is_dealt_exactly_once() -> None:
     draw = random.Random(0)
     for _ in range(50):
-        trials = draw.sample(range(10_000), draw.randint(1, 3000))
+        trials = [f"t{place}" for place in draw.sample(range(10_000), draw.randint(1, 3000))]
         groups = draw.choice([1, 1, 2, 4])
         options = {
             "groups": groups,
@@ -242,7 +244,7 @@ def test_every_trial_is_dealt_exactly_once() -> None:
         }
         workers = draw.randint(1, 300)
         jobs = deal(trials, slurm(**options), workers)
-        assert sorted(index for job in jobs for index in job) == sorted(trials)
+        assert sorted(name for job in jobs for name in job) == sorted(trials)
         assert all(jobs)
         assert max(map(len, jobs)) - min(map(len, jobs)) <= 1
         limit = options["trials_per_job"]

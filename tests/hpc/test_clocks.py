@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc.jobs.budget import Budget
-from hpc.jobs.processes import begun
+from hpc.jobs.node.processes import begun
+from hpc.jobs.source.budget import Budget
 from hpc.results import Records, Run, moments
 from tests.conftest import Hpc
 from tests.hpc.test_running import built, epochs_of, start, states, sweep, until

@@ -20,14 +20,14 @@ from benchmarks.reading import make_run
 from hpc import lock as locks
 from hpc import watching
 from hpc.command import _job_lines, is_busy
-from hpc.jobs.processes import identity, is_running
-from hpc.jobs.worker import Task
+from hpc.jobs.node.processes import identity, is_running
+from hpc.jobs.spec import Task
 from hpc.leftovers import clear, living_workers
 from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
 from hpc.results import Records, Run, RunError
-from hpc.sweeps import SweepError
+from hpc.sweeps import SweepError, Trial
 from tests.conftest import ROOT, Hpc
 from tests.hpc.test_running import until
 from tests.jobs.working import planned
@@ -160,8 +160,8 @@ def test_an_unknown_profile_is_refused() -> None:
 
 
 def test_tasks_are_dealt_in_turn_and_no_worker_is_without() -> None:
-    tasks = [Task(index, 1) for index in range(5)]
-    assert [[t.index for t in hand] for hand in deal(tasks, 2)] == [[0, 2, 4], [1, 3]]
+    tasks = [Task(Trial(index, f"t{index}", {}, 0, "mlp"), 1) for index in range(5)]
+    assert [[t.trial.index for t in hand] for hand in deal(tasks, 2)] == [[0, 2, 4], [1, 3]]
     assert len(deal(tasks, 8)) == 5
 
 

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from hpc import results, running, sweeps
 from hpc.extending import extend
 from hpc.jobs import stored
-from hpc.jobs.study import JOURNAL
+from hpc.jobs.source.study import JOURNAL
 from hpc.results import Run, RunError, seal_of
 from hpc.sweeps import SweepError
 from tests.hpc import standin

@@ -438,7 +438,8 @@ def test_gpus_seen(entries: dict[str, Any], report: dict[str, Any], level: str, 
 def test_ways_to_meet(
     entries: dict[str, Any], plugins: list[str], vendor: str, ways: list[tuple[str, str]]
 ) -> None:
-    launch = Launch(**{"number": 1, "jobs": ((0,),), "ranks": 2, "python": "python", "cwd": "/", **entries})
+    found = {"number": 1, "jobs": [[]], "ranks": 2, "python": "python", "cwd": "/", **entries}
+    launch = Launch.of_json(found)
     assert ways_to_meet(launch, plugins, vendor) == ways
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpc.catalog import _first
-from hpc.jobs import device
+from hpc.jobs.node import device
 from hpc.results import Run
 from tests.conftest import ROOT, environment
 

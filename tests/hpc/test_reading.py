@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from hpc import running, submitting, sweeps, verifying
 from hpc.command import app
 from hpc.drawing import draw
-from hpc.jobs import checkpoint
+from hpc.jobs.training import checkpoint
 from hpc.owners import of_another, whose_code
 from hpc.results import Records, RunError
 from tests.conftest import environment

@@ -19,7 +19,7 @@ import pytest
 
 from hpc import results, running, sweeps
 from hpc.extending import extend
-from hpc.jobs.study import open_study
+from hpc.jobs.source.study import open_study
 from hpc.results import Run, RunError
 from hpc.results.plots import ChartData as Subject
 from hpc.sweeps import Sweep, load_stored

@@ -10,7 +10,8 @@ import pytest
 
 from hpc import leftovers, settling
 from hpc.jobs.launch import Launch
-from hpc.jobs.study import Asked, Study
+from hpc.jobs.source.study import Asked, Study
+from hpc.jobs.spec import WorkerSpec
 from hpc.results import Plan, Records, Run, create, moments
 from hpc.scheduler import JobState, Slurm
 from hpc.settling import News
@@ -105,7 +106,7 @@ def lines(run: Run) -> int:
 def a_job_that_has_left(slurm: FakeSlurm, folder: Path, minutes: float, left: str, done: int) -> Run:
     """Its ranks have left so long ago; of its two trials so many are finished."""
     run = submitted(slurm, folder, size=1)
-    launch = Launch(1, ((0, 1),), 1, "python", "/")
+    launch = Launch(1, (("t0", "t1"),), WorkerSpec(ranks=1), "python", "/")
     launch.write(run.jobs_folder / "1")
     slurm.set("101_0", "RUNNING")
     with pytest.MonkeyPatch.context() as patch:
@@ -407,7 +408,7 @@ def test_where_no_other_job_is_left_the_search_is_not_opened(
     slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, study, _ = searching(slurm, tmp_path / "run")
-    monkeypatch.setattr("hpc.jobs.study.put_back", lambda folder, jobs: pytest.fail("opened"))
+    monkeypatch.setattr("hpc.jobs.source.study.put_back", lambda folder, jobs: pytest.fail("opened"))
     slurm.set("101", "NODE_FAIL")
     settled(run)
     assert studies.running(study) == 1  # until somebody resumes
@@ -421,7 +422,7 @@ def test_a_storage_that_does_not_answer_keeps_nobody_from_the_status(
     def refuse(folder: Path, jobs: list[str]) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("hpc.jobs.study.put_back", refuse)
+    monkeypatch.setattr("hpc.jobs.source.study.put_back", refuse)
     slurm.set("101_0", "NODE_FAIL")
     _, said = settled(run)
     assert said == ["what jobs 101_0 had of the search waits for `hpc resume`: no route to host"]

@@ -111,10 +111,10 @@ def held(slurm: FakeSlurm) -> Counter[int]:
     for array in slurm.arrays.values():
         command = shlex.split(array["script"].split("# command\n")[1])
         folder, first = command[-2:]
-        launch = Launch.read(Path(folder))
+        launch, run = Launch.read(Path(folder)), Run(Path(folder).parents[1])
         for index, job in array["jobs"].items():
             if job["state"] in ("PENDING", "RUNNING"):
-                found.update(launch.jobs[int(first) + int(index)])
+                found.update(trial.index for trial in launch.trials(int(first) + int(index), run))
     return found
 
 
@@ -245,7 +245,7 @@ def test_more_workers_are_not_taken_than_the_profile_says(slurm: FakeSlurm) -> N
     with lock(run.folder):  # its jobs hold two trials, say
         folder = run.jobs_folder / "1"
         launch = Launch.read(folder)
-        Launch(**{**launch.__dict__, "jobs": ((0, 1),)}).write(folder)
+        replace(launch, jobs=(launch.jobs[0][:2],)).write(folder)
     second = submit(workers=2)
     assert (second.trials, second.covered, second.jobs) == (2, 2, 1)
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from hpc.jobs.study import open_study
+from hpc.jobs.source.study import open_study
 from hpc.results import Run
 from hpc.sweeps import load_stored
 

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from hpc.jobs.graphs import Graphs
-from hpc.jobs.pack import PackError, check_measures, plan
-from hpc.jobs.place import Place, find_place
-from hpc.jobs.settings import KerasSettings
-from hpc.jobs.training import Lane, train, train_lanes
-from hpc.jobs.world import World
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place, find_place
+from hpc.jobs.training.graph import Lane, train, train_lanes
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.keras_settings import KerasSettings
+from hpc.jobs.training.pack import PackError, check_measures, plan
 from hpc.models import Array, Dataset, Split
 
 Drawing = dict[str, Any]
@@ -621,7 +621,7 @@ def main(arguments: Sequence[str]) -> None:
             os.waitpid(child, 0)
             print(answer, flush=True)
         return
-    from hpc.jobs import device
+    from hpc.jobs.node import device
 
     device.prepare(os.environ, 1)
     place = find_place(os.environ)

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from hpc.jobs import device
-from hpc.jobs.checkpoint import Checkpoints, Position, State, read
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node import device
+from hpc.jobs.node.rank_info import find_place
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import find_place
-from hpc.jobs.training import Epoch, Stopped, UnequalWeightsError, Wish, train
-from hpc.jobs.worker import Task, Worker
-from hpc.jobs.world import World
+from hpc.jobs.training.checkpoint import Checkpoints, Position, State, read
+from hpc.jobs.training.graph import Epoch, Stopped, UnequalWeightsError, Wish, train
 from hpc.models import Dataset, Split
-from hpc.sweeps import load_stored
 from tests.jobs.users import FIT, ONE_RANK
+from tests.jobs.working import worker_of
 
 SETTINGS = ("epochs", "batch_size", "validation_freq", "accumulate_steps", "compression")
 
@@ -135,8 +134,7 @@ def main(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
 
 def work(run: Path, job_id: str) -> None:
     """Carry out all trials of a run."""
-    trials = load_stored(run / "sweep.yaml").trials
-    Worker(str(run), tuple(Task(trial.index, 1) for trial in trials), job_id)()
+    worker_of(run, job_id)()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from hpc import sweeps
 from hpc.jobs.check import arguments, check, data_of, digest, division_of, function_options
-from hpc.jobs.sources import Sources
+from hpc.jobs.user_files import Sources
 from hpc.models import Division, signature_of
 from hpc.sweeps import SweepError
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.clock import Clock
+from hpc.jobs.collectives.clock import Clock
 
 
 class World:

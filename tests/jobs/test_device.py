@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from hpc.jobs import device
+from hpc.jobs.node import device
 from tests.conftest import environment
 
 
@@ -20,7 +20,7 @@ def test_a_worker_loads_nothing_for_keras_that_it_does_not_need(only_ours: bool,
     code = (
         "import os, sys\n"
         "import hpc.jobs.worker\n"
-        "from hpc.jobs import device\n"
+        "from hpc.jobs.node import device\n"
         "device.prepare(os.environ, 1)\n"
         f"device.start(1, 0, 0, 1, only_ours={only_ours})\n"
         "assert 'keras' in sys.modules\n"

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from hpc.jobs.place import Place
-from hpc.jobs.world import World
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
 from tests.jobs import drawn
 from tests.jobs.drawn import Answering, Drawing, Result, kept, packed, shares
 

@@ -9,8 +9,8 @@ import pytest
 
 from hpc import sweeps
 from hpc.jobs.check import check
-from hpc.jobs.sources import Sources
-from hpc.jobs.study import Study
+from hpc.jobs.source.study import Study
+from hpc.jobs.user_files import Sources
 from hpc.results import Plan, Records, Run, create
 from hpc.sweeps import Sweep
 

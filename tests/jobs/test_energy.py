@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hpc.jobs.energy import Meter, gpu_counter, meter, packages
+from hpc.jobs.node.energy import Meter, gpu_counter, meter, packages
 
 
 def rapl(folder: Path, name: str, joules: float, limit: float = 262_143.0) -> None:
@@ -100,7 +100,7 @@ def test_a_gpu_that_does_not_count_leaves_the_energy_unknown(tmp_path: Path) -> 
 def test_the_processor_alone_is_not_taken_for_all_where_there_is_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hpc.jobs.energy.gpu_counter", lambda index: None)
-    monkeypatch.setattr("hpc.jobs.energy.Meter._read", lambda self: [(1.0, 2.0, 1.0)])
+    monkeypatch.setattr("hpc.jobs.node.energy.gpu_counter", lambda index: None)
+    monkeypatch.setattr("hpc.jobs.node.energy.Meter._read", lambda self: [(1.0, 2.0, 1.0)])
     assert meter(1, None, 2).joules == 0
     assert meter(1, "node/0", 2).joules is None

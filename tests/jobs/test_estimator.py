@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.estimator import fit, is_estimator, regresses
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
 from hpc.jobs.options import compile_model, options, targets
-from hpc.jobs.place import Place
-from hpc.jobs.training import Trained, train
-from hpc.jobs.world import World
+from hpc.jobs.training.estimator import fit, is_estimator, regresses
+from hpc.jobs.training.graph import Trained, train
 from hpc.models import BASELINES, Dataset, Split, mlp, signature_of
 
 ALONE = World(Place(), Path(), "")

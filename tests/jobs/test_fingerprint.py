@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.fingerprint import UnprovedError, fingerprint
+from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
 
 Made = Callable[[int], Any]
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs import graphs as graphs_module
-from hpc.jobs.graphs import Graphs
-from hpc.jobs.loop import FIRST_STEPS
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import Place
-from hpc.jobs.single import _drop
-from hpc.jobs.training import Trained, train, weights_digest
-from hpc.jobs.world import World
+from hpc.jobs.training import graphs as graphs_module
+from hpc.jobs.training.graph import Trained, train, weights_digest
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.loop import FIRST_STEPS
+from hpc.jobs.training.single import _drop
 from hpc.models import Dataset, Split, mlp
 from tests.jobs.rank import made_up
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hpc.jobs import horovod
-from hpc.jobs.horovod import RanksUnavailableError, _MpiFirst
-from hpc.jobs.place import FOR_RANKS, OF_SRUN
+from hpc.jobs.collectives import horovod
+from hpc.jobs.collectives.horovod import RanksUnavailableError, _MpiFirst
+from hpc.jobs.node.rank_info import FOR_RANKS, OF_SRUN
 from tests.conftest import ROOT
 
 NET = """

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from hpc import sweeps
-from hpc.jobs.keeping import Kept
+from hpc.jobs.training.model_store import Kept
 from hpc.models import Array
 from hpc.results import Run
 from tests.jobs.working import carried_out, predicted_elsewhere, raw_data

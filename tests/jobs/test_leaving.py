@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hpc.drawing import _DoesNotGoError, _Subject
-from hpc.jobs.leaving import LeavingError, an_error, contained
+from hpc.jobs.training.leaving import LeavingError, an_error, contained
 from hpc.results import Run
 from tests.jobs.working import carried_out, planned
 

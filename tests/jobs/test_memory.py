@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs import memory as memory_module
-from hpc.jobs.memory import LEFT, Memory
+from hpc.jobs.collectives import shared_memory as memory_module
+from hpc.jobs.collectives.shared_memory import LEFT, Memory
 
 Ranks = list[Memory]
 

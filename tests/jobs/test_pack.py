@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.checkpoint import Position, State
-from hpc.jobs.graphs import Graphs
 from hpc.jobs.options import options, targets
-from hpc.jobs.pack import PackError, check_measures, plan
-from hpc.jobs.training import Epoch, Lane, Stopped, Trained, Wish, train, train_lanes
+from hpc.jobs.training.checkpoint import Position, State
+from hpc.jobs.training.graph import Epoch, Lane, Stopped, Trained, Wish, train, train_lanes
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.pack import PackError, check_measures, plan
 from hpc.models import Dataset, Split
 from tests.jobs.rank import made_up
 from tests.jobs.test_graphs import ALONE, OF_MODEL, Trial, network

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from hpc import sweeps
-from hpc.jobs import packing
-from hpc.jobs.pack import Pack, Plan
-from hpc.jobs.single import Single
-from hpc.jobs.worker import Task, Worker
+from hpc.jobs.training import packing
+from hpc.jobs.training.pack import Pack, Plan
+from hpc.jobs.training.single import Single
 from hpc.results import Run, table
 from hpc.sweeps import SweepError, Trial
 from tests.jobs.test_resuming import After
-from tests.jobs.working import carried_out, planned
+from tests.jobs.working import carried_out, planned, worker_of
 
 DIGITS = {"name": "digits", "train": 200, "validation": 50}
 SWEEP: dict[str, Any] = {
@@ -146,14 +145,12 @@ def test_a_number_of_lanes_is_kept_to(tmp_path: Path) -> None:
 
 def test_a_pack_that_is_stopped_goes_on_as_a_pack(tmp_path: Path) -> None:
     run = Run(planned(tmp_path, {**SWEEP, "fixed": {**SWEEP["fixed"], "epochs": 40}}))
-    tasks = tuple(Task(index, 1) for index in range(6))
-    assert Worker(str(run.folder), tasks, "1_0")(After(4)) == 0
+    assert worker_of(run.folder, "1_0")(After(4)) == 0
     run.refresh()
     assert {t.state for t in run.trials.values()} == {"waiting"}
     assert not any(t.goes_alone for t in run.trials.values())
     assert len(list((run.folder / "checkpoints").iterdir())) == 6
-    again = tuple(replace(task, attempt=2) for task in tasks)
-    assert Worker(str(run.folder), again, "2_0")() == 6
+    assert worker_of(run.folder, "2_0")() == 6
     run.refresh()
     for trial in run.trials.values():
         assert trial.state == "finished"
@@ -351,7 +348,7 @@ def test_one_that_is_no_lane_after_all_begins_as_it_would_alone(tmp_path: Path) 
 def test_a_stop_is_recorded_of_all_that_were_to_come(tmp_path: Path) -> None:
     entries = mixed(tmp_path / "r", "auto", fixed={"epochs": 40, "batch_size": 50})
     run = Run(planned(tmp_path / "r", entries))
-    assert Worker(str(run.folder), tuple(Task(index, 1) for index in range(4)), "1_0")(After(4)) == 0
+    assert worker_of(run.folder, "1_0")(After(4)) == 0
     run.refresh()
     assert {t.state for t in run.trials.values()} == {"waiting"}
 

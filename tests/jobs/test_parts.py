@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.parts import COUNTS, MEANS, names_of, whole_batch_metrics
-from hpc.jobs.place import Place
-from hpc.jobs.settings import KerasSettings
-from hpc.jobs.training import Epoch, train
-from hpc.jobs.world import World
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
+from hpc.jobs.training.graph import Epoch, train
+from hpc.jobs.training.keras_settings import KerasSettings
+from hpc.jobs.training.parts import COUNTS, MEANS, names_of, whole_batch_metrics
 from tests.jobs.rank import made_up
 from tests.jobs.users import FIT, ONE_RANK, REFUSED
 

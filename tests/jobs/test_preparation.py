@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hpc import sweeps
-from hpc.jobs.preparation import Preparation, Scaling, fit, fold
+from hpc.jobs.data.preparation import Preparation, Scaling, fit, fold
 from hpc.models import Array, Dataset, ModelError, Split
 from hpc.sweeps import Folds, Sweep
 

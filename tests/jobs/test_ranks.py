@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from hpc.jobs.place import Place
-from hpc.jobs.training import train
-from hpc.jobs.world import World
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
+from hpc.jobs.training.graph import train
 from hpc.results import Run
 from hpc.sweeps import load_stored
 from tests.conftest import ROOT, environment

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.jobs.study import JOURNAL, Study, open_study
+from hpc.jobs.source.study import JOURNAL, Study, open_study
 from hpc.results import Records, Run, RunError
 from hpc.searching import Search
 from hpc.sweeps import Sweep
@@ -219,7 +219,7 @@ def test_locks_that_nobody_can_hold_cost_a_command_no_time(
     tmp_path: Path, interrupted: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """Of another machine, of another program, or copied by a program that follows links."""
-    monkeypatch.setattr("hpc.jobs.turn.time.sleep", lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr("hpc.jobs.source.turn.time.sleep", lambda seconds: pytest.fail("it waits"))
     folder = shutil.copytree(interrupted, tmp_path / "r", symlinks=True)
     for path in (folder / f"{JOURNAL}.lock", folder / "jobs" / "asking"):
         if text == "a file":

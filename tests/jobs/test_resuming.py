@@ -12,17 +12,18 @@ import pytest
 
 from hpc import sweeps
 from hpc.jobs.check import check
-from hpc.jobs.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
-from hpc.jobs.loop import FIRST_STEPS
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.place import Place
-from hpc.jobs.stop import StopRequest
-from hpc.jobs.training import Epoch, Stopped, Trained, Wish, train, weights_digest
-from hpc.jobs.worker import Task, Worker, _versions
-from hpc.jobs.world import World
+from hpc.jobs.training.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
+from hpc.jobs.training.graph import Epoch, Stopped, Trained, Wish, train, weights_digest
+from hpc.jobs.training.loop import FIRST_STEPS
+from hpc.jobs.worker import Worker, _versions
 from hpc.models import Dataset
 from hpc.results import Plan, Run, create, table
 from tests.jobs.rank import made_up
+from tests.jobs.working import worker_of
 
 ALONE = World(Place(), Path(), "")
 
@@ -215,8 +216,10 @@ def make_run(folder: Path, epochs: int = 4, **further: Any) -> Run:
     return Run(folder, keep_epochs=True)
 
 
-def worker(run: Run, attempt: int, job: str) -> Worker:
-    return Worker(str(run.folder), (Task(0, attempt),), job)
+def worker(run: Run, attempt: int, job: str, **settings: Any) -> Worker:
+    found = worker_of(run.folder, job, **settings)
+    assert [task.attempt for task in found.spec.tasks] == [attempt]
+    return found
 
 
 def test_a_trial_goes_on_in_a_later_attempt_and_its_table_is_that_of_one(tmp_path: Path) -> None:
@@ -302,7 +305,7 @@ def test_it_is_told_that_a_trial_goes_on_with_other_arithmetic(
     run, path = checkpointed(tmp_path / "a", 16)
     before = read(path).facts["arithmetic"]
     assert (before["ranks"], before["sums"]) == (1, "none")
-    monkeypatch.setattr("hpc.jobs.device.arithmetic", lambda: {**before, "threads": 99})
+    monkeypatch.setattr("hpc.jobs.node.device.arithmetic", lambda: {**before, "threads": 99})
     assert worker(run, 2, "2_0")() == 1
     run.refresh()
     name = path.stem.partition("-")[0]
@@ -325,19 +328,18 @@ def test_the_checkpoint_before_is_taken_where_the_newest_is_none(tmp_path: Path)
 
 def test_a_rehearsed_stop_happens_in_the_middle_of_the_first_attempt_only(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r")
-    rehearsal = replace(worker(run, 1, "1_0"), rehearse="stop")
-    assert rehearsal() == 0
+    assert worker(run, 1, "1_0", inject_fault="stop")() == 0
     run.refresh()
     (trial,) = run.trials.values()
     assert trial.attempt.epochs == 2
     (path,) = (run.folder / "checkpoints").iterdir()
     assert read(path).position == Position(2, 32)
-    assert replace(rehearsal, tasks=(Task(0, 2),), job_id="2_0")() == 1
+    assert worker(run, 2, "2_0", inject_fault="stop")() == 1
 
 
 def test_a_rehearsed_stop_happens_in_the_middle_of_a_trial_that_is_measured_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", validation_freq=4)
-    assert replace(worker(run, 1, "1_0"), rehearse="stop")() == 0
+    assert worker(run, 1, "1_0", inject_fault="stop")() == 0
     (path,) = (run.folder / "checkpoints").iterdir()
     assert read(path).position == Position(0, 2 * 200 + 32)  # of 200 samples per epoch
     assert worker(run, 2, "2_0")() == 1

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-import hpc.jobs.sources
+import hpc.jobs.user_files
 from hpc import sweeps
-from hpc.jobs.sources import (
+from hpc.jobs.user_files import (
     Sources,
     SourcesChangedError,
     forget_data,
@@ -93,7 +93,7 @@ def test_without_neighbours_digests_are_those_of_earlier_versions(tmp_path: Path
 def test_a_large_file_of_data_is_read_once_and_known_by_size_and_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hpc.jobs.sources, "REMEMBERED_BYTES", 4)
+    monkeypatch.setattr(hpc.jobs.user_files, "REMEMBERED_BYTES", 4)
     sweep = project(tmp_path, "points.csv")
     first = Sources.of(sweep)
     known = {**first.stamps, "points.csv": [*first.stamps["points.csv"][:2], "remembered"]}

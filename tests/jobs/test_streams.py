@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.jobs.streams import print_anything
+from hpc.jobs.node.streams import print_anything
 
 
 @pytest.mark.parametrize(

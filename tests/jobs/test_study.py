@@ -19,9 +19,9 @@ import pytest
 from optuna.trial import TrialState
 
 from hpc import sweeps
-from hpc.jobs.budget import Budget
-from hpc.jobs.journal import Journal
-from hpc.jobs.study import Asked, Study, open_study
+from hpc.jobs.source.budget import Budget
+from hpc.jobs.source.journal import Journal
+from hpc.jobs.source.study import Asked, Study, open_study
 from hpc.results import Plan, Records, Run, create
 from hpc.searching import Search
 from hpc.sweeps import Sweep
@@ -386,7 +386,7 @@ def test_a_journal_is_one_that_optuna_reads(tmp_path: Path) -> None:
 def test_the_turn_of_one_who_was_killed_is_over_at_once(tmp_path: Path) -> None:
     study = begin(tmp_path / "r", sweep_of())
     code = (
-        "import os, signal, sys; from pathlib import Path; from hpc.jobs.study import open_study; "
+        "import os, signal, sys; from pathlib import Path; from hpc.jobs.source.study import open_study; "
         "from hpc.results import Run; from hpc.sweeps import load_stored; folder = Path(sys.argv[1]); "
         "open_study(load_stored(folder / 'sweep.yaml'), Run(folder))._turn.acquire(); "
         "os.kill(os.getpid(), signal.SIGKILL)"

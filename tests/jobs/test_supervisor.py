@@ -13,6 +13,7 @@ import pytest
 
 from hpc.jobs import supervisor
 from hpc.jobs.launch import Launch
+from hpc.jobs.spec import WorkerSpec
 from hpc.jobs.supervisor import Job, choose_backend, offered, srun, supervise
 from hpc.results import Run
 from hpc.results.store import parse
@@ -49,10 +50,15 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm
 def supervised(slurm: FakeSlurm, *steps: str, **options: Any) -> int:
     """Run the job, whose calls of srun do these steps; its exit code."""
     folder = slurm.folder.parent / "run" / "jobs" / "1"
-    plan = {"jobs": ((0, 1, 2), (3,)), "ranks": 1, "python": "python3", "cwd": "/", **options}
-    Launch(1, **plan).write(folder)
+    launch(**options).write(folder)
     slurm.change(steps=list(steps))
     return supervise(folder, 0)
+
+
+def launch(ranks: int = 1, **options: Any) -> Launch:
+    mine = {"jobs": (("t0", "t1", "t2"), ("t3",)), "python": "python3", "cwd": "/", **options}
+    fault = mine.pop("inject_fault", "")
+    return Launch(1, worker=WorkerSpec(ranks=ranks, threads=0, inject_fault=fault), **mine)
 
 
 def run_of(slurm: FakeSlurm) -> Run:
@@ -121,14 +127,14 @@ def test_what_srun_offers_is_heard_through_what_a_site_has_to_say(
 
 def test_the_command_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
-    launch = Launch(1, ((0,),), 8, "apptainer exec image.sif python", "/", srun=("--exclusive", "--overlap"))
-    assert srun(launch, "101_0", "pmix", "a b.json") == [
+    mine = launch(8, python="apptainer exec image.sif python", srun=("--exclusive", "--overlap"))
+    assert srun(mine, "101_0", "pmix", "a b.json") == [
         "srun", "--kill-on-bad-exit=1", "--mpi=pmix", "--export=ALL", "--open-mode=append",
         "--output=101_0_ranks_log.out", "--ntasks=8", "--label", "--exclusive", "--overlap",
         "apptainer", "exec", "image.sif", "python", "-u", "-m", "hpc.jobs", "rank", "a b.json",
     ]  # fmt: skip
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
-    assert "--cpus-per-task=4" in srun(launch, "101_0", "pmix", "step")
+    assert "--cpus-per-task=4" in srun(mine, "101_0", "pmix", "step")
 
 
 def test_what_ranks_need_of_the_environment_stands_in_the_file_of_their_step(
@@ -154,8 +160,7 @@ def test_a_python_with_a_blank_in_its_path_is_one_word() -> None:
     from hpc.profile import Profile
 
     given = Profile(cluster="slurm", python="'/opt/my python/bin/python3' -E")
-    launch = Launch(1, ((0,),), 1, python(given), "/")
-    command = srun(launch, "101_0", "none", "step")
+    command = srun(launch(python=python(given)), "101_0", "none", "step")
     assert command[command.index("-u") - 2 : command.index("-u")] == ["/opt/my python/bin/python3", "-E"]
 
 
@@ -191,7 +196,7 @@ def test_the_second_array_of_a_launch_takes_its_own_trials(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path.cwd()
-    Launch(1, ((0, 1, 2), (3,)), 1, "python3", "/").write(folder)
+    launch().write(folder)
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     assert supervise(folder, 1) == 0
     assert states(slurm) == ["waiting", "waiting", "waiting", "finished"]
@@ -345,7 +350,7 @@ def test_what_dead_ranks_had_of_a_search_is_put_back_at_once(
         put_back.append([owner for owner in ("101_0", "101_0-g1", "101_1", "101_01") if is_gone(owner)])
 
     monkeypatch.setattr("hpc.jobs.stored.load", lambda *given: None)
-    monkeypatch.setattr("hpc.jobs.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
+    monkeypatch.setattr("hpc.jobs.source.study.open_study", lambda sweep, run: SimpleNamespace(settle=settle))
     assert supervised(slurm, "end(1)", jobs=((), ()), asks=True) == 1
     assert put_back == [["101_0", "101_0-g1"]]
     assert supervised(slurm, "left('done')", jobs=((), ()), asks=True) == 0
@@ -356,7 +361,7 @@ def test_a_trial_of_a_search_that_has_cost_three_jobs_has_failed(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever they were: what one puts back another takes up."""
-    monkeypatch.setattr("hpc.jobs.study.put_back", lambda folder, jobs: None)
+    monkeypatch.setattr("hpc.jobs.source.study.put_back", lambda folder, jobs: None)
     for attempt in (1, 2):
         start(run_of(slurm), "101_1", 0, attempt)
         lost = {"trial": "t0", "attempt": attempt, "why": "killed", "seconds": 1.0, "lost": True}
@@ -377,7 +382,7 @@ def test_a_storage_that_does_not_answer_does_not_end_the_job(
         raise OSError("no route to host")
 
     monkeypatch.setattr("hpc.jobs.stored.load", lambda *given: None)
-    monkeypatch.setattr("hpc.jobs.study.open_study", refuse)
+    monkeypatch.setattr("hpc.jobs.source.study.open_study", refuse)
     worked = "record('ready', job='101_0'); start(); end(1)"
     assert supervised(slurm, worked, "left('done')", jobs=((), ()), asks=True) == 0
     (note,) = records(slurm, "note")

@@ -9,11 +9,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from hpc.jobs.graphs import Graphs
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.rank_info import Place
 from hpc.jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options, targets
-from hpc.jobs.place import Place
-from hpc.jobs.training import DivergedError, Epoch, draw_apart, order, train, weights_digest
-from hpc.jobs.world import World
+from hpc.jobs.training.graph import DivergedError, Epoch, draw_apart, order, train, weights_digest
+from hpc.jobs.training.graphs import Graphs
 from hpc.models import Dataset, Split, mlp
 from hpc.models.output import Output
 from tests.jobs.rank import made_up, prepare, settings

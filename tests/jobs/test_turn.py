@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hpc.jobs.turn import Turn, _is_gone
+from hpc.jobs.source.turn import Turn, _is_gone
 from tests.conftest import ROOT
 
 COUNT = """
-import sys; from pathlib import Path; from hpc.jobs.turn import Turn
+import sys; from pathlib import Path; from hpc.jobs.source.turn import Turn
 path, number = Path(sys.argv[1]), Path(sys.argv[2])
 turn = Turn(path, 60)
 print("ready", flush=True)
@@ -78,7 +78,7 @@ def test_one_on_another_machine_is_waited_for_and_then_no_more(tmp_path: Path) -
 
 
 def test_one_hears_for_whom_one_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpc.jobs.turn.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("hpc.jobs.source.turn.SILENT_SECONDS", 0.2)
     path, said = tmp_path / "turn", list[str]()
     os.symlink("elsewhere:17:2.0,x:3", path)
     turn = Turn(path, 0.8, said.append)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.settings import KerasSettings
-from tests.jobs.working import carried_out, planned
+from hpc.jobs.training.keras_settings import KerasSettings
+from tests.jobs.working import carried_out, planned, worker_of
 
 NET = """
 import keras
@@ -221,17 +221,15 @@ def test_data_that_are_others_at_each_call_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
     run = carried_out(tmp_path, entries("adapted", {"clip": [1.0]}, {}))
     assert run.counts()["finished"] == 1
-    from hpc.jobs.sources import SourcesChangedError
-    from hpc.jobs.worker import Task, Worker
+    from hpc.jobs.user_files import SourcesChangedError
 
     with pytest.raises(SourcesChangedError, match="not those that job test-1-0 has trained on"):
-        Worker(str(run.folder), (Task(0, 2),), "test-2-0")()
+        worker_of(run.folder, "test-2-0")()
 
 
 @pytest.mark.parametrize("changes", [False, True])
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path, *, changes: bool) -> None:
-    from hpc.jobs.sources import forget_data
-    from hpc.jobs.worker import Task, Worker
+    from hpc.jobs.user_files import forget_data
     from hpc.results import Run
 
     (tmp_path / "net.py").write_text(NET)
@@ -239,12 +237,12 @@ def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path, *, chang
     scale = f"float(Path({str(tmp_path / 'k.txt')!r}).read_text()) * y[:, None])"
     (tmp_path / "data.py").write_text("from pathlib import Path\n" + DATA.replace("y[:, None])", scale))
     folder = planned(tmp_path, {**entries("adapted", {"clip": [1.0]}, {}), "fixed": {"epochs": 4}})
-    Worker(str(folder), (Task(0, 1),), "1-0", rehearse="stop")()
+    worker_of(folder, "1-0", inject_fault="stop")()
     assert len(list((folder / "checkpoints").iterdir())) == 1
     if changes:
         (tmp_path / "k.txt").write_text("3")
         forget_data(folder)  # as --mixed-code does
-    Worker(str(folder), (Task(0, 2),), "2-0")()
+    worker_of(folder, "2-0")()
     (trial,) = Run(folder).trials.values()
     assert trial.state == "finished"
     assert (trial.attempt.after is None) == changes

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hpc import sweeps
-from hpc.jobs.processes import identity
-from hpc.jobs.worker import Task, _Work
+from hpc.jobs.node.processes import identity
+from hpc.jobs.worker import Worker
 from hpc.results import Run, TrialState
 from hpc.sweeps import SweepError
-from tests.jobs.working import carried_out, raw_data
+from tests.jobs.working import carried_out, planned, raw_data, worker_of
 
 NET = """
 import keras
@@ -408,8 +408,11 @@ def test_trials_of_either_precision_stand_side_by_side(tmp_path: Path) -> None:
         assert keras.saving.load_model(path).weights[0].dtype == trial.params["dtype"]
 
 
-def test_a_worker_trains_no_other_trial_than_it_was_given() -> None:
-    sweep = SimpleNamespace(trials=[SimpleNamespace(trial_id="tone")])
-    work: Any = SimpleNamespace(sweep=sweep, worker=SimpleNamespace(folder="runs/r"))
-    with pytest.raises(SweepError, match=r"runs/r/sweep.yaml has tone as trial 0, and ttwo is to be trained"):
-        _Work._attempt(work, Task(0, 1, trial="ttwo"))
+def test_a_worker_trains_no_other_trial_than_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    folder = planned(tmp_path, ENTRIES)
+    worker = worker_of(folder, "1_0")
+    (task, *_) = worker.spec.tasks
+    other = replace(task, trial=replace(task.trial, seed=7))
+    with pytest.raises(SweepError, match=rf"what is to be trained as {task.trial.trial_id}"):
+        Worker(worker.spec.but(tasks=(other,)))()

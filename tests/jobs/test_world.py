@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 
-from hpc.jobs import horovod
-from hpc.jobs.device import choose_gpu, local_gpus
-from hpc.jobs.horovod import RanksUnavailableError
-from hpc.jobs.meeting import Meeting, Presence, WorldError, _address_of, interface
-from hpc.jobs.place import LauncherError, Place, find_place, for_jobs, for_ranks
-from hpc.jobs.rendezvous import _is_mine, rendezvous
-from hpc.jobs.step import Step, complete
-from hpc.jobs.world import World
+from hpc.jobs.collectives import horovod
+from hpc.jobs.collectives.file_rendezvous import Meeting, Presence, WorldError, _address_of, interface
+from hpc.jobs.collectives.horovod import RanksUnavailableError
+from hpc.jobs.collectives.rendezvous import _is_mine, rendezvous
+from hpc.jobs.collectives.world import World
+from hpc.jobs.node.device import choose_gpu, local_gpus
+from hpc.jobs.node.rank import RankSpec, complete
+from hpc.jobs.node.rank_info import LauncherError, Place, find_place, for_jobs, for_ranks
+from hpc.jobs.spec import WorkerSpec
 
 SUBMITIT = {
     "SUBMITIT_EXECUTOR": "local",
@@ -127,8 +128,8 @@ def test_a_rank_among_fewer_or_more_than_the_job_was_started_for_does_not_train(
 
 def test_a_rank_of_several_never_takes_itself_for_alone(tmp_path: Path) -> None:
     (tmp_path / "records").mkdir()
-    step = Step(str(tmp_path), "101_0", "101_0.0.1", [[(0, 1, False, "")]], "/", ranks=2)
-    step.write(tmp_path / "step.json")
+    spec = WorkerSpec(str(tmp_path), "101_0", label="101_0.0.1", ranks=2)
+    RankSpec((spec,), "/").write(tmp_path / "step.json")
     kept = {name: value for name, value in os.environ.items() if name not in (*ONE_OF_TWO, "HPC_BACKEND")}
     done = subprocess.run(
         [sys.executable, "-m", "hpc.jobs", "rank", str(tmp_path / "step.json")],

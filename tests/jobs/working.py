@@ -13,7 +13,8 @@ import numpy as np
 
 from hpc import sweeps
 from hpc.jobs.check import check, data_of, division_of, function_options
-from hpc.jobs.worker import Task, Worker
+from hpc.jobs.spec import Task, WorkerSpec
+from hpc.jobs.worker import Worker
 from hpc.models import Array, Dataset, dataset
 from hpc.results import Plan, Run, create
 from hpc.sweeps import Sweep
@@ -31,9 +32,14 @@ def planned(folder: Path, entries: dict[str, Any]) -> Path:
 def carried_out(folder: Path, entries: dict[str, Any], **worker: Any) -> Run:
     """A run all of whose trials a worker has trained in this process."""
     run = planned(folder, entries)
-    tasks = tuple(Task(index, 1) for index in range(len(Run(run).trials)))
-    Worker(str(run), tasks, "test-1-0", **worker)()
+    worker_of(run, "test-1-0", **worker)()
     return Run(run, keep_epochs=True)
+
+
+def worker_of(run: Path, job_id: str, **settings: Any) -> Worker:
+    """A worker that makes the next attempt at each trial of a run."""
+    trials = sorted(Run(run).trials.values(), key=lambda trial: trial.index)
+    return Worker(WorkerSpec(str(run), job_id, tuple(map(Task.next_of, trials)), **settings))
 
 
 def raw_data(sweep: Sweep, **how: Any) -> Dataset:

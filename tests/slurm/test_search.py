@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hpc.jobs.study import open_study
-from hpc.results import MAX_LOSSES as MOST_LOST
+from hpc.jobs.outcome import MAX_LOSSES
+from hpc.jobs.source.study import open_study
 from hpc.results import Run, TrialState
 from hpc.sweeps import load_stored
 from hpc.sweeps.document import write
@@ -123,7 +123,7 @@ def test_ranks_that_are_killed_cost_no_trial_and_leave_no_zombie(site: Site) -> 
     # All were tried; one that has cost three workers at the same epoch is given up, and rightly so.
     given_up = [trial for trial in run.trials.values() if trial.state not in ("finished", "pruned")]
     assert run.counts()["total"] == len(run.trials) == 10, site.logs()
-    assert all(trial.losses > MOST_LOST for trial in given_up), site.logs()
+    assert all(trial.losses > MAX_LOSSES for trial in given_up), site.logs()
     assert "RUNNING" not in states(run)
     assert any(len(trial.attempts) > 1 for trial in run.trials.values())
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.fingerprint import is_of_a_library
 from hpc.jobs.options import OWN_FUNCTIONS
+from hpc.jobs.training.fingerprint import is_of_a_library
 from hpc.models import Split
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hpc.jobs.processes import identity, is_running
+from hpc.jobs.node.processes import identity, is_running
 
 LONGEST_PAUSE_SECONDS = 0.25
 SILENT_SECONDS = 5.0

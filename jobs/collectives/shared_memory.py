@@ -21,7 +21,7 @@ import numpy as np
 from hpc.models import Array
 
 if TYPE_CHECKING:
-    from hpc.jobs.world import World
+    from hpc.jobs.collectives.world import World
 
 MOST_RANKS = 4
 """Each reads what all have written; more of them had better share the work out, as Horovod does."""

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.fingerprint import UnprovedError, fingerprint
-from hpc.jobs.loop import Loop, specs
+from hpc.jobs.collectives.world import Compression, World
 from hpc.jobs.options import OWN_FUNCTIONS
-from hpc.jobs.pack import Pack, Plan, Shape
-from hpc.jobs.single import Number, Single, numbers_of
-from hpc.jobs.world import Compression, World
+from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
+from hpc.jobs.training.loop import Loop, specs
+from hpc.jobs.training.pack import Pack, Plan, Shape
+from hpc.jobs.training.single import Number, Single, numbers_of
 from hpc.models import Array, Dataset
 
 if TYPE_CHECKING:

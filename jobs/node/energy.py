@@ -113,7 +113,7 @@ def meter(threads: int, gpu: str | None, cpus: int) -> Meter:
 
     Args:
         threads: that it uses.
-        gpu: its name as :func:`hpc.jobs.device.start` gives it; None on a CPU.
+        gpu: its name as :func:`hpc.jobs.node.device.start` gives it; None on a CPU.
         cpus: of the node.
     """
     number = gpu.rpartition("/")[2] if gpu else ""

@@ -9,8 +9,8 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any
 
-from hpc.jobs import device
-from hpc.jobs.place import find_place
+from hpc.jobs.node import device
+from hpc.jobs.node.rank_info import find_place
 
 INSTALL = (
     "uv builds it with `uv sync` (3 to 8 minutes, needs a C++ compiler); see docs/install.md. "

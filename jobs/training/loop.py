@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.checkpoint import Position, State
-from hpc.jobs.world import World
+from hpc.jobs.collectives.world import World
+from hpc.jobs.training.checkpoint import Position, State
 from hpc.models import Array, Dataset
 from hpc.results import format_error as said_by
 

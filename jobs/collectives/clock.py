@@ -12,7 +12,7 @@ from hpc.models import Array
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from hpc.jobs.world import World
+    from hpc.jobs.collectives.world import World
 
 SIZES = tuple(4**power for power in range(5, 13))
 """Bytes of the arrays that are reduced to see how long that takes: 1 KiB to 16 MiB."""

@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.checkpoint import Position, State
-from hpc.jobs.fingerprint import UnprovedError, fingerprint
-from hpc.jobs.loop import Loop, Slice, adam_step, confused, counted_classes, digest, is_adam, make_metrics
+from hpc.jobs.collectives.world import World
 from hpc.jobs.options import OWN_FUNCTIONS, Options
-from hpc.jobs.parts import is_by_sample
-from hpc.jobs.world import World
+from hpc.jobs.training.checkpoint import Position, State
+from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
+from hpc.jobs.training.loop import (
+    Loop,
+    Slice,
+    adam_step,
+    confused,
+    counted_classes,
+    digest,
+    is_adam,
+    make_metrics,
+)
+from hpc.jobs.training.parts import is_by_sample
 from hpc.models import Array, Dataset
 
 if TYPE_CHECKING:

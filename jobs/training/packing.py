@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hpc.jobs.checkpoint import Position
-from hpc.jobs.graphs import Graphs
-from hpc.jobs.loop import Loop
-from hpc.jobs.pack import Plan
+from hpc.jobs.training.checkpoint import Position
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.loop import Loop
+from hpc.jobs.training.pack import Plan
 from hpc.models import Dataset
 from hpc.sweeps import Trial
 

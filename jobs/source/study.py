@@ -20,10 +20,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpc.jobs import earlier, stored
-from hpc.jobs.journal import Journal
-from hpc.jobs.turn import Turn
-from hpc.results import MAX_LOSSES as MOST_LOST
+from hpc.jobs import stored
+from hpc.jobs.outcome import state_for_search
+from hpc.jobs.source import earlier
+from hpc.jobs.source.journal import Journal
+from hpc.jobs.source.turn import Turn
 from hpc.results import Attempt, Run, RunError
 from hpc.results import TrialState as RecordedTrial
 from hpc.sweeps import SEARCHES, Sweep, Trial
@@ -610,20 +611,8 @@ class Study:
                         self._try_again(study, one, facts["attempt"])
                         _end(study, one, TrialState.FAIL)
                         continue
-                    state = attempt.state
-                    if trial is not None and trial.losses > MOST_LOST:
-                        state = "failed"
-                    elif state in ("running", "waiting") or _may_go_on(attempt.reason):
-                        state = "stopped"
-                    elif attempt.reason == "diverged":
-                        state = "diverged"
-                    self._tell(
-                        study,
-                        one,
-                        state,
-                        _told(attempt),
-                        attempt.best,
-                    )
+                    state = state_for_search(trial, attempt)
+                    self._tell(study, one, state, _told(attempt), attempt.best)
 
     def known(self, names: Collection[str]) -> list[Trial]:
         """Trials by their ids, those of them that the study knows."""
@@ -682,10 +671,6 @@ def put_back(folder: Path, jobs: Collection[str]) -> None:
     run = Run(folder)
     study = open_study(stored.load(folder, run.sweep_texts), run)
     study.settle(run, lambda owner: owner.partition("-g")[0] in jobs)
-
-
-def _may_go_on(reason: str) -> bool:
-    return reason in ("timeout", "node-failure", "cancelled")
 
 
 def _told(attempt: Attempt) -> dict[str, Any]:

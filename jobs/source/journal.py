@@ -11,7 +11,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 from optuna.storages.journal._storage import JournalOperation
 
-from hpc.jobs.turn import Turn
+from hpc.jobs.source.turn import Turn
 from hpc.results.store import naming
 
 OPERATIONS = frozenset(map(int, JournalOperation))

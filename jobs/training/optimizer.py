@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpc.jobs.world import Compression, World
+    from hpc.jobs.collectives.world import Compression, World
 
 
 def reduced(gradients: Sequence[Any], world: World, compression: Compression = "none") -> list[Any]:

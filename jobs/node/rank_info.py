@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hpc.jobs.meeting import WorldError
+from hpc.jobs.collectives.file_rendezvous import WorldError
 
 FOR_RANKS = ("HPC_BACKEND", "HPC_GROUPS")
 """What the launcher of a job tells its ranks, of this start only."""

@@ -11,18 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hpc.jobs import device, horovod
-from hpc.jobs.meeting import Meeting, WorldError, interface, join_seconds, presence
-from hpc.jobs.memory import LEFT, MOST_RANKS, Memory, share
-from hpc.jobs.place import Place
-from hpc.jobs.rendezvous import rendezvous
+from hpc.jobs.collectives import horovod
+from hpc.jobs.collectives.file_rendezvous import Meeting, WorldError, interface, join_seconds, presence
+from hpc.jobs.collectives.rendezvous import rendezvous
+from hpc.jobs.collectives.shared_memory import LEFT, MOST_RANKS, Memory, share
+from hpc.jobs.node import device
+from hpc.jobs.node.rank_info import Place
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import tensorflow as tf
 
-    from hpc.jobs.clock import Clock
+    from hpc.jobs.collectives.clock import Clock
 
 Compression = Literal["none", "fp16"]
 
@@ -104,7 +105,7 @@ class World:
             # A rank that has died shows as a stall; the default is to wait for it for ever.
             os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "600")
             if self._together:
-                # Its thread is needed at the beginning and the end of a trial only; see jobs/memory.py.
+                # Its thread is needed at the beginning and the end of a trial only; see shared_memory.py.
                 os.environ.setdefault("HOROVOD_CYCLE_TIME", "20")
             if self.place.mpi:
                 self._join_by_mpi(hvd)

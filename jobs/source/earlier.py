@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.jobs import stored
-from hpc.jobs.sources import Sources, Stamps
+from hpc.jobs.user_files import Sources, Stamps
 from hpc.models import MODELS, ModelError
 from hpc.results import Run, RunError, TrialState
 from hpc.sweeps import SIZES, Sweep, SweepError

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.checkpoint import Best, Position, State
-from hpc.jobs.graphs import Graphs
-from hpc.jobs.loop import Loop, Metrics, Rows, digest
-from hpc.jobs.pack import Plan, plan
-from hpc.jobs.parts import refuse_own_steps
-from hpc.jobs.single import Single
-from hpc.jobs.world import Compression, World
+from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.training.checkpoint import Best, Position, State
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.loop import Loop, Metrics, Rows, digest
+from hpc.jobs.training.pack import Plan, plan
+from hpc.jobs.training.parts import refuse_own_steps
+from hpc.jobs.training.single import Single
 from hpc.models import Dataset, Split
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Epoch:
         metrics: the training metrics over the epoch and the validation metrics after it
             (``val_``), exact over all ranks.
         seconds: since the training began.
-        times: of its steps and what they waited for, as :meth:`hpc.jobs.clock.Clock.take` gives them;
+        times: of its steps and what they waited for, as ``Clock.take`` gives them;
             empty unless they are asked for.
     """
 
@@ -197,7 +197,7 @@ def train_lanes(
     """Train compiled Keras models, several of them as one stacked model.
 
     Args:
-        lanes: what is trained. Several must be such that :class:`hpc.jobs.pack.Pack` takes them, begin at
+        lanes: what is trained. Several must be such that ``Pack`` takes them, begin at
             the same position, and need a world of one rank.
         data: whole on every rank.
         world: the ranks that train together.

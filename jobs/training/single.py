@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.checkpoint import Position, State, from_bytes, to_bytes
-from hpc.jobs.loop import (
+from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.training.checkpoint import Position, State, from_bytes, to_bytes
+from hpc.jobs.training.loop import (
     Loop,
     Metrics,
     Slice,
@@ -25,9 +26,15 @@ from hpc.jobs.loop import (
     make_metrics,
     unchanged,
 )
-from hpc.jobs.optimizer import reduced
-from hpc.jobs.parts import check_layers, check_loss, check_parts, names_of, normalizes, whole_batch_metrics
-from hpc.jobs.world import Compression, World
+from hpc.jobs.training.optimizer import reduced
+from hpc.jobs.training.parts import (
+    check_layers,
+    check_loss,
+    check_parts,
+    names_of,
+    normalizes,
+    whole_batch_metrics,
+)
 from hpc.models import Dataset, Split
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""How the ranks of a worker find each other and add up their numbers."""
