@@ -290,5 +290,5 @@ KINDS: dict[str, Callable[[_Subject], Figure]] = {
     "wrong": _wrong,
     "samples": _samples,
 }
-"""By name: what draws it of a trial. To add a picture, write the drawing in results/pictures.py and enter it
-here; charts of a run are in results/charts.py."""
+"""By name: what draws it of a trial. To add a picture, write the drawing in results/pictures/ and enter it
+here; charts of a run are in results/plots/."""
