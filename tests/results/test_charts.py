@@ -466,12 +466,7 @@ def test_an_svg_takes_its_colours_from_the_page_and_leaves_its_ground_open(run: 
     assert "var(--paper)" in svg(chart(run, "parallel").draw())
 
 
-def test_an_svg_has_short_numbers_and_unchanged_words(run: Run) -> None:
-    for one in charts(run):
-        root = ElementTree.fromstring(svg(one.draw()))
-        for element in root.iter():
-            for value in element.attrib.values():
-                assert not re.search(r"\d\.\d{3}", value), value
+def test_an_svg_has_unchanged_words(run: Run) -> None:
     texts_of = [
         one.text for one in ElementTree.fromstring(svg(chart(run, "heatmap").draw())).iter() if one.text
     ]
