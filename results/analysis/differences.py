@@ -7,13 +7,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpc.results.store import Run, RunError
-
-if TYPE_CHECKING:
-    pass
-
 
 UNKNOWN = "unknown"
 """Said of what a run has not written down."""

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpc.results.store import Epochs, Run, TrialState
 from hpc.results.tables import counted_epochs
-
-if TYPE_CHECKING:
-    pass
-
 
 Spans = list[list[int]]
 """Attempts and the last epoch of each that counts, in order: ``[[1, 5], [2, 9]]``."""

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from hpc.results.store import Run, RunError
-
-if TYPE_CHECKING:
-    pass
 
 from hpc.results.exports.base import Exported
 from hpc.results.exports.mlflow import to_mlflow
 from hpc.results.exports.tensorboard import to_tensorboard
+from hpc.results.store import Run, RunError
 
 TARGETS = ("tensorboard", "mlflow")
 

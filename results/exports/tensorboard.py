@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from hpc.results.store import Run, RunError, replacing
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 from hpc.results.exports.base import Course, Exported, Spans, courses_of, last_common_epoch, params_of
+from hpc.results.store import Run, RunError, replacing
 
 STATE = ".hpc-export.json"
 """What is written already, in the folder of TensorBoard's files."""
@@ -26,9 +22,9 @@ class _Written:
 
     Attributes:
         file: its name.
-        bytes: of it that are whole.
+        bytes: its size.
         spans: of the epochs in it.
-        state: of the trial, as it was written last; empty if none was.
+        state: of the trial, as it was written last.
     """
 
     file: str
@@ -36,9 +32,22 @@ class _Written:
     spans: Spans = field(default_factory=list)
     state: str = ""
 
+    def is_in(self, folder: Path) -> bool:
+        """Whether the file is there as it was written."""
+        path = folder / self.file
+        return path.is_file() and path.stat().st_size == self.bytes
+
 
 def to_tensorboard(run: Run, out: Path) -> Exported:
-    """Write a run for TensorBoard."""
+    """Write a run for TensorBoard: the event file of each trial of which something is new, as a whole.
+
+    Args:
+        run: as read.
+        out: the folder, with one for each trial.
+
+    Raises:
+        RunError: TensorBoard is not installed, or the folder can't be written.
+    """
     try:
         from tensorboard.compat.proto import event_pb2  # noqa: F401
     except ImportError:
@@ -51,12 +60,17 @@ def to_tensorboard(run: Run, out: Path) -> Exported:
         for course in courses:
             name = course.trial.trial_id
             before = known.get(name)
-            if before is None or not _is_there(out / name / before.file, before.bytes):
-                before = _Written(f"events.out.tfevents.{course.trial.attempt.started:010.0f}.hpc")
+            if before is not None and not before.is_in(out / name):
                 (out / name / before.file).unlink(missing_ok=True)
-            known[name], new = _write_events(run, course, out / name, before)
-            changed += known[name] != before
-            epochs += new
+                before = None
+            if before is not None and (before.spans, before.state) == (course.spans, course.trial.state):
+                continue
+            known[name] = _write_events(run, course, out / name)
+            if before is not None and before.file != known[name].file:
+                (out / name / before.file).unlink(missing_ok=True)
+            last = last_common_epoch(before.spans, course.spans) if before else 0
+            changed += 1
+            epochs += sum(epoch.number > last for epoch in course.epochs)
         with replacing(out / STATE) as scratch:
             scratch.write_text(json.dumps({name: vars(written) for name, written in known.items()}))
     except OSError as error:
@@ -76,57 +90,45 @@ def _known(out: Path) -> dict[str, _Written]:
         ) from None
 
 
-def _is_there(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size >= size
-
-
-def _write_events(run: Run, course: Course, folder: Path, before: _Written) -> tuple[_Written, int]:
-    """Append what is new to the event file of a trial; what is written now, and how many epochs."""
-    from tensorboard.compat.proto import event_pb2
-    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
+def _write_events(run: Run, course: Course, folder: Path) -> _Written:
+    """Write the event file of a trial anew; each attempt has a file of its own name."""
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    trial, attempt = course.trial, course.trial.attempt
-    agreed = last_common_epoch(before.spans, course.spans)
-    new = [epoch for epoch in course.epochs if epoch.number > agreed]
-    is_back = bool(before.spans) and before.spans[-1][1] > agreed
-    if before.bytes and not new and not is_back and before.state == trial.state:
-        return before, 0
     folder.mkdir(exist_ok=True)
-    path = folder / before.file
-    with path.open("r+b" if path.exists() else "wb") as file:
-        file.truncate(before.bytes)  # what an interrupted export has written beyond
-        file.seek(before.bytes)
+    path = folder / f"events.out.tfevents.{course.trial.attempt.started:010.0f}.hpc"
+    with replacing(path) as scratch, scratch.open("wb") as file:
         # TensorBoard's own EventFileWriter would import TensorFlow, which this class does not.
         writer = RecordWriter(file)
-
-        def write(seconds: float, step: int = 0, **entries: Any) -> None:
-            writer.write(event_pb2.Event(wall_time=seconds, step=step, **entries).SerializeToString())
-
-        if not before.bytes:
-            write(attempt.started, file_version="brain.Event:2")
-            params = {name: _as_hparam(value) for name, value in params_of(run, trial).items()}
-            begun = summary_v2.hparams_pb(params, trial.trial_id, attempt.started)
-            write(attempt.started, summary=begun)
-        if is_back:  # an attempt was lost, and its epochs are made anew: those after this are void
-            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            write(attempt.started, agreed + 1, session_log=start)
-        for epoch in new:
-            write(epoch.time, epoch.number, summary=_scalars(epoch.metrics))
-        if before.state != trial.state:
-            last = course.last(run.metric)
-            if last:
-                write(attempt.ended, attempt.epochs, summary=_scalars(last))
-            states = {"finished": api_pb2.STATUS_SUCCESS, "pruned": api_pb2.STATUS_SUCCESS,
-                      "failed": api_pb2.STATUS_FAILURE, "running": api_pb2.STATUS_RUNNING}  # fmt: skip
-            status = states.get(trial.state, api_pb2.STATUS_UNKNOWN)
-            end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=attempt.ended)
-            if trial.state != "running":
-                write(attempt.ended, summary=_hparams_summary(end))
+        for event in _events_of(run, course):
+            writer.write(event.SerializeToString())
         file.flush()
         os.fsync(file.fileno())
         size = file.tell()
-    return _Written(before.file, size, course.spans, trial.state), len(new)
+    return _Written(path.name, size, course.spans, course.trial.state)
+
+
+def _events_of(run: Run, course: Course) -> Iterator[Any]:
+    """All events of a trial, in order."""
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2, summary_v2
+
+    trial, attempt = course.trial, course.trial.attempt
+    yield Event(wall_time=attempt.started, file_version="brain.Event:2")
+    # For a TensorBoard that shows the file of an earlier attempt: its epochs are void.
+    yield Event(wall_time=attempt.started, step=0, session_log=SessionLog(status=SessionLog.START))
+    params = {name: _as_hparam(value) for name, value in params_of(run, trial).items()}
+    begun = summary_v2.hparams_pb(params, trial.trial_id, attempt.started)
+    yield Event(wall_time=attempt.started, summary=begun)
+    for epoch in course.epochs:
+        yield Event(wall_time=epoch.time, step=epoch.number, summary=_scalars(epoch.metrics))
+    if last := course.last(run.metric):
+        yield Event(wall_time=attempt.ended, step=attempt.epochs, summary=_scalars(last))
+    if trial.state != "running":
+        states = {"finished": api_pb2.STATUS_SUCCESS, "pruned": api_pb2.STATUS_SUCCESS,
+                  "failed": api_pb2.STATUS_FAILURE}  # fmt: skip
+        status = states.get(trial.state, api_pb2.STATUS_UNKNOWN)
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=attempt.ended)
+        yield Event(wall_time=attempt.ended, summary=_hparams_summary(end))
 
 
 def _as_hparam(value: Any) -> bool | float | str:

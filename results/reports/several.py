@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from hpc.results.store import encodable
-
-if TYPE_CHECKING:
-    pass
 
 from hpc.results.reports.grids import grid_of
 from hpc.results.reports.page import Grid, Part
 from hpc.results.reports.parts import flat, without_unknown
+from hpc.results.store import encodable
 
 
 def compared(parts: Sequence[Part]) -> Grid:
