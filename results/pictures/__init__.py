@@ -3,7 +3,7 @@
 from hpc.results.pictures.boundary import decision_boundary
 from hpc.results.pictures.confusion_matrix import confusion
 from hpc.results.pictures.curves import learning_curves
-from hpc.results.pictures.filters import exciting_inputs, filters
+from hpc.results.pictures.excitation import exciting_inputs, filters
 from hpc.results.pictures.sheets import most_wrong, samples, wrong_order
 from hpc.results.plots.base import FORMATS, save
 
