@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.reading import make_run
-from hpc.results.records import EPOCH
+from hpc.results.store import EPOCH
 
 
 def base(parquet: Path, lines: bytes) -> None:

@@ -92,7 +92,7 @@ def main() -> None:
         f"{options.trials} trials of {options.epochs} epochs, {bill.seconds / options.trials:.3f} s each: "
         f"{training_share(done):.1%} of the workers' time after their first epochs in training "
         f"(of all since they were ready {bill.training_seconds / bill.seconds:.1%}, and "
-        f"{bill.drawing_seconds / bill.seconds:.1%} in drawing {bill.graphs} graphs); {grown}"
+        f"{bill.tracing_seconds / bill.seconds:.1%} in drawing {bill.graphs} graphs); {grown}"
     )
 
 

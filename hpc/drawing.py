@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpc.jobs import stored
 from hpc.owners import of_another
-from hpc.results import Run, RunError, TrialState, charts, pictures, said_by, table
+from hpc.results import Run, RunError, TrialState, pictures, plots, table
 from hpc.sweeps import Sweep, did_you_mean
+from hpc.sweeps.text import message_of
 from hpc.trial_facts import find_trial, trial_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def draw(
     Args:
         folder: the folder of the run.
         trial: the trial's id, or the beginning of it. Then no chart of the run is drawn unless asked for.
-        kinds: the names of kinds, of ``results.charts.CHARTS`` and of ``KINDS``; all that go with the run
+        kinds: the names of kinds, of ``results.plots.CHARTS`` and of ``KINDS``; all that go with the run
             and the trial unless given.
         out: the folder to write to; ``pictures`` in that of the run unless given.
         forms: the formats, of ``results.pictures.FORMATS``.
@@ -54,7 +55,7 @@ def draw(
         RunError: there is no such run, trial, kind or format, or what was asked for does not go with the
             run or the trial.
     """
-    known_kinds = [*charts.CHARTS, *KINDS]
+    known_kinds = [*plots.CHARTS, *KINDS]
     for what, words, known in (("kind", kinds or [], known_kinds), ("format", forms, pictures.FORMATS)):
         for word in words:
             if word not in known:
@@ -65,9 +66,9 @@ def draw(
     run = Run(folder)
     figures: dict[str, Figure] = {}
     left_out: list[str] = []
-    if (kinds is None and trial is None) or any(kind in charts.CHARTS for kind in kinds or []):
-        names = None if kinds is None else [kind for kind in kinds if kind in charts.CHARTS]
-        for chart in charts.charts(run, names, left_out.append):
+    if (kinds is None and trial is None) or any(kind in plots.CHARTS for kind in kinds or []):
+        names = None if kinds is None else [kind for kind in kinds if kind in plots.CHARTS]
+        for chart in plots.charts(run, names, left_out.append):
             figures[chart.name] = chart.draw(f"{run.name}: {chart.title}")
     names = [kind for kind in dict.fromkeys(kinds or KINDS) if kind in KINDS]
     if names:
@@ -162,7 +163,7 @@ class TrialSubject:
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except BaseException as raised:  # a file that is gone, a function of the user's
-            raise NoPictureError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
+            raise NoPictureError(f"the data can't be loaded: {message_of(an_error(raised))}") from None
 
     def _ask(self, sweep: Sweep) -> None:
         """Make sure that the function which gives the data may be run, if it is none of ours."""
@@ -213,7 +214,7 @@ class TrialSubject:
         try:
             return keras.saving.load_model(path, safe_mode=True)  # which runs no code out of the file
         except Exception as error:  # a class of the user's, mostly
-            raise NoPictureError(f"plain Keras can't load {path}: {said_by(error)}") from None
+            raise NoPictureError(f"plain Keras can't load {path}: {message_of(error)}") from None
 
     def predict(self, x: Any) -> Any:
         """Give what the model makes of samples."""
@@ -290,5 +291,5 @@ KINDS: dict[str, Callable[[TrialSubject], Figure]] = {
     "wrong": _wrong,
     "samples": _samples,
 }
-"""By name: what draws it of a trial. To add a picture, write the drawing in results/pictures.py and enter it
-here; charts of a run are in results/charts.py."""
+"""By name: what draws it of a trial. To add a picture, write the drawing in results/pictures/ and enter it
+here; charts of a run are in results/plots/."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hpc.profile import Resources
 from hpc.results import Run
-from hpc.results.failures import Failure, failures, told
+from hpc.results.store import Failure, failures, format_failures
 
 
 class View:
@@ -60,6 +60,6 @@ class Outcome:
         states = ", ".join(f"{n} {state}" for state, n in counts.items() if n and state != "total")
         lines = [f"{self.run.name}: {counts['total']} trials: {states}; in {self.run.folder}"]
         lines += [self.error] if self.error else []
-        return "\n".join([*lines, *told(self.run)])
+        return "\n".join([*lines, *format_failures(self.run)])
 
     __repr__ = __str__  # what a notebook shows

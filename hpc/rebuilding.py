@@ -53,7 +53,7 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
         if not run.is_told:
             plan = plan_of(sweep)
             write_text(run.sweep_file, plan.sweep)  # an earlier version wrote another
-            records.append("sweep", **plan.facts())
+            records.append("sweep", **plan.entries())
         elif not has_copy:
             records.append("stored", file=text)
         for trial in lost:

@@ -28,10 +28,11 @@ from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Resources
-from hpc.results import Records, Run, RunError, moments, said_by
+from hpc.results import Records, Run, RunError, moments
 from hpc.searching import Search
 from hpc.standing import standing
 from hpc.sweeps import Sweep, SweepError
+from hpc.sweeps.text import message_of
 
 POLL_SECONDS = 0.25
 MOST_SILENT = 10
@@ -460,7 +461,7 @@ class _Runner:
             watch.join()
             self._records.append("ended", job=spec.job_id, how=how)
         self._standing.require()
-        return f"{type(error).__name__}: {said_by(error)}" if error is not None else ""
+        return f"{type(error).__name__}: {message_of(error)}" if error is not None else ""
 
     def _show_until(self, over: threading.Event) -> None:
         while not over.wait(POLL_SECONDS):

@@ -125,7 +125,7 @@ def scale(
         return _trained(one, base / name, on, ranks, workers if local else None, profiles_file, note)
 
     probe = train(PROBE, PROBE_EPOCHS, None, workers=most)
-    facts = next(iter(probe.trials.values())).attempt.facts
+    facts = next(iter(probe.trials.values())).attempt.workload
     batch = facts["batch_size"]
     if epochs is None:
         each = facts["steps_seconds"] / facts["steps"] * math.ceil(facts["samples"] / batch)

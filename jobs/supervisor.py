@@ -25,7 +25,7 @@ from hpc.jobs.node.rank_info import for_ranks
 from hpc.jobs.outcome import MAX_LOSSES, Loss, kills_its_job, records_of
 from hpc.jobs.spec import Task
 from hpc.results import Records, Run, TrialState
-from hpc.results.records import parse
+from hpc.results.store import parse
 
 RESTARTED = "the job was started anew by SLURM"
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)

@@ -1,31 +1,37 @@
 """What came out: the folder of a run, records, tables."""
 
-from hpc.results import moments, selection
-from hpc.results.failures import said_by, trace_of
-from hpc.results.pareto import front
-from hpc.results.records import Records, encodable
-from hpc.results.report import report
-from hpc.results.run import (
-    MOST_LOST,
+from hpc.results.analysis import Winner, winner
+from hpc.results.notebook import html_of
+from hpc.results.reports import report
+from hpc.results.stats import Estimate, estimate, front
+from hpc.results.store import (
+    REASONS,
+    STATES,
+    Attempt,
     Bill,
     Plan,
+    Records,
     Run,
     RunError,
+    TrialState,
     claim,
+    copies_in,
     create,
-    record_loss,
+    encodable,
+    is_kept,
+    moments,
     replacing,
+    seal_in,
+    seal_of,
+    sealed,
+    text_in,
     write_text,
 )
-from hpc.results.seal import copies_in, is_kept, seal_in, seal_of, sealed, text_in
-from hpc.results.statistics import Estimate, estimate
-from hpc.results.table import FORMATS, cell, leaderboard, points, render, save, table, write_parquet
-from hpc.results.trial import REASONS, STATES, Attempt, TrialState
-from hpc.results.winner import Winner, winner
+from hpc.results.tables import FORMATS, leaderboard, points, render, save, selection, table, write_parquet
+from hpc.results.text import cell, format_traceback
 
 __all__ = [
     "FORMATS",
-    "MOST_LOST",
     "REASONS",
     "STATES",
     "Attempt",
@@ -43,16 +49,15 @@ __all__ = [
     "create",
     "encodable",
     "estimate",
+    "format_traceback",
     "front",
     "is_kept",
     "leaderboard",
     "moments",
     "points",
-    "record_loss",
     "render",
     "replacing",
     "report",
-    "said_by",
     "save",
     "seal_in",
     "seal_of",
@@ -60,7 +65,6 @@ __all__ = [
     "selection",
     "table",
     "text_in",
-    "trace_of",
     "winner",
     "write_parquet",
     "write_text",
@@ -68,3 +72,5 @@ __all__ = [
 
 if __name__ != "hpc.results":  # where the checkout's own folder is on the path
     raise ImportError("results is a part of hpc here: import hpc.results")
+
+Run.as_html = staticmethod(html_of)

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from hpc import results, sweeps
-from hpc.results.run import KINDS
+from hpc.results.store import KINDS
 from tests.conftest import ROOT, Hpc, environment
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]

@@ -66,10 +66,10 @@ def require_choice(value: str, choices: Collection[str], what: str, where: str) 
 
 def _format_os_error(error: OSError, folder: Path) -> str:
     """Say what a file system has refused; where it was a file of a run, say what becomes of that, too."""
-    from hpc.results.trouble import OF_DISKS, run_of, words
+    from hpc.results.store import DISK_ERRORS, format_disk_error, run_of
 
-    text = words(error, folder)
-    if error.errno not in OF_DISKS:
+    text = format_disk_error(error, folder)
+    if error.errno not in DISK_ERRORS:
         return text
     run = run_of(folder if error.filename is None else os.fsdecode(error.filename))
     if run is None:

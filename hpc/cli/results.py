@@ -199,7 +199,7 @@ def cost(
     """Print the bill: node-, core- and GPU-hours and energy, by how trials ended."""
     with errors(folder):
         from hpc import results
-        from hpc.results.cost import by_job, by_outcome, by_trial
+        from hpc.results.stats import by_job, by_outcome, by_trial
 
         forms = [name for name in results.FORMATS if name != "parquet"]
         require_choice(form, forms, "is not a format", "--format")
@@ -220,7 +220,7 @@ def compare(
 ) -> None:
     """Show what differed between two runs, and what that did to the result."""
     with errors():
-        from hpc.results.comparison import compare as compare_runs
+        from hpc.results.analysis import compare as compare_runs
 
         found = compare_runs(open_run(first), open_run(second))
         sys.stdout.write(json.dumps(found.facts(), indent=2) + "\n" if as_json else found.words())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from hpc.results import Run, moments
-from hpc.results.cost import allocated
+from hpc.results.stats import allocated
 from hpc.sweeps import Sweep
 
 

@@ -94,7 +94,7 @@ def values(sweep: Sweep, run: Run, trial: TrialState) -> list[float] | None:
     """
     attempt, objective = trial.attempt, sweep.objective
     if sweep.further_objectives:
-        sizes = {"parameters": attempt.facts.get("parameters"), "seconds": attempt.seconds}
+        sizes = {"parameters": attempt.workload.get("parameters"), "seconds": attempt.seconds}
         return known({**sizes, **attempt.metrics}, [one.metric for one in sweep.objectives])
     if (run.metric, run.mode) == (objective.metric, objective.mode):
         return None if attempt.best is None else [float(attempt.best)]

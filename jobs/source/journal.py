@@ -11,7 +11,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from hpc.jobs.source.turn import Turn
-from hpc.results.trouble import naming
+from hpc.results.store import naming
 from hpc.sweeps.searches.optuna_private import JournalOperation
 
 OPERATIONS = frozenset(map(int, JournalOperation))

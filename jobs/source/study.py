@@ -676,7 +676,7 @@ def put_back(folder: Path, jobs: Collection[str]) -> None:
 
 def _told(attempt: Attempt) -> dict[str, Any]:
     """What an attempt has come to, as its worker tells the search."""
-    sizes = {"parameters": attempt.facts.get("parameters"), "seconds": attempt.seconds}
+    sizes = {"parameters": attempt.workload.get("parameters"), "seconds": attempt.seconds}
     return {**attempt.metrics, **{name: value for name, value in sizes.items() if value}}
 
 

@@ -309,7 +309,7 @@ def test_what_is_told_does_not_depend_on_the_order_in_which_files_are_read(
     assert len(names) == 4
     for order in itertools.permutations(names):
         monkeypatch.setattr(
-            "hpc.results.records.sorted", lambda given, key, order=order: list(order), raising=False
+            "hpc.results.store.reading.sorted", lambda given, key, order=order: list(order), raising=False
         )
         for keep in (False, True):
             same(shown(Run(folder, keep_epochs=keep)), canonical)
@@ -469,7 +469,7 @@ def test_an_extension_that_is_killed_anywhere_can_be_done_again(
 
         with monkeypatch.context() as patch, contextlib.suppress(DeadError):
             patch.setattr(results.Records, "append", die_at_last(results.Records.append))
-            patch.setattr("hpc.results.run.os.replace", die_at_last(os.replace))
+            patch.setattr("hpc.results.store.files.os.replace", die_at_last(os.replace))
             extend(folder, "8")
         assert len(results.table(folder)) <= Run(folder).counts()["total"] <= 8
         with contextlib.suppress(RunError):  # it has so many already
@@ -487,7 +487,7 @@ def test_an_extension_that_is_killed_anywhere_can_be_done_again(
 def test_a_job_is_remembered_that_began_before_its_array_is_told_of(
     made: dict[str, Path], is_remembered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpc.results.run._WORTH_REMEMBERING", 0)
+    monkeypatch.setattr("hpc.results.store.snapshot.MIN_BYTES", 0)
     folder = tmp_path / "r"
     shutil.copytree(made["grid"], folder)
     array: dict[str, Any] = {"name": "hpc-x.0", "launch": 2}

@@ -16,8 +16,11 @@ from typer.testing import CliRunner
 from hpc.cli.app import app
 from hpc.cli.display.progress import Complaints
 from hpc.results import Records, Run, RunError, create, replacing, report
-from hpc.results.failures import MOST_TOLD, cut
-from hpc.results.trouble import name_in, room, run_of, words
+from hpc.results.store import format_disk_error as words
+from hpc.results.store import format_free_space as room
+from hpc.results.store import name_in, run_of
+from hpc.results.text import MAX_SHOWN as MOST_TOLD
+from hpc.results.text import cut
 from hpc.watching import status
 from tests.hpc.test_showing import make
 from tests.results.test_results import Worker, plan

@@ -147,7 +147,7 @@ def test_measuring_changes_no_bit_of_the_weights(tmp_path: Path, ranks: int) -> 
         (trial,) = outcome.run.trials.values()
         weights.append(trial.attempt.weights)
         assert outcome.is_good, trial.attempt.error
-    facts = trial.attempt.facts
+    facts = trial.attempt.workload
     assert weights[0] == weights[1] != ""
     assert (facts["samples"], facts["batch_size"], facts["nodes"]) == (1437, 400, 1)
     assert facts["parameters"] == 64 * 32 + 32 + 32 * 10 + 10

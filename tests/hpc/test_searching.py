@@ -21,7 +21,7 @@ from hpc import results, running, sweeps
 from hpc.extending import extend
 from hpc.jobs.source.study import open_study
 from hpc.results import Run, RunError
-from hpc.results.subject import Subject
+from hpc.results.plots import ChartData as Subject
 from hpc.sweeps import Sweep, load_stored
 from hpc.sweeps.document import write
 from tests.conftest import Hpc, environment
@@ -203,11 +203,11 @@ def test_points_with_too_many_parameters_are_left_out(tmp_path: Path) -> None:
     assert running.run(sweep, folder=tmp_path / "tpe", workers=1).is_good
     trials = Run(tmp_path / "tpe").trials.values()
     assert len(trials) == 4
-    assert all(trial.attempt.facts["parameters"] <= 1000 for trial in trials)
+    assert all(trial.attempt.workload["parameters"] <= 1000 for trial in trials)
     # A search that learns has one seed: it is confirmation that would tell points apart.
     found = results.winner(Run(tmp_path / "tpe"))
     assert found is not None
-    assert "`confirm: {best: 5, seeds: 3}` could" in found.words()
+    assert "`confirm: {best: 5, seeds: 3}` could" in found.format()
     # In a grid it is a trial nevertheless, which was not trained.
     grid = sweep_of(space=space, constraints=limit, search="grid", fixed={"epochs": 1})
     assert running.run(grid, folder=tmp_path / "grid", workers=1).is_good
@@ -230,7 +230,7 @@ def test_a_budget_ends_a_search_and_that_is_well(tmp_path: Path) -> None:
     assert outcome.is_good
     assert 1 <= len(run.trials) < 2000
     assert run.over.startswith("budget: 0.0125 core_hours, of which ")
-    from hpc.results.cost import allocated
+    from hpc.results.stats import allocated
 
     assert allocated(run, time.time())["core_hours"] < 60 / 3600
     assert running.resume(tmp_path / "r", workers=1).trained == 0

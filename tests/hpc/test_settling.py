@@ -111,7 +111,7 @@ def a_job_that_has_left(slurm: FakeSlurm, folder: Path, minutes: float, left: st
     slurm.set("101_0", "RUNNING")
     with pytest.MonkeyPatch.context() as patch:
         now = time.time() - 60 * minutes
-        patch.setattr("hpc.results.moments.time.time", lambda: now)
+        patch.setattr("hpc.results.store.moments.time.time", lambda: now)
         write(run, "101_0", ("ready", {"job": "101_0"}))
         for index in range(done):
             start(run, "101_0", index)
@@ -173,7 +173,7 @@ def write_earlier(run: Run, name: str, record: tuple[str, dict[str, Any]]) -> No
     """As :func:`write`, 30 minutes ago."""
     now = time.time() - 60 * 30
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpc.results.moments.time.time", lambda: now)
+        patch.setattr("hpc.results.store.moments.time.time", lambda: now)
         write(run, name, record)
 
 

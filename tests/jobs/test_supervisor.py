@@ -16,7 +16,7 @@ from hpc.jobs.launch import Launch
 from hpc.jobs.spec import WorkerSpec
 from hpc.jobs.supervisor import Job, choose_backend, offered, srun, supervise
 from hpc.results import Run
-from hpc.results.records import parse
+from hpc.results.store import parse
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.hpc.test_settling import new_run, queue, start, submitting, write
 

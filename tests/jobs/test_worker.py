@@ -204,7 +204,7 @@ def test_trials_that_differ_in_numbers_have_their_graphs_drawn_once(tmp_path: Pa
     space = {"learning_rate": [0.01, 0.1], "hidden_size": [4, 8]}
     run = work(tmp_path, {"model": "mlp", "space": space, "keep": "all", "pack": "off"})
     drawn = {
-        (trial.params["hidden_size"], trial.params["learning_rate"]): trial.attempt.drawing_seconds > 0
+        (trial.params["hidden_size"], trial.params["learning_rate"]): trial.attempt.tracing_seconds > 0
         for trial in run.trials.values()
     }
     assert drawn == {(4, 0.01): True, (8, 0.01): True, (4, 0.1): False, (8, 0.1): False}
@@ -213,7 +213,7 @@ def test_trials_that_differ_in_numbers_have_their_graphs_drawn_once(tmp_path: Pa
     bill = run.bill()
     assert bill is not None
     assert (bill.workers, bill.graphs) == (1, 2)
-    assert 0 < bill.training_seconds + bill.drawing_seconds < bill.seconds
+    assert 0 < bill.training_seconds + bill.tracing_seconds < bill.seconds
 
 
 def test_a_trial_that_diverges_leaves_the_graphs_to_the_next(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_trial_that_diverges_leaves_the_graphs_to_the_next(tmp_path: Path) -> 
     space = {"learning_rate": [0.01, 1e30, 0.02]}
     run = work(tmp_path, {"model": "mlp", "space": space, "fixed": fixed, "pack": "off"})
     assert [trial.state for trial in run.trials.values()] == ["finished", "failed", "finished"]
-    assert [trial.attempt.drawing_seconds > 0 for trial in run.trials.values()] == [True, False, False]
+    assert [trial.attempt.tracing_seconds > 0 for trial in run.trials.values()] == [True, False, False]
     alone = work_alone(tmp_path, fixed | {"learning_rate": 0.02})
     assert [t.attempt.weights for t in run.trials.values()][2] == alone.attempt.weights
 

@@ -53,7 +53,7 @@ def make(
     create(folder, Plan("made", metric, mode, space, trials, "name: made\n", "{}\n"))
     with pytest.MonkeyPatch.context() as patch:
         now = 1e9
-        patch.setattr("hpc.results.moments.time.time", lambda: now)
+        patch.setattr("hpc.results.store.moments.time.time", lambda: now)
         records = Records(folder / "records" / "local-1-0.jsonl")
         records.append("ready", job="local-1-0", backend="none", nodes=1, cores=4, gpus=0, groups=1)
         for trial in [trials[index] for index in order or range(len(trials))]:

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from hpc.results import Run, RunError, create
-from hpc.results.comparison import Comparison, compare
+from hpc.results.analysis import Comparison, compare
 from tests.results.test_results import Worker, plan
 
 SWEEP = """
@@ -85,8 +85,8 @@ def test_a_run_compared_with_itself_differs_in_nothing(tmp_path: Path) -> None:
     assert found.paired_by == "trial"
     assert found.seconds_ratio == 1
     assert found.verdict() == "val_accuracy is the same to the last digit over 4 trials in common."
-    assert "Nothing differs" in found.words()
-    assert "greatest differences" not in found.words()
+    assert "Nothing differs" in found.format()
+    assert "greatest differences" not in found.format()
 
 
 def test_what_differs_is_told_by_area(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_differs_is_told_by_area(tmp_path: Path) -> None:
         "where and when: scheduler.cluster": ("local", "slurm"),
     }
     assert "++units = 16" in found.diff.splitlines()
-    words = found.words()
+    words = found.format()
     assert "fixed.batch_size  64 → 128" in words
     assert "space.width  [8, 16] → [8, 32]" in words
 
@@ -143,8 +143,8 @@ def test_trials_in_common_are_compared_in_pairs(tmp_path: Path) -> None:
         "No difference in val_accuracy can be told from chance: +0.03 on average"
     )
     assert low < 0 < high
-    assert found.words().index("t16-1 ") < found.words().index("t8-0 ")  # the greatest first
-    assert "A trial of b takes 2 times as long as one of a." in found.words()
+    assert found.format().index("t16-1 ") < found.format().index("t8-0 ")  # the greatest first
+    assert "A trial of b takes 2 times as long as one of a." in found.format()
 
 
 @pytest.mark.parametrize(("mode", "better"), [("max", "better"), ("min", "worse")])
@@ -200,7 +200,7 @@ def test_a_run_of_which_nothing_has_ended_has_no_best(tmp_path: Path) -> None:
     found = compare(make(tmp_path / "a"), b)
     assert found.why_not == "no trial of one of them has ended well"
     assert (found.b.best, found.b.trial_id, found.b.seconds, found.seconds_ratio) == (None, "", None, None)
-    assert "b: 1 trials: 1 waiting" in found.words()
+    assert "b: 1 trials: 1 waiting" in found.format()
 
 
 def test_the_best_point_has_the_interval_of_its_seeds(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_lane_of_a_pack_took_its_part_of_the_seconds(tmp_path: Path) -> None:
 
 def test_the_facts_are_json(tmp_path: Path) -> None:
     a, b = make(tmp_path / "a", seeds=(0,)), make(tmp_path / "b", seeds=(0,), widths=(8,))
-    facts = json.loads(json.dumps(compare(a, b).facts(), allow_nan=False))
+    facts = json.loads(json.dumps(compare(a, b).to_dict(), allow_nan=False))
     assert facts["effect"]["number"] == 1
     assert facts["effect"]["low"] is None
     assert facts["pairs"][0]["pair"] == "t8-0"

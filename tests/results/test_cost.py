@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hpc.results import Run, create
-from hpc.results.cost import by_job, by_outcome, by_trial
+from hpc.results.stats import by_job, by_outcome, by_trial
 from tests.results.test_results import plan
 
 HOUR = 3600.0

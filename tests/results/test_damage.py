@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from hpc import results
 from hpc.results import Plan, Records, Run, create
-from hpc.results.comparison import compare
-from hpc.results.cost import by_outcome
+from hpc.results.analysis import compare
 from hpc.results.exports import export
-from hpc.results.records import EPOCH, parse
+from hpc.results.stats import by_outcome
+from hpc.results.store import EPOCH, parse
 from tests.results.test_results import WHO, Worker, plan
 
 NAMES = [
@@ -147,7 +147,7 @@ def test_names_of_all_kinds_are_kept_and_harm_no_table(tmp_path: Path) -> None:
     assert len(results.leaderboard(run)) == 1
     best = results.winner(run)
     assert best is not None
-    assert "\n" not in best.words()
+    assert "\n" not in best.format()
 
 
 JSON = st.recursive(
@@ -232,7 +232,7 @@ def test_no_damage_stops_the_reader_or_loses_what_is_whole(
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "r"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpc.results.moments.time.time", lambda: 1.5e9)  # the same bytes each time
+        patch.setattr("hpc.results.store.moments.time.time", lambda: 1.5e9)  # the same bytes each time
         make_run(folder)
     path = folder / "records" / which
     whole = path.read_bytes()
@@ -265,7 +265,7 @@ def test_no_damage_stops_the_reader_or_loses_what_is_whole(
 
 
 def test_what_was_remembered_is_what_the_records_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpc.results.run._WORTH_REMEMBERING", 1)
+    monkeypatch.setattr("hpc.results.store.snapshot.MIN_BYTES", 1)
     put(folder, *lines(folder), b"garbage\n")
     first = Run(folder)
     first.remember()
@@ -284,7 +284,7 @@ def test_what_was_remembered_is_what_the_records_say(folder: Path, monkeypatch: 
 def test_what_was_remembered_of_other_records_is_left_aside(
     folder: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpc.results.run._WORTH_REMEMBERING", 1)
+    monkeypatch.setattr("hpc.results.store.snapshot.MIN_BYTES", 1)
     Run(folder).remember()
     kept = folder / "gathered" / "run.json"
     if spoil == "other records":
@@ -347,5 +347,5 @@ def test_records_of_such_text_are_read_for_every_output(tmp_path: Path) -> None:
     for several in ([run], [run, run]):
         assert r"caf\xe9" in results.report(several, tmp_path / "r.html").read_text()
     assert export(run, "tensorboard", tmp_path / "t").trials == 3
-    assert compare(folder / "r", folder / "r").words()
+    assert compare(folder / "r", folder / "r").format()
     assert by_outcome(run)["trials"].sum() == 3

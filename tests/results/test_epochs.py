@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hpc import results
-from hpc.results import Plan, Records, Run, create, epochs
-from hpc.results.epochs import Epochs
+from hpc.results import Plan, Records, Run, create
+from hpc.results.store import Epochs, epochs
 
 GOOD = b'{"record": "epoch", "trial": "t0", "attempt": 1, "epoch": 2, "metrics": {}, "seconds": 1, "time": 1}'
 METRICS = {"loss": 0.5, "val_loss": 0.25}
@@ -75,7 +75,7 @@ def test_what_is_gathered_is_read_once(run: Run, monkeypatch: pytest.MonkeyPatch
 
 
 def test_many_small_parts_are_joined(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(epochs, "MOST_PARTS", 3)
+    monkeypatch.setattr(epochs, "MAX_PARTS", 3)
     for number in range(1, 9):
         tell(run, "a", "t0", number)
         assert rows(run) == [("t0", 1, n) for n in range(1, number + 1)]

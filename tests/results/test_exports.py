@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from hpc.results import Run, RunError, create
-from hpc.results.exports import Exported, _agreed, _names, export
+from hpc.results.exports import export
+from hpc.results.exports.base import Exported
+from hpc.results.exports.base import last_common_epoch as _agreed
+from hpc.results.exports.mlflow import _names
 from tests.conftest import ROOT
 from tests.results.test_results import Worker, plan
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hpc.results import RunError
-from hpc.results.importance import importance, is_log
+from hpc.results.analysis import importance, is_log
 from tests.results.made import Params, grid, make
 
 WIDE: dict[str, list[Any]] = {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4], "c": ["x", "y"]}
@@ -92,7 +92,7 @@ def test_the_same_run_gives_the_same_numbers_and_nothing_is_printed(
 
 
 def test_of_more_points_some_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpc.results.importance.MOST", 20)
+    monkeypatch.setattr("hpc.results.analysis.fanova.MAX_POINTS", 20)
     run = make(tmp_path / "r", grid(**WIDE), lambda p, seed, epoch: p["a"] + p["b"])
     assert importance(run).attrs == {"points": 20, "of": 32}
 

@@ -153,7 +153,7 @@ def test_every_number_is_what_another_program_makes_of_the_records(run: Path, pa
 def test_the_answer_comes_before_all_else(run: Path, page: Page) -> None:
     found = results.winner(Run(run))
     assert found is not None
-    words = found.words()
+    words = found.format()
     assert words.split(". ")[0] in page.text
     assert page.source.index('class="answer"') < page.source.index("<h2")
 

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from hpc import results
-from hpc.results import Plan, Records, Run, RunError, create, statistics
+from hpc.results import Plan, Records, Run, RunError, create
+from hpc.results import stats as statistics
 
 WHO = {"ranks": 2, "job": "local-1-0", "node": "n1", "code": ""}
 
@@ -571,7 +572,7 @@ def test_confusions_are_read_with_the_end_of_a_trial(folder: Path) -> None:
 
 def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("hpc.results.moments.time.time", lambda: now)
+    monkeypatch.setattr("hpc.results.store.moments.time.time", lambda: now)
     create(tmp_path / "r", plan([{"width": w} for w in range(5)]))
     assert Run(tmp_path / "r").bill() is None
     records = Records(tmp_path / "r" / "records" / "run.jsonl")
@@ -597,7 +598,7 @@ def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest
         workers=2,
         seconds=10.0 + 9.0,
         training_seconds=14.0,
-        drawing_seconds=4.0,
+        tracing_seconds=4.0,
         graphs=2,
         lanes=1,
     )

@@ -16,7 +16,6 @@ from hpc.results.scaling import (
     AlphaBeta,
     Line,
     advice,
-    duration,
     factors,
     fit,
     fitted,
@@ -25,6 +24,7 @@ from hpc.results.scaling import (
     reductions,
     speed_up,
 )
+from hpc.results.scaling import format_duration as duration
 
 C0, C1, ALPHA, BETA, BYTES = 2e-3, 5e-5, 2e-5, 1e9, 4_000_000
 SAMPLES = 1000

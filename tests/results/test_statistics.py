@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpc.results.statistics import effects, estimate, interactions, verdict
+from hpc.results.stats import effects, estimate, interactions, verdict
 
 
 def test_an_interval_is_that_of_students_table() -> None:

@@ -34,7 +34,7 @@ def make(folder: Path, values: dict[tuple[int, float], list[float]], **changes: 
 def words(run: Run) -> str:
     found = results.winner(run)
     assert found is not None
-    return found.words()
+    return found.format()
 
 
 def test_the_best_point_is_named_with_its_interval_and_its_ties(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from hpc import results
-from hpc.results import cost
+from hpc.results.stats import cost
 from tests.conftest import ROOT
 from tests.slurm.conftest import PROFILES, Site, until
 

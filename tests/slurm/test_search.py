@@ -96,7 +96,7 @@ def _words(run: Run) -> str:
     from hpc.results import winner
 
     found = winner(run)
-    return found.words() if found else ""
+    return found.format() if found else ""
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def _print_best(run: Run, console: Console) -> None:
             print(render(frame, "table"), flush=True)
     best = winner(run)
     if best is not None and best.verdict.rivals:
-        console.print(best.words())
+        console.print(best.format())
     if len(run.objectives) > 1:
         named = ", ".join(f"{name} {mode}" for name, mode in run.objectives)
         where = f"hpc table {run.folder} --where pareto"
@@ -72,7 +72,7 @@ def _complain_of_failures(run: Run) -> None:
 def _format_bill(bill: Bill) -> str:
     """Say where the time went, in a sentence."""
     workers = "one worker" if bill.workers == 1 else f"{bill.workers} workers"
-    training, tracing = bill.training_seconds / bill.seconds, bill.drawing_seconds / bill.seconds
+    training, tracing = bill.training_seconds / bill.seconds, bill.tracing_seconds / bill.seconds
     together = f", up to {bill.lanes} trials at once," if bill.lanes > 1 else ""
     return (
         f"The first trial began after {bill.start_seconds:.1f} s; since then {workers} spent {training:.0%} "

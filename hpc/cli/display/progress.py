@@ -14,7 +14,8 @@ from hpc.cli.display.text import format_duration
 from hpc.outcome import View
 from hpc.profile import Resources
 from hpc.results import Run, TrialState, cell
-from hpc.results.failures import cut, first_line
+from hpc.results.text import cut
+from hpc.sweeps.text import first_line
 
 
 def display_for(console: Console) -> Display:
