@@ -223,7 +223,7 @@ def compare(
         from hpc.results.analysis import compare as compare_runs
 
         found = compare_runs(open_run(first), open_run(second))
-        sys.stdout.write(json.dumps(found.facts(), indent=2) + "\n" if as_json else found.words())
+        sys.stdout.write(json.dumps(found.to_dict(), indent=2) + "\n" if as_json else found.format())
 
 
 @commands.command(epilog="Example: hpc scaling sweeps/digits.yaml --ranks 1,2 --predict 4,8")
