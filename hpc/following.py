@@ -12,7 +12,7 @@ from hpc import settling
 from hpc.outcome import Outcome, View
 from hpc.profile import Named
 from hpc.results import Run
-from hpc.scheduler import Slurm
+from hpc.schedulers.slurm import Slurm
 from hpc.standing import standing
 from hpc.submitting import Submission, submit_with
 from hpc.sweeps import Sweep

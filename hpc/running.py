@@ -23,12 +23,13 @@ from hpc.jobs.node.rank_info import RankInfo, find_rank_info, leftover
 from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
-from hpc.local import LocalJob, check_folder, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Resources
 from hpc.results import Records, Run, RunError, moments
+from hpc.schedulers.base import JobArray
+from hpc.schedulers.local import Local, LocalJob, check_folder, deal
 from hpc.searching import Search
 from hpc.standing import standing
 from hpc.sweeps import Sweep, SweepError
@@ -223,6 +224,7 @@ class _Runner:
         self._rehearse = rehearse
         self._asked = asked
         self._storage = storage
+        self._scheduler = Local(resources)
         self._search: Search | None = None
         self._silent = 0
         self._mixed_code = mixed_code
@@ -286,7 +288,7 @@ class _Runner:
         if not self._run.arrays:
             return
         from hpc import settling
-        from hpc.scheduler import Slurm
+        from hpc.schedulers.slurm import Slurm
         from hpc.submitting import asking_jobs, covered_trials
 
         news = settling.ask(self._run, Slurm())
@@ -327,7 +329,8 @@ class _Runner:
                         jobs.append(
                             self._submit(self._worker((), f"local-{launch}-{number}", number), launch)
                         )
-                done = [job for job in jobs if job.is_done()]
+                standing = self._scheduler.queue(job.job_id for job in jobs).jobs
+                done = [job for job in jobs if not standing[job.job_id].is_alive]
                 self._run.refresh()
                 self._view.update(self._run)
                 for job in done:
@@ -340,7 +343,7 @@ class _Runner:
         except BaseException:
             with deaf():
                 for job in jobs:
-                    job.stop(2.0)
+                    self._scheduler.cancel([job.job_id])
                     self._records.append("ended", job=job.job_id, how="stopped")
                 if self._standing.is_there():
                     leftovers.cancel_running(self._run, self._records, STOPPED)
@@ -357,7 +360,9 @@ class _Runner:
         )  # fmt: skip
 
     def _submit(self, spec: WorkerSpec, launch: int) -> LocalJob:
-        job = LocalJob(spec, self._run.jobs_folder / str(launch), self._resources)
+        array = JobArray(spec.job_id, 0, 1, 1, specs=(spec,))
+        self._scheduler.submit(array, self._run.jobs_folder / str(launch))
+        job = self._scheduler.of(spec.job_id)
         self._records.append(
             "submitted", job=job.job_id, host=socket.gethostname(), **job.process._asdict(),
             log=str(job.log().relative_to(self._run.folder.resolve())),

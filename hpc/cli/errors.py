@@ -92,5 +92,5 @@ def _mistakes() -> tuple[type[Exception], ...]:
 
 def _failures() -> tuple[type[Exception], ...]:
     """Give the errors that are nobody's mistake: SLURM does not answer, or refuses."""
-    module = sys.modules.get("hpc.scheduler")
+    module = sys.modules.get("hpc.schedulers.base")
     return (module.SchedulerError,) if module else ()
