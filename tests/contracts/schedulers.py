@@ -82,14 +82,19 @@ class Site(ABC):
     def array(self, name: str, size: int = 1) -> JobArray:
         """Jobs of workers that have nothing to train, or much."""
 
+    def logs(self) -> str:
+        return "\n".join(path.read_text() for path in self.folder.rglob("*log*") if path.is_file())
+
     @abstractmethod
     def finish(self, jobs: Sequence[str]) -> None:
         """Let jobs come to a good end."""
 
     def state(self, name: str, job: str) -> JobState:
-        return self.scheduler.queue([name]).jobs[job]
+        found = self.scheduler.queue([name])
+        assert found.problem == ""
+        return found.jobs.get(job, JobState(job, name, "FORGOTTEN"))
 
-    def begun(self, name: str, job: str) -> None:
+    def begun(self, name: str, job: str) -> None:  # noqa: B027  # where jobs begin at once
         """Wait until a job has begun: one that waits can't begin anew."""
 
     def ended(self, name: str, job: str) -> JobState:
@@ -161,7 +166,7 @@ class OfRealSlurm(Site):
         wait = f"until [ -e '{folder}/finish' ]; do sleep 0.2; done"
         profile = Profile(cluster="slurm", time_min=5, cpus_per_rank=1, setup=[wait])
         self.scheduler = Slurm(profile)
-        (folder / "run" / "sweep.yaml").write_text("name: s\n")
+        (folder / "run" / "sweep.yaml").write_text("name: s\nobjective: {metric: val_loss, mode: min}\n")
         (folder / "run" / "records").mkdir()
 
     def begun(self, name: str, job: str) -> None:
@@ -195,7 +200,7 @@ def runs_a_job_to_its_end(site: Site) -> None:
     state = site.state("hpc-one.0", job)
     assert (state.job_id, state.name, state.is_alive) == (job, "hpc-one.0", True)
     site.finish([job])
-    assert site.ended("hpc-one.0", job).state == "COMPLETED"
+    assert site.ended("hpc-one.0", job).state == "COMPLETED", site.logs()
 
 
 def tells_of_every_job_of_an_array_and_of_no_other(site: Site) -> None:
