@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner, Result
 
-from hpc import following, scheduler, settling, submitting, sweeps, watching
+from hpc import following, settling, submitting, sweeps, watching
 from hpc.cli.app import app
 from hpc.doctor import write_doctor_cache
 from hpc.jobs.launch import Launch
@@ -35,6 +35,7 @@ from hpc.lock import Holder, _beating, holder, lock
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Profile, find
 from hpc.results import Records, Run, RunError
+from hpc.schedulers import slurm as scheduler
 from hpc.schedulers.base import QueueSnapshot, UnreachableError
 from hpc.schedulers.slurm import Slurm
 from hpc.submitting import Submission
