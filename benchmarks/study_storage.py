@@ -23,7 +23,7 @@ from pathlib import Path
 
 from hpc import sweeps
 from hpc.results import Plan, Records, Run, create
-from hpc.searching import Search
+from hpc.search_coordinator import SearchCoordinator
 from tests import postgresql
 
 SPACE = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}
@@ -47,7 +47,7 @@ def measure(folder: Path, storage: str, args: argparse.Namespace) -> None:
         folder, Plan("storage", objective.metric, objective.mode, [], [], sweep.as_yaml(), "{}", sweep.size)
     )
     records = Records(folder / "records" / "run.jsonl")
-    Search(sweep, Run(folder), records, storage, print)
+    SearchCoordinator(sweep, Run(folder), records, storage, print)
     records.close()
     command = [sys.executable, "-m", "tests.jobs.asking", str(folder)]
     start = time.perf_counter()

@@ -8,8 +8,8 @@ from pathlib import Path
 from hpc.jobs import stored
 from hpc.jobs.user_files import Sources
 from hpc.lock import lock
-from hpc.opening import refuse_other_sources
 from hpc.results import Records, Run, RunError, write_text
+from hpc.run_folder import refuse_other_sources
 from hpc.sweeps import Sweep, size_problems
 
 

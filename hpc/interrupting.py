@@ -34,7 +34,7 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def ignore_signals() -> Iterator[None]:
     """No second Ctrl-C gets in the way of stopping in order."""
     if threading.current_thread() is not threading.main_thread():
         yield

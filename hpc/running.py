@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpc import leftovers
+from hpc import orphans
 from hpc import profile as profiles
-from hpc.interrupting import deaf, interruptible
+from hpc.folder_guard import standing
+from hpc.interrupting import ignore_signals, interruptible
 from hpc.jobs import stored
 from hpc.jobs.check import check
 from hpc.jobs.node import device
@@ -24,19 +25,18 @@ from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
 from hpc.lock import lock
-from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Resources
 from hpc.results import Records, Run, RunError, moments
+from hpc.run_folder import claim_unless_run, left_alone, open_run
 from hpc.schedulers.base import JobArray
 from hpc.schedulers.local import Local, LocalJob, check_folder, deal
-from hpc.searching import Search
-from hpc.standing import standing
+from hpc.search_coordinator import SearchCoordinator
 from hpc.sweeps import Sweep, SweepError
 from hpc.sweeps.text import message_of
 
 POLL_SECONDS = 0.25
-MOST_SILENT = 10
+MAX_SILENT = 10
 """Workers of a search that end without a word before they have had a trial, one after another."""
 LOOK_SECONDS = 2.0
 """Between two looks whether a search has work for further workers."""
@@ -79,7 +79,7 @@ def run(
     ranks: int | None = None,
     view: View | None = None,
     profiles_file: Path | None = None,
-    rehearse: str = "",
+    inject_fault: str = "",
     measure: bool = False,
     storage: str | None = None,
     mixed_code: bool = False,
@@ -95,7 +95,7 @@ def run(
         ranks: per job, instead of the profile's.
         view: what shows progress; only what goes wrong, on standard error, unless given.
         profiles_file: a file of profiles that counts before all others.
-        rehearse: as ``WorkerSpec.inject_fault``.
+        inject_fault: as ``WorkerSpec.inject_fault``.
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
@@ -112,7 +112,7 @@ def run(
         named = replace(named, profile=named.profile.model_copy(update={"measure": True}))
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
     shown = view or _complaints()
-    outcome = _run(sweep, named, path, workers, ranks, shown, rehearse, mixed_code, began)
+    outcome = _run(sweep, named, path, workers, ranks, shown, inject_fault, mixed_code, began)
     return outcome if view else _complained(outcome, shown)
 
 
@@ -174,16 +174,16 @@ def _run(
     workers: int | None,
     ranks: int | None,
     view: View,
-    rehearse: str = "",
+    inject_fault: str = "",
     mixed_code: bool = False,
     began: float | None = None,
 ) -> Outcome:
     began = began or moments.uptime()
     if named.profile.cluster == "slurm":
-        from hpc import following
+        from hpc import slurm_watch
 
-        return following.run(
-            sweep, named, folder, workers=workers, ranks=ranks, view=view, rehearse=rehearse,
+        return slurm_watch.run(
+            sweep, named, folder, workers=workers, ranks=ranks, view=view, inject_fault=inject_fault,
             mixed_code=mixed_code,
         )  # fmt: skip
     place = find_rank_info(os.environ)
@@ -197,7 +197,7 @@ def _run(
         }  # fmt: skip
         storage = named.profile.storage or ""
         return _Runner(
-            folder, sweep, resources, view, followers, rehearse, asked, storage, mixed_code
+            folder, sweep, resources, view, followers, inject_fault, asked, storage, mixed_code
         ).carry_out()
 
 
@@ -211,7 +211,7 @@ class _Runner:
         resources: Resources,
         view: View,
         followers: _Followers,
-        rehearse: str,
+        inject_fault: str,
         asked: dict[str, Any],
         storage: str,
         mixed_code: bool,
@@ -221,11 +221,11 @@ class _Runner:
         self._resources = resources
         self._view = view
         self._followers = followers
-        self._rehearse = rehearse
+        self._inject_fault = inject_fault
         self._asked = asked
         self._storage = storage
         self._scheduler = Local(resources)
-        self._search: Search | None = None
+        self._search: SearchCoordinator | None = None
         self._silent = 0
         self._mixed_code = mixed_code
 
@@ -246,10 +246,10 @@ class _Runner:
 
     def _carry_out(self) -> Outcome:
         self._leave_slurm_alone()
-        workers = leftovers.living_workers(self._run)
+        workers = orphans.living_workers(self._run)
         if workers:
             self._view.note(f"Stopping {len(workers)} workers that an earlier command left behind.")
-        leftovers.clear(self._run, self._records, "the command that watched its worker was killed")
+        orphans.clear(self._run, self._records, "the command that watched its worker was killed")
         trials = sorted(self._run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._sources.digest))}
         todo = [
@@ -259,7 +259,9 @@ class _Runner:
         ]
         count = len(todo)
         if self._sweep.is_asked:
-            self._search = Search(self._sweep, self._run, self._records, self._storage, self._view.note)
+            self._search = SearchCoordinator(
+                self._sweep, self._run, self._records, self._storage, self._view.note
+            )
             todo, count = [], self._search.begin(left)
         if not count:
             return Outcome(self._run, 0, left)
@@ -287,15 +289,15 @@ class _Runner:
     def _leave_slurm_alone(self) -> None:
         if not self._run.arrays:
             return
-        from hpc import settling
+        from hpc import reconcile
         from hpc.schedulers.slurm import Slurm
         from hpc.submitting import asking_jobs, covered_trials
 
-        news = settling.ask(self._run, Slurm())
+        news = reconcile.ask(self._run, Slurm())
         if news.heard:
-            settling.settle(self._run, news, self._records)
+            reconcile.settle(self._run, news, self._records)
         covered = [*covered_trials(self._run), *asking_jobs(self._run)]
-        if not news.heard and any("job" not in one for one in settling.open_arrays(self._run).values()):
+        if not news.heard and any("job" not in one for one in reconcile.open_arrays(self._run).values()):
             raise RunError(
                 f"jobs of SLURM may have been submitted for {self._folder}, and it can't be asked: "
                 f"{news.problem} Ask again on the login node: `hpc status {self._folder}`."
@@ -341,12 +343,12 @@ class _Runner:
                     except _WorkerError as error:
                         errors[str(error)] = None
         except BaseException:
-            with deaf():
+            with ignore_signals():
                 for job in jobs:
                     self._scheduler.cancel([job.job_id])
                     self._records.append("ended", job=job.job_id, how="stopped")
                 if self._standing.is_there():
-                    leftovers.cancel_running(self._run, self._records, STOPPED)
+                    orphans.cancel_running(self._run, self._records, STOPPED)
             raise
         return "\n".join(errors)
 
@@ -355,7 +357,7 @@ class _Runner:
         return WorkerSpec(
             str(self._folder.resolve()), job_id, tasks, number=number, ranks=self._resources.ranks,
             threads=self._resources.threads, checkpoint_min=self._resources.checkpoint_min,
-            inject_fault=self._rehearse, measure=self._resources.measure, files=self._sources.stamps,
+            inject_fault=self._inject_fault, measure=self._resources.measure, files=self._sources.stamps,
             parent=parent, zero=moments.zero(),
         )  # fmt: skip
 
@@ -415,7 +417,7 @@ class _Runner:
         name = f"local-{launch}-{job.spec.number}"
         return [self._submit(job.spec.but(tasks=tuple(undone), job_id=name), launch)]
 
-    def _settle_search(self, search: Search, job: LocalJob, launch: int) -> list[LocalJob]:
+    def _settle_search(self, search: SearchCoordinator, job: LocalJob, launch: int) -> list[LocalJob]:
         """As :meth:`_settle`, of a worker that asks for its trials."""
         is_in_order = "left" in self._run.jobs.get(job.job_id, {})
         self._records.append("ended", job=job.job_id, how="done" if is_in_order else "died")
@@ -428,7 +430,7 @@ class _Runner:
                 )
             elif not any(t.attempt.job_id == job.job_id for t in self._run.trials.values()):
                 self._silent += 1
-                if not why and self._silent < MOST_SILENT:  # killed while it was starting, or between trials
+                if not why and self._silent < MAX_SILENT:  # killed while it was starting, or between trials
                     return [self._submit(job.spec.but(job_id=self._name(job, launch)), launch)]
                 why = why or f"its process ended without a word:\n{job.tail()}"
                 raise _WorkerError(f"A worker could not start: {why}\nIts log: {job.log()}")
@@ -459,7 +461,7 @@ class _Runner:
             how = "died" if error is not None else "done"
         except KeyboardInterrupt:
             how = "stopped"
-            leftovers.cancel_running(self._run, self._records, STOPPED)
+            orphans.cancel_running(self._run, self._records, STOPPED)
             raise
         finally:
             over.set()

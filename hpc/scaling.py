@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpc.results.scaling import Advice, AlphaBeta, Prediction
     from hpc.sweeps import Sweep
 
-STEADY_SECONDS, LEAST_EPOCHS, MOST_EPOCHS = 8.0, 5, 300
+STEADY_SECONDS, LEAST_EPOCHS, MAX_EPOCHS = 8.0, 5, 300
 """How long each measurement trains, about, and within which numbers of epochs."""
 PROBE, PROBE_EPOCHS = "probe", 3
 SCATTER = 1.25
@@ -129,7 +129,7 @@ def scale(
     batch = facts["batch_size"]
     if epochs is None:
         each = facts["steps_seconds"] / facts["steps"] * math.ceil(facts["samples"] / batch)
-        epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(STEADY_SECONDS / each)))
+        epochs = min(MAX_EPOCHS, max(LEAST_EPOCHS, math.ceil(STEADY_SECONDS / each)))
     sizes = sorted({max(1, batch if weak else batch // number) for number in numbers} | {batch}, reverse=True)
     if len(sizes) == 1:  # two sizes tell what does not shrink with the batch
         sizes.append(max(1, batch // 2))

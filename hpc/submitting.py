@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc import leftovers, settling
+from hpc import orphans, reconcile
 from hpc import profile as profiles
 from hpc.doctor import read_doctor_cache as known
 from hpc.jobs import stored
@@ -20,14 +20,14 @@ from hpc.jobs.launch import FILE as LAUNCH_FILE
 from hpc.jobs.launch import Launch
 from hpc.jobs.user_files import Sources
 from hpc.lock import lock
-from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.owners import whose_code
 from hpc.profile import Named, Profile, Resources
 from hpc.results import Records, Run, RunError, TrialState, moments
+from hpc.run_folder import claim_unless_run, left_alone, open_run
 from hpc.schedulers import batch
 from hpc.schedulers.base import JobArray, SchedulerError, UnreachableError
 from hpc.schedulers.slurm import Slurm
-from hpc.searching import Search
+from hpc.search_coordinator import SearchCoordinator
 from hpc.sweeps import Sweep, SweepError
 
 LEASE_SECONDS = 1800
@@ -147,7 +147,7 @@ def submit(
     profiles_file: Path | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
-    rehearse: str = "",
+    inject_fault: str = "",
     storage: str | None = None,
     mixed_code: bool = False,
 ) -> Submission:
@@ -162,7 +162,7 @@ def submit(
         profiles_file: a file of profiles that counts before all others.
         slurm: to talk to.
         note: hears what a person should know while it goes on.
-        rehearse: as ``WorkerSpec.inject_fault``.
+        inject_fault: as ``WorkerSpec.inject_fault``.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
 
@@ -175,7 +175,7 @@ def submit(
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
     named = profiles.with_storage(profiles.find(on, [sweep.folder], profiles_file), storage)
     return submit_with(
-        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, rehearse=rehearse,
+        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, inject_fault=inject_fault,
         mixed_code=mixed_code,
     )  # fmt: skip
 
@@ -278,7 +278,7 @@ def submit_with(
     ranks: int | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
-    rehearse: str = "",
+    inject_fault: str = "",
     only: Collection[str] | None = None,
     mixed_code: bool = False,
 ) -> Submission:
@@ -295,7 +295,18 @@ def submit_with(
         try:
             said = {"workers": workers, "ranks": ranks}
             submitter = _Submitter(
-                run, records, slurm, note, sweep, named, profile, resources, sources, config, rehearse, said
+                run,
+                records,
+                slurm,
+                note,
+                sweep,
+                named,
+                profile,
+                resources,
+                sources,
+                config,
+                inject_fault,
+                said,
             )
             return submitter.submit(only)
         finally:
@@ -316,17 +327,17 @@ class _Submitter:
     _resources: Resources
     _sources: Sources
     _config: Mapping[str, str]
-    _rehearse: str
+    _inject_fault: str
     _said: Mapping[str, int | None]  # of workers and ranks, on the command line
 
     def submit(self, only: Collection[str] | None) -> Submission:
         """Submit what is neither finished nor with a job, of certain trials only if some are named."""
         run = self._run
-        news = settling.ask(run, self._slurm)
+        news = reconcile.ask(run, self._slurm)
         if news.problem:
             raise UnreachableError(f"{news.problem} Nothing was submitted; try again.")
-        said = settling.settle(run, news, self._records)
-        leftovers.clear(run, self._records, "the command that watched its worker was killed")
+        said = reconcile.settle(run, news, self._records)
+        orphans.clear(run, self._records, "the command that watched its worker was killed")
         covered = covered_trials(run)
         trials = sorted(run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._sources.digest))}
@@ -349,7 +360,7 @@ class _Submitter:
     def _submit_search(self, left: dict[str, str], said: list[str], alive: int) -> Submission:
         """Jobs that ask for their trials: as many as may run beside those that are there."""
         run = self._run
-        search = Search(self._sweep, run, self._records, self._profile.storage or "", self._note)
+        search = SearchCoordinator(self._sweep, run, self._records, self._profile.storage or "", self._note)
         todo = search.begin(left, lambda owner: not _may_live(run, owner))
         jobs = min(self._resources.workers - alive, math.ceil(search.waiting() / self._profile.groups))
         if jobs <= 0:
@@ -371,7 +382,7 @@ class _Submitter:
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if facts.get("backend") == "gloo" else ""
         batch.launch(
-            planned.profile, number, planned.jobs, inject_fault=self._rehearse, backend=backend,
+            planned.profile, number, planned.jobs, inject_fault=self._inject_fault, backend=backend,
             asks=self._sweep.is_asked, files=self._sources.stamps,
         ).write(folder)  # fmt: skip
         self._records.append(

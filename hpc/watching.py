@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc import leftovers, settling
+from hpc import orphans, reconcile
 from hpc.jobs.node.processes import is_running
 from hpc.lock import Holder, holder, lock
 from hpc.results import Records, Run, RunError
@@ -148,7 +148,7 @@ class Scheduler:
     """
 
     def __init__(self, slurm: Slurm | None = None) -> None:
-        self.news = settling.News()
+        self.news = reconcile.News()
         self._slurm = slurm or Slurm(timeout_seconds=15)
 
     def look(self, run: Run, wait_seconds: float = 0.0) -> None:
@@ -160,26 +160,26 @@ class Scheduler:
             run: to ask for.
             wait_seconds: for another command that is at it.
         """
-        if not settling.open_arrays(run) and not settling.unaccounted(run):
-            self.news = settling.News()
+        if not reconcile.open_arrays(run) and not reconcile.unaccounted(run):
+            self.news = reconcile.News()
             return
-        news = settling.ask(run, self._slurm)
+        news = reconcile.ask(run, self._slurm)
         if news.problem:  # what was known before is better than nothing
             news.jobs = {**self.news.jobs, **news.jobs}
         self.news = news
-        is_new = news.ended or news.orphans or news.never or news.accounts or settling.idle(run, news)
+        is_new = news.ended or news.orphans or news.never or news.accounts or reconcile.idle(run, news)
         if news.problem or not is_new:
             return
         try:
             with lock(run.folder, lease_seconds=60, wait_seconds=wait_seconds):
                 run.refresh()
                 if news.never:  # sbatch may have been under way when squeue was asked
-                    self.news = news = settling.ask(run, self._slurm)
+                    self.news = news = reconcile.ask(run, self._slurm)
                     if news.problem:
                         return
                 records = Records(run.records / "run.jsonl")
-                settling.settle(run, news, records)
-                settling.end_idle(run, news, self._slurm, records)
+                reconcile.settle(run, news, records)
+                reconcile.end_idle(run, news, self._slurm, records)
                 records.close()
                 run.refresh()
         except (RunError, OSError):
@@ -201,7 +201,7 @@ def cancel(folder: str | Path, wait_seconds: float = 90) -> str:
         SchedulerError: SLURM does not answer, or refuses.
     """
     run = Run(folder)
-    if settling.open_arrays(run):
+    if reconcile.open_arrays(run):
         return _cancel_jobs(run, wait_seconds)
     who = _runner(run.folder)
     if who is None:
@@ -231,10 +231,10 @@ def _cancel_jobs(run: Run, wait_seconds: float) -> str:
         run.refresh()
         records = Records(run.records / "run.jsonl")
         try:
-            news = settling.ask(run, slurm)
+            news = reconcile.ask(run, slurm)
             if not news.heard:
                 raise UnreachableError(f"{news.problem} Nothing was cancelled; try again.")
-            settling.settle(run, news, records)
+            reconcile.settle(run, news, records)
             # By what squeue says: a sbatch that was heard twice has made two arrays of one name.
             arrays = _numbers(news)
             if not arrays:
@@ -242,9 +242,9 @@ def _cancel_jobs(run: Run, wait_seconds: float) -> str:
             slurm.cancel(arrays)
             deadline = time.monotonic() + wait_seconds
             while time.monotonic() < deadline:
-                news = settling.ask(run, slurm)
+                news = reconcile.ask(run, slurm)
                 if news.heard:
-                    settling.settle(run, news, records)
+                    reconcile.settle(run, news, records)
                     if not _numbers(news):
                         return (
                             f"SLURM jobs {', '.join(arrays)} are cancelled. "
@@ -259,7 +259,7 @@ def _cancel_jobs(run: Run, wait_seconds: float) -> str:
     )
 
 
-def _numbers(news: settling.News) -> list[str]:
+def _numbers(news: reconcile.News) -> list[str]:
     """Numbers of the arrays that are alive."""
     alive = {job.job_id.partition("_")[0] for job in news.jobs.values() if job.is_alive}
     return sorted(alive, key=int)
@@ -310,12 +310,12 @@ def _seconds_left(run: Run, workers: int) -> float | None:
 
 def _stop_workers(run: Run) -> str:
     """End local workers whose command is gone; what was done, in words."""
-    workers = leftovers.living_workers(run)
+    workers = orphans.living_workers(run)
     if not workers:
         return ""
     with lock(run.folder):
         records = Records(run.records / "run.jsonl")
-        leftovers.clear(run, records, "stopped by hpc cancel")
+        orphans.clear(run, records, "stopped by hpc cancel")
         records.close()
     return f"{len(workers)} workers that their command had left behind are stopped."
 
@@ -334,7 +334,7 @@ def _state_here(job: dict[str, Any], who: Holder | None) -> str:
         job: its facts.
         who: carries the run out, if anybody does.
     """
-    if leftovers.is_in_process(job):
+    if orphans.is_in_process(job):
         return str(job.get("left") or ("running" if who is not None else "lost"))
     return "running" if _alive(job) else "lost"
 

@@ -101,7 +101,8 @@ def __getattr__(name: str) -> Any:
     """Load the part that is asked for."""
     if name not in _PLACES:
         raise AttributeError(f"module 'hpc.results' has no attribute {name!r}")
-    found = getattr(import_module(_PLACES[name]), name)
+    module = import_module(_PLACES[name])
+    found = getattr(module, name, None) or import_module(f"{_PLACES[name]}.{name}")
     globals()[name] = found
     return found
 

@@ -19,7 +19,7 @@ from hpc.doctor.gpus import check_gpus_seen
 from hpc.doctor.packages import check_packages
 from hpc.doctor.ranks import best_way, check_meetings, check_mpi
 from hpc.doctor.storage import check_storage
-from hpc.interrupting import deaf
+from hpc.interrupting import ignore_signals
 from hpc.profile import Named
 from hpc.results import write_text
 from hpc.schedulers import batch
@@ -189,7 +189,7 @@ class CanaryJob:
         over = self._state is not None and not self._state.is_alive
         if not self._is_out or over or self._report.get("done"):
             return
-        with deaf():
+        with ignore_signals():
             try:
                 self._slurm.cancel([f"--name={self._name}"])
                 for _ in range(20):

@@ -24,8 +24,8 @@ from hpc.cli.app import app
 from hpc.cli.display.status import format_jobs
 from hpc.jobs.node.processes import identity, is_running
 from hpc.jobs.spec import Task
-from hpc.leftovers import clear, living_workers
 from hpc.lock import Holder, holder, lock
+from hpc.orphans import clear, living_workers
 from hpc.profile import BUILTIN, Resources, find, resources
 from hpc.request import RunRequest
 from hpc.results import Records, Run, RunError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hpc.interrupting import ENDING, deaf, interruptible
+from hpc.interrupting import ENDING, ignore_signals, interruptible
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def test_what_a_command_was_started_to_ignore_stays_ignored(number: signal.Signa
     signal.signal(number, signal.SIG_IGN)  # as nohup does, and a shell for the background of a script
     with interruptible():
         os.kill(os.getpid(), number)
-        with deaf():
+        with ignore_signals():
             os.kill(os.getpid(), number)
         assert signal.getsignal(number) == signal.SIG_IGN
         others = [other for other in ENDING if other != number]
@@ -42,6 +42,6 @@ def test_what_a_command_was_started_to_ignore_stays_ignored(number: signal.Signa
 
 
 def test_no_second_signal_gets_in_the_way_of_stopping_in_order() -> None:
-    with interruptible(), deaf():
+    with interruptible(), ignore_signals():
         for number in ENDING:
             os.kill(os.getpid(), number)

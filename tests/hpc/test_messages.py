@@ -19,7 +19,7 @@ from hpc.results import Records, Run, RunError, create, replacing, report
 from hpc.results.store import format_disk_error as words
 from hpc.results.store import format_free_space as room
 from hpc.results.store import name_in, run_of
-from hpc.results.text import MAX_SHOWN as MOST_TOLD
+from hpc.results.text import MAX_SHOWN as MAX_TOLD
 from hpc.results.text import cut
 from hpc.watching import status
 from tests.hpc.test_showing import make
@@ -120,8 +120,8 @@ LONG = "Überlauf." * 10_000
 
 
 def test_a_text_is_cut_where_people_stop_reading_and_says_where_it_is_whole() -> None:
-    assert cut("x" * MOST_TOLD, "there") == "x" * MOST_TOLD
-    assert cut("x" * 1_234_567, "there") == "x" * MOST_TOLD + "… (1,234,567 characters; whole: there)"
+    assert cut("x" * MAX_TOLD, "there") == "x" * MAX_TOLD
+    assert cut("x" * 1_234_567, "there") == "x" * MAX_TOLD + "… (1,234,567 characters; whole: there)"
 
 
 def test_notes_and_errors_are_cut_wherever_they_are_one_of_many_things(folder: Path) -> None:
@@ -136,8 +136,8 @@ def test_notes_and_errors_are_cut_wherever_they_are_one_of_many_things(folder: P
     run.append("note", text=LONG)
     run.append("unfit", job="local-1-0", error=LONG)
     run.append("ended", job="local-1-0", how="died")
-    note = f"{LONG[:MOST_TOLD]}… (90,000 characters; whole: {folder}/records)"
-    error = f"{LONG[:MOST_TOLD]}… (90,000 characters; whole: hpc logs {folder} {trial})"
+    note = f"{LONG[:MAX_TOLD]}… (90,000 characters; whole: {folder}/records)"
+    error = f"{LONG[:MAX_TOLD]}… (90,000 characters; whole: hpc logs {folder} {trial})"
     facts = status(folder)
     assert facts["notes"] == [note]
     assert facts["failed"][0]["error"] == error
@@ -146,14 +146,14 @@ def test_notes_and_errors_are_cut_wherever_they_are_one_of_many_things(folder: P
     assert f"note: {note}\n" in shown
     assert f"1 × error: {error} ({trial})\n" in shown
     assert "None" not in shown
-    assert len(shown) < 5 * MOST_TOLD
+    assert len(shown) < 5 * MAX_TOLD
     assert json.loads(CliRunner().invoke(app, ["status", str(folder), "--json"]).stdout)["notes"] == [note]
     view.update(Run(folder))
     assert view.console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         f"note: {note}", f"{trial} failed (error; hidden_size=8): {error}",
     ]  # fmt: skip
     page = report(folder).read_text(encoding="utf-8")
-    assert LONG[: MOST_TOLD + 1] not in page.partition("<pre")[0]
+    assert LONG[: MAX_TOLD + 1] not in page.partition("<pre")[0]
     assert "… (90,000 characters; whole: records)" in page
 
 

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from hpc import results, running
+from hpc.folder_guard import standing
 from hpc.results import Run, RunError
-from hpc.standing import standing
 from hpc.sweeps import load_stored, parse
 from hpc.sweeps.document import write
 from tests.conftest import Hpc, environment

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner, Result
 
-from hpc import following, settling, submitting, sweeps, watching
+from hpc import reconcile, slurm_watch, submitting, sweeps, watching
 from hpc.cli.app import app
 from hpc.doctor import write_doctor_cache
 from hpc.jobs.launch import Launch
@@ -556,20 +556,20 @@ def test_a_status_in_the_midst_of_a_submit_does_not_give_its_arrays_up(
     slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It asks squeue before sbatch has answered, and writes after that."""
-    looks: list[settling.News] = []
+    looks: list[reconcile.News] = []
     real_submit = Slurm.sbatch
 
     def slow_submit(self: Slurm, *arguments: Any) -> str:
-        looks.append(settling.ask(Run("run"), Slurm()))
+        looks.append(reconcile.ask(Run("run"), Slurm()))
         return real_submit(self, *arguments)
 
     monkeypatch.setattr(Slurm, "sbatch", slow_submit)
     run = submit().run
     (news,) = looks
     records = Records(run.records / "run.jsonl")
-    settling.settle(Run("run"), news, records)
+    reconcile.settle(Run("run"), news, records)
     records.close()
-    assert list(settling.open_arrays(Run("run"))) == list(run.arrays)
+    assert list(reconcile.open_arrays(Run("run"))) == list(run.arrays)
     assert hpc("cancel", "run").exit_code == 0
     assert slurm.alive() == []
 
@@ -927,7 +927,7 @@ def jobs_do(
             raise AssertionError("it watches for ever")
 
     fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time)
-    monkeypatch.setattr("hpc.following.time", fake)
+    monkeypatch.setattr("hpc.slurm_watch.time", fake)
     yield []
     assert not waiting
 
@@ -946,7 +946,7 @@ def follow(retry: dict[str, int] | None = None) -> tuple[Outcome, list[str]]:
     profile = Profile.model_validate({"cluster": "slurm", "workers": 2, "retry": retry or {}})
     view = Notes()
     named = Named("two", profile)
-    return following.run(sweep(), named, Path("run"), workers=None, ranks=None, view=view), view.notes
+    return slurm_watch.run(sweep(), named, Path("run"), workers=None, ranks=None, view=view), view.notes
 
 
 def all_finish(slurm: FakeSlurm, array: int, *indices: int) -> Callable[[], None]:

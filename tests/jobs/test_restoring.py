@@ -12,7 +12,7 @@ import pytest
 
 from hpc.jobs.source.study import JOURNAL, Study, open_study
 from hpc.results import Records, Run, RunError
-from hpc.searching import Search
+from hpc.search_coordinator import SearchCoordinator
 from hpc.sweeps import Sweep
 from tests.jobs.test_study import begin, started, sweep_of, value_of, write
 
@@ -64,7 +64,7 @@ def gone_on_with(folder: Path, sweep: Sweep = SWEEP) -> list[str]:
     run = Run(folder)
     records = Records(folder / "records" / "command.jsonl")
     lost = {t.trial_id: "diverged" for t in run.trials.values() if t.attempt.reason == "diverged"}
-    search = Search(sweep, run, records, "", notes.append)
+    search = SearchCoordinator(sweep, run, records, "", notes.append)
     wanted = search.begin(lost)
     records.close()
     work(open_study(sweep, Run(folder)), folder)
@@ -187,7 +187,7 @@ def test_a_confirmation_that_was_under_way_is_restored(tmp_path: Path) -> None:
     (folder / JOURNAL).unlink()
     notes: list[str] = []
     records = Records(folder / "records" / "command.jsonl")
-    assert Search(SWEEP, Run(folder), records, "", notes.append).begin({}) == 0
+    assert SearchCoordinator(SWEEP, Run(folder), records, "", notes.append).begin({}) == 0
     records.close()
     assert len(notes) == 1
     assert open_study(SWEEP, Run(folder)).ask("w") is None
@@ -208,7 +208,7 @@ def test_with_jobs_at_work_a_study_is_left_as_it_is(tmp_path: Path, interrupted:
     write(folder, "array", name="a", job="7")
     records = Records(folder / "records" / "command.jsonl")
     with pytest.raises(RunError, match=r"jobs of SLURM are at work.*hpc cancel"):
-        Search(SWEEP, Run(folder), records, "", print)
+        SearchCoordinator(SWEEP, Run(folder), records, "", print)
     records.close()
     assert (folder / JOURNAL).read_bytes().count(b"\n") <= 2  # the names of its studies
     assert not list(folder.glob("*damaged*"))

@@ -23,7 +23,7 @@ from hpc.jobs.source.budget import Budget
 from hpc.jobs.source.journal import Journal
 from hpc.jobs.source.study import Asked, Study, open_study
 from hpc.results import Plan, Records, Run, create
-from hpc.searching import Search
+from hpc.search_coordinator import SearchCoordinator
 from hpc.sweeps import Sweep
 from hpc.sweeps.searches.pruners import PRUNERS, pruner
 from hpc.sweeps.sweep import SAMPLER_OPTIONS
@@ -220,7 +220,7 @@ def test_a_worker_may_be_lost_while_others_begin_trials(tmp_path: Path) -> None:
     assert its is not None
     started(folder, mine, "w1")
     records = Records(folder / "records" / "run.jsonl")
-    search = Search(sweep_of(), Run(folder), records, "", lambda text: None)
+    search = SearchCoordinator(sweep_of(), Run(folder), records, "", lambda text: None)
     append = records.append
 
     def slowly(record: str, **entries: Any) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hpc import sweeps
-from hpc.opening import open_run
 from hpc.profile import Resources
 from hpc.results import RunError, write_text
+from hpc.run_folder import open_run
 
 RESOURCES = Resources("local", 1, 1, 1)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpc.jobs.source.study import Study
 
 
-class Search:
+class SearchCoordinator:
     """The search of one run, whose lock one holds.
 
     Args:

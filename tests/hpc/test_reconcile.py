@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from hpc import leftovers, settling
+from hpc import orphans, reconcile
 from hpc.jobs.launch import Launch
 from hpc.jobs.source.study import Asked, Study
 from hpc.jobs.spec import WorkerSpec
+from hpc.reconcile import News
 from hpc.results import Plan, Records, Run, create, moments
 from hpc.schedulers.base import JobState
 from hpc.schedulers.slurm import Slurm
-from hpc.settling import News
 from hpc.watching import Scheduler
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.jobs import test_study as studies
@@ -86,9 +86,9 @@ def stop(run: Run, job: str, index: int) -> None:
 
 def settled(run: Run) -> tuple[News, list[str]]:
     """Ask and settle, as every command does."""
-    news = settling.ask(run, Slurm())
+    news = reconcile.ask(run, Slurm())
     records = Records(run.records / "run.jsonl")
-    said = settling.settle(run, news, records) if not news.problem else []
+    said = reconcile.settle(run, news, records) if not news.problem else []
     records.close()
     return news, said
 
@@ -155,7 +155,7 @@ def test_a_job_that_slurm_does_not_know_to_be_over_is_cancelled(
 def test_a_trial_under_way_keeps_a_job(slurm: FakeSlurm, tmp_path: Path) -> None:
     run = a_job_that_has_left(slurm, tmp_path / "run", 30, "done", 2)
     start(run, "101_0", 2)
-    assert settling.idle(run, settling.ask(run, Slurm())) == []
+    assert reconcile.idle(run, reconcile.ask(run, Slurm())) == []
 
 
 def test_a_job_is_kept_as_long_as_one_of_its_groups_may_ask_for_a_trial(
@@ -164,10 +164,10 @@ def test_a_job_is_kept_as_long_as_one_of_its_groups_may_ask_for_a_trial(
     run = a_job_that_has_left(slurm, tmp_path / "run", 30, "done", 2)
     write_earlier(run, "101_0-g0", ("ready", {"job": "101_0", "groups": 2}))
     run = Run(run.folder)
-    assert settling.idle(run, settling.ask(run, Slurm())) == []
+    assert reconcile.idle(run, reconcile.ask(run, Slurm())) == []
     write_earlier(run, "101_0-g1", ("left", {"job": "101_0", "label": "101_0.0.1", "how": "done"}))
     run = Run(run.folder)
-    assert settling.idle(run, settling.ask(run, Slurm())) == ["101_0"]
+    assert reconcile.idle(run, reconcile.ask(run, Slurm())) == ["101_0"]
 
 
 def write_earlier(run: Run, name: str, record: tuple[str, dict[str, Any]]) -> None:
@@ -219,7 +219,7 @@ def test_how_a_job_ended_is_told_by_slurm_or_its_log(
     state: str, log: str, error: str, how: str, reason: str, words: str
 ) -> None:
     job = JobState("7_0", "hpc-small-a.0", state, nodes="n1", exit_code="0:0")
-    found = settling.verdict(job, log, error)
+    found = reconcile.verdict(job, log, error)
     assert found[:2] == (how, reason)
     assert words in found[2].splitlines()[0]
     assert found[2].endswith(log)
@@ -227,7 +227,7 @@ def test_how_a_job_ended_is_told_by_slurm_or_its_log(
 
 @pytest.mark.parametrize("nodes", ["", "None assigned"])
 def test_a_job_that_never_had_a_node_names_none(nodes: str) -> None:
-    words = settling.verdict(JobState("7_0", "a", "CANCELLED", nodes=nodes), "")[2]
+    words = reconcile.verdict(JobState("7_0", "a", "CANCELLED", nodes=nodes), "")[2]
     assert words == "the job was cancelled (SLURM job 7_0: CANCELLED)"
 
 
@@ -270,15 +270,15 @@ def test_a_trial_that_runs_by_its_records_though_its_job_is_gone_fails_with_the_
     assert "ended" not in run.jobs["101_1"]
 
 
-def test_settling_twice_writes_nothing_twice(slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_reconcile_twice_writes_nothing_twice(slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submitted(slurm, tmp_path / "run")
     start(run, "101_0", 0)
     slurm.set("101", "NODE_FAIL")
     news, _ = settled(run)
     before = lines(run)
     records = Records(run.records / "run.jsonl")
-    settling.settle(run, news, records)
-    settling.settle(Run(run.folder), news, records)
+    reconcile.settle(run, news, records)
+    reconcile.settle(Run(run.folder), news, records)
     records.close()
     assert lines(run) == before
     slurm.forget_calls()
@@ -470,7 +470,7 @@ def test_without_accounts_sacct_is_asked_once_only(slurm: FakeSlurm, tmp_path: P
     slurm.set("101_0", "RUNNING", squeue=False)
     client = Slurm()
     for _ in range(3):
-        assert settling.ask(run, client).ended["101_0"].state == "UNKNOWN"
+        assert reconcile.ask(run, client).ended["101_0"].state == "UNKNOWN"
     assert (slurm.count("squeue"), slurm.count("sacct")) == (3, 1)
 
 
@@ -596,7 +596,7 @@ def test_a_trial_whose_worker_here_is_gone_long_since_counts_until_it_was_last_h
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 3600)
     records = Records(run.records / "run.jsonl")
-    leftovers.clear(run, records, "its command was killed")
+    orphans.clear(run, records, "its command was killed")
     records.close()
     attempt = Run(run.folder).trials["t0"].attempt
     assert attempt.reason == "cancelled"
@@ -640,7 +640,7 @@ def test_an_orphan_is_adopted(slurm: FakeSlurm, tmp_path: Path, known_by: str) -
     assert run.arrays["hpc-small-a.0"]["job"] == "101"
     assert run.jobs["101_1"]["log"] == "jobs/1/101_1_log.out"
     assert states(run)[0] == ("running" if known_by == "squeue" else "error")
-    assert bool(settling.open_arrays(run)) == (known_by == "squeue")
+    assert bool(reconcile.open_arrays(run)) == (known_by == "squeue")
     before = lines(run)
     settled(run)
     assert lines(run) == before
@@ -652,7 +652,7 @@ def test_a_submission_that_never_happened_is_dropped(slurm: FakeSlurm, tmp_path:
     slurm.fail("sacct", "disabled", always=True)
     news, said = settled(run)
     assert (news.never, said) == (["hpc-small-a.0"], [])
-    assert settling.open_arrays(run) == {}
+    assert reconcile.open_arrays(run) == {}
     slurm.forget_calls()
     settled(run)
     assert slurm.calls() == []
@@ -661,20 +661,20 @@ def test_a_submission_that_never_happened_is_dropped(slurm: FakeSlurm, tmp_path:
 def test_what_was_written_down_since_slurm_was_asked_is_not_undone(slurm: FakeSlurm, tmp_path: Path) -> None:
     run = new_run(tmp_path / "run")
     submitting(run)
-    stale = settling.ask(run, Slurm())
+    stale = reconcile.ask(run, Slurm())
     assert stale.never == ["hpc-small-a.0"]
     number = queue(slurm, run.folder)
     write(run, "run", ("array", {"name": "hpc-small-a.0", "job": number}))
     records = Records(run.records / "run.jsonl")
-    settling.settle(Run(run.folder), stale, records)
-    assert settling.open_arrays(Run(run.folder))
-    settling.settle(Run(run.folder), News(orphans={"hpc-small-a.0": number}), records)
+    reconcile.settle(Run(run.folder), stale, records)
+    assert reconcile.open_arrays(Run(run.folder))
+    reconcile.settle(Run(run.folder), News(orphans={"hpc-small-a.0": number}), records)
     records.close()
     assert (run.records / "run.jsonl").read_text().count('"array"') == 1
 
 
 def test_a_run_without_arrays_costs_no_question(slurm: FakeSlurm, tmp_path: Path) -> None:
-    assert settling.ask(new_run(tmp_path / "run"), Slurm()) == News()
+    assert reconcile.ask(new_run(tmp_path / "run"), Slurm()) == News()
     assert slurm.calls() == []
 
 
@@ -685,7 +685,7 @@ def test_another_runs_jobs_are_not_asked_for(slurm: FakeSlurm, tmp_path: Path) -
         number = queue(slurm, run.folder, name)
         write(run, "run", ("array", {"name": name, "job": number}))
     slurm.forget_calls()
-    assert list(settling.ask(mine, Slurm()).jobs) == ["101_0", "101_1"]
+    assert list(reconcile.ask(mine, Slurm()).jobs) == ["101_0", "101_1"]
     assert "--name=hpc-small-a.0" in slurm.calls("squeue")[0]
 
 
@@ -708,7 +708,7 @@ def test_no_log_is_opened_that_can_tell_nothing(
         opened.append(job)
         return ""
 
-    monkeypatch.setattr(settling, "_log", log)
+    monkeypatch.setattr(reconcile, "_log", log)
     settled(run)
     assert opened == ["101_2", "101_3"]
     assert [run.jobs[f"101_{index}"]["ended"] for index in range(4)] == [
@@ -722,4 +722,4 @@ def test_many_jobs_are_settled_at_once(slurm: FakeSlurm, tmp_path: Path) -> None
     began = time.monotonic()
     settled(run)
     assert time.monotonic() - began < 2
-    assert settling.open_arrays(run) == {}
+    assert reconcile.open_arrays(run) == {}
