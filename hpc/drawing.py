@@ -72,7 +72,7 @@ def draw(
             figures[chart.name] = chart.draw(f"{run.name}: {chart.title}")
     names = [kind for kind in dict.fromkeys(kinds or KINDS) if kind in KINDS]
     if names:
-        subject = partial(TrialSubject, run, say=note, with_data=with_data)
+        subject = partial(TrialContext, run, say=note, with_data=with_data)
         hears = left_out.append if kinds is None else None
         figures |= _of_trial(subject, run, trial, names, hears, bool(figures))
     for text in left_out:  # where nothing at all can be drawn, the error says it alone
@@ -89,7 +89,7 @@ def draw(
 
 
 def _of_trial(
-    of: Callable[[TrialState], TrialSubject],
+    of: Callable[[TrialState], TrialContext],
     run: Run,
     trial: str | None,
     kinds: Sequence[str],
@@ -134,7 +134,7 @@ class _NeedsCodeError(NoPictureError):
 
 
 @dataclass
-class TrialSubject:
+class TrialContext:
     """A trial, and what its pictures need: loaded when the first of them asks for it.
 
     ``with_data`` says whether a function of the user's may be run for them, ``say`` hears whose it is.
@@ -236,7 +236,7 @@ class TrialSubject:
         raise NoPictureError(f"samples of shape {shape} are no grey images")
 
 
-def _curves(subject: TrialSubject) -> Figure:
+def _curves(subject: TrialContext) -> Figure:
     frame = table(subject.run, epochs=True)
     frame = frame[frame["trial_id"] == subject.trial.trial_id]
     measured = [name for name in subject.trial.attempt.metrics if not name.startswith(("val_", "test_"))]
@@ -245,7 +245,7 @@ def _curves(subject: TrialSubject) -> Figure:
     return pictures.learning_curves(frame, measured, subject.title)
 
 
-def _confusion(subject: TrialSubject) -> Figure:
+def _confusion(subject: TrialContext) -> Figure:
     counts = subject.trial.attempt.confusion
     part = next((part for part in ("test", "validation") if part in counts), None)
     if part is None:
@@ -253,14 +253,14 @@ def _confusion(subject: TrialSubject) -> Figure:
     return pictures.confusion(counts[part], f"{subject.title}, {part} part")
 
 
-def _boundary(subject: TrialSubject) -> Figure:
+def _boundary(subject: TrialContext) -> Figure:
     train = subject.train
     if train.x.shape[1:] != (2,) or not subject.has_classes:
         raise NoPictureError("the data are not points of two dimensions in classes")
     return pictures.decision_boundary(subject.predict, train.x, train.y, f"{subject.title}, training part")
 
 
-def _filters(subject: TrialSubject) -> Figure:
+def _filters(subject: TrialContext) -> Figure:
     subject.images(subject.train.x)
     try:
         return pictures.filters(subject.model)
@@ -268,7 +268,7 @@ def _filters(subject: TrialSubject) -> Figure:
         raise NoPictureError(str(error)) from None
 
 
-def _wrong(subject: TrialSubject) -> Figure:
+def _wrong(subject: TrialContext) -> Figure:
     name, part = subject.unseen
     images = subject.images(part.x)
     if not subject.has_classes:
@@ -276,14 +276,14 @@ def _wrong(subject: TrialSubject) -> Figure:
     return pictures.most_wrong(images, part.y, subject.predict(part.x), title=f"{subject.title}, {name} part")
 
 
-def _samples(subject: TrialSubject) -> Figure:
+def _samples(subject: TrialContext) -> Figure:
     train = subject.train
     if not subject.has_classes:
         raise NoPictureError("the targets are no classes")
     return pictures.samples(subject.images(train.x), train.y, title=f"{subject.run.name}, training part")
 
 
-KINDS: dict[str, Callable[[TrialSubject], Figure]] = {
+KINDS: dict[str, Callable[[TrialContext], Figure]] = {
     "curves": _curves,
     "confusion": _confusion,
     "boundary": _boundary,
