@@ -90,7 +90,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += seconds
 
     fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time)
-    for module in ("submitting", "watching", "following"):
+    for module in ("submitting", "watching", "slurm_watch"):
         monkeypatch.setattr(f"hpc.{module}.time", fake)
 
 

@@ -17,7 +17,7 @@ from hpc.jobs.source.study import open_study
 from hpc.results import Run, TrialState
 from hpc.sweeps import load_stored
 from hpc.sweeps.document import write
-from tests.hpc import test_searching as searching
+from tests.hpc import test_search_coordinator as searching
 from tests.slurm.conftest import Site, until
 
 pytestmark = pytest.mark.slurm
