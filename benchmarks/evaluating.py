@@ -21,8 +21,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from hpc.jobs.node.rank_info import Place
-from hpc.jobs.training.graph import train
+from hpc.jobs.node.rank_info import RankInfo
+from tests.jobs.working import train
 from hpc.jobs.collectives.world import World
 from hpc.models import Dataset, Split
 
@@ -45,7 +45,7 @@ if sys.argv[1] == "fit":
     model.fit(data.train.x, data.train.y, batch_size=8, verbose=0,
               validation_data=(data.validation.x, data.validation.y))
 else:
-    train(model, data, World(Place(), Path(), ""), epochs=1, batch_size=8, seed=0)
+    train(model, data, World(RankInfo(), Path(), ""), epochs=1, batch_size=8, seed=0)
 print(peak() - before)
 """
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.training.graph import Lane, Trained, train_lanes
+from hpc.jobs.training.base import Lane, Trained
+from hpc.jobs.training.graph import train_lanes
 from hpc.jobs.training.graphs import Graphs
 from hpc.models import Array, Dataset, Split, mlp
 
@@ -46,7 +47,7 @@ class Case:
         self.data = Dataset(parts[0], parts[1], 10)
         self.hidden, self.batch, self.epochs, self.lanes = hidden, batch, epochs, lanes
         self.graphs = Graphs()
-        self.world = World(Place(), Path(), "")
+        self.world = World(RankInfo(), Path(), "")
 
     def lane(self, number: int) -> Lane:
         """A trial, built anew."""

@@ -30,14 +30,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
 from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import Place, find_place
+from hpc.jobs.node.rank_info import RankInfo, find_rank_info
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.training.graph import order, weights_digest
+from hpc.jobs.training.graph import order
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.single import Single
 from hpc.models import MODELS, Dataset, Split
+from tests.jobs.working import weights_digest
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -59,8 +61,8 @@ class Strategy(World):
     def __init__(self, rank: int) -> None:
         import tensorflow as tf
 
-        super().__init__(Place(), Path(), "tensorflow")  # a world of one joins nothing
-        self.place = Place(rank, 2)
+        super().__init__(RankInfo(), Path(), "tensorflow")  # a world of one joins nothing
+        self.place = RankInfo(rank, 2)
         self._extended = tf.distribute.MultiWorkerMirroredStrategy().extended
 
     def sum(self, tensors: list[tf.Tensor], name: str, compression: Compression = "none") -> list[tf.Tensor]:
@@ -114,7 +116,7 @@ class Trainer:
 def be(backend: str, rank: int, folder: Path) -> None:
     """Be one of a pair: take the steps that are asked for until nothing more is."""
     device.prepare(os.environ, 1)
-    place = find_place(os.environ)
+    place = find_rank_info(os.environ)
     rank = place.rank if place.size > 1 else rank
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[rank % len(cpus)]})  # as SLURM and mpirun bind ranks

@@ -21,7 +21,7 @@ import numpy as np
 
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import compile_model, options
 from hpc.jobs.training.graph import order
 from hpc.jobs.training.graphs import Graphs
@@ -42,7 +42,7 @@ def stepper(hidden: int, batch: int, steps: int) -> Callable[[], None]:
     model = mlp((FEATURES,), CLASSES, CLASSES, hidden_size=hidden)
     compile_model(model, options({"batch_size": batch}), num_classes=CLASSES, samples=len(x))
     model.optimizer.build(model.trainable_variables)
-    loop = Graphs().of(model, data, World(Place(), Path(), ""))
+    loop = Graphs().of(model, data, World(RankInfo(), Path(), ""))
     samples, classes = tf.constant(data.train.x), tf.constant(data.train.y)
     rows = tf.constant(order(len(x), 0, 1))
 

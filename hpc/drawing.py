@@ -14,8 +14,8 @@ from hpc.owners import of_another
 from hpc.results import Run, RunError, TrialState, pictures, table
 from hpc.results import format_error as said_by
 from hpc.results import plots as charts
-from hpc.showing import the_trial, trial_of
 from hpc.sweeps import Sweep, did_you_mean
+from hpc.trial_facts import find_trial, trial_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,12 +38,12 @@ def draw(
     Nothing that the run names is run, unless ``with_data`` says so: it may be anybody's.
 
     Args:
-        folder: of the run.
-        trial: its id, or the beginning of it. Then no chart of the run is drawn unless asked for.
-        kinds: names of ``results.charts.CHARTS`` and of ``KINDS``; all that go with the run and the trial
-            unless given.
+        folder: the folder of the run.
+        trial: the trial's id, or the beginning of it. Then no chart of the run is drawn unless asked for.
+        kinds: the names of kinds, of ``results.plots.CHARTS`` and of ``KINDS``; all that go with the run
+            and the trial unless given.
         out: the folder to write to; ``pictures`` in that of the run unless given.
-        forms: of ``results.pictures.FORMATS``.
+        forms: the formats, of ``results.pictures.FORMATS``.
         note: hears why a chart or a picture was left out, unless nothing at all can be drawn; and whose
             file is run, if it is another user's.
         with_data: whether to run the function that ``data:`` of the run's sweep names, for the pictures that
@@ -73,7 +73,7 @@ def draw(
             figures[chart.name] = chart.draw(f"{run.name}: {chart.title}")
     names = [kind for kind in dict.fromkeys(kinds or KINDS) if kind in KINDS]
     if names:
-        subject = partial(_Subject, run, say=note, with_data=with_data)
+        subject = partial(TrialSubject, run, say=note, with_data=with_data)
         hears = left_out.append if kinds is None else None
         figures |= _of_trial(subject, run, trial, names, hears, bool(figures))
     for text in left_out:  # where nothing at all can be drawn, the error says it alone
@@ -90,19 +90,19 @@ def draw(
 
 
 def _of_trial(
-    of: Callable[[TrialState], _Subject],
+    of: Callable[[TrialState], TrialSubject],
     run: Run,
     trial: str | None,
     kinds: Sequence[str],
     note: Callable[[str], None] | None,
     is_more: bool,
 ) -> dict[str, Figure]:
-    """Pictures of a trial by the stems of their files; without ``note``, what does not go is an error.
+    """Draw pictures of a trial, by the stems of their files; without ``note``, what does not go is an error.
 
     ``is_more`` says whether there is something to draw in any case.
     """
     try:
-        subject = of(the_trial(run, trial))
+        subject = of(find_trial(run, trial))
     except RunError as error:
         if trial is not None or note is None or not is_more:
             raise
@@ -115,7 +115,7 @@ def _of_trial(
             figures[f"{subject.trial.trial_id}-{kind}"] = KINDS[kind](subject)
         except _NeedsCodeError as error:
             left_out.setdefault(str(error), []).append(kind)
-        except _DoesNotGoError as error:
+        except NoPictureError as error:
             if note is None:
                 raise RunError(f"no picture of the kind {kind}: {error}.") from None
             note(f"no {kind}: {error}")
@@ -126,16 +126,16 @@ def _of_trial(
     return figures
 
 
-class _DoesNotGoError(Exception):
+class NoPictureError(Exception):
     """A picture that can't be drawn of this trial; the reason in words."""
 
 
-class _NeedsCodeError(_DoesNotGoError):
+class _NeedsCodeError(NoPictureError):
     """A picture for which code would be run that nobody has said may be."""
 
 
 @dataclass
-class _Subject:
+class TrialSubject:
     """A trial, and what its pictures need: loaded when the first of them asks for it.
 
     ``with_data`` says whether a function of the user's may be run for them, ``say`` hears whose it is.
@@ -148,11 +148,12 @@ class _Subject:
 
     @property
     def title(self) -> str:
+        """What stands above a picture."""
         return f"{self.run.name}, {self.trial.trial_id}"
 
     @cached_property
     def prepared(self) -> Prepared:
-        """The data as the worker had them, but not scaled: a kept model does that itself."""
+        """The data as the worker had them, though not scaled: a kept model does that itself."""
         from hpc.jobs.collectives import horovod
         from hpc.jobs.data.preparation import Preparation
         from hpc.jobs.training.leaving import an_error
@@ -163,7 +164,7 @@ class _Subject:
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except BaseException as raised:  # a file that is gone, a function of the user's
-            raise _DoesNotGoError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
+            raise NoPictureError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
 
     def _ask(self, sweep: Sweep) -> None:
         """Make sure that the function which gives the data may be run, if it is none of ours."""
@@ -175,7 +176,7 @@ class _Subject:
         try:
             file = reference.source()
         except ValueError as error:
-            raise _DoesNotGoError(f"the data can't be loaded: {error}") from None
+            raise NoPictureError(f"the data can't be loaded: {error}") from None
         whose = of_another(file)
         if not self.with_data:
             raise _NeedsCodeError(
@@ -200,7 +201,7 @@ class _Subject:
         """The trained model."""
         path = self.run.model_file(self.trial)
         if path is None:
-            raise _DoesNotGoError(
+            raise NoPictureError(
                 "the model is not kept (keep: all in the sweep keeps every network; estimators of "
                 "scikit-learn never are)"
             )
@@ -214,9 +215,10 @@ class _Subject:
         try:
             return keras.saving.load_model(path, safe_mode=True)  # which runs no code out of the file
         except Exception as error:  # a class of the user's, mostly
-            raise _DoesNotGoError(f"plain Keras can't load {path}: {said_by(error)}") from None
+            raise NoPictureError(f"plain Keras can't load {path}: {said_by(error)}") from None
 
     def predict(self, x: Any) -> Any:
+        """Give what the model makes of samples."""
         return self.model.predict(x, verbose=0)
 
     @property
@@ -227,62 +229,62 @@ class _Subject:
         return name, parts[name]
 
     def images(self, x: Any) -> Any:
-        """Those samples, if they are grey images: squares of pixels, or such squares in a row."""
+        """Give those samples if they are grey images: squares of pixels, or such squares in a row."""
         shape = x.shape[1:]
         side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
         if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1) or (side > 3 and side**2 == shape[0]):
             return x
-        raise _DoesNotGoError(f"samples of shape {shape} are no grey images")
+        raise NoPictureError(f"samples of shape {shape} are no grey images")
 
 
-def _curves(subject: _Subject) -> Figure:
+def _curves(subject: TrialSubject) -> Figure:
     frame = table(subject.run, epochs=True)
     frame = frame[frame["trial_id"] == subject.trial.trial_id]
     measured = [name for name in subject.trial.attempt.metrics if not name.startswith(("val_", "test_"))]
     if len(frame) < 2:
-        raise _DoesNotGoError("fewer than two epochs are recorded")
+        raise NoPictureError("fewer than two epochs are recorded")
     return pictures.learning_curves(frame, measured, subject.title)
 
 
-def _confusion(subject: _Subject) -> Figure:
+def _confusion(subject: TrialSubject) -> Figure:
     counts = subject.trial.attempt.confusion
     part = next((part for part in ("test", "validation") if part in counts), None)
     if part is None:
-        raise _DoesNotGoError("no classes were counted")
+        raise NoPictureError("no classes were counted")
     return pictures.confusion(counts[part], f"{subject.title}, {part} part")
 
 
-def _boundary(subject: _Subject) -> Figure:
+def _boundary(subject: TrialSubject) -> Figure:
     train = subject.train
     if train.x.shape[1:] != (2,) or not subject.has_classes:
-        raise _DoesNotGoError("the data are not points of two dimensions in classes")
+        raise NoPictureError("the data are not points of two dimensions in classes")
     return pictures.decision_boundary(subject.predict, train.x, train.y, f"{subject.title}, training part")
 
 
-def _filters(subject: _Subject) -> Figure:
+def _filters(subject: TrialSubject) -> Figure:
     subject.images(subject.train.x)
     try:
         return pictures.filters(subject.model)
     except ValueError as error:
-        raise _DoesNotGoError(str(error)) from None
+        raise NoPictureError(str(error)) from None
 
 
-def _wrong(subject: _Subject) -> Figure:
+def _wrong(subject: TrialSubject) -> Figure:
     name, part = subject.unseen
     images = subject.images(part.x)
     if not subject.has_classes:
-        raise _DoesNotGoError("the targets are no classes")
+        raise NoPictureError("the targets are no classes")
     return pictures.most_wrong(images, part.y, subject.predict(part.x), title=f"{subject.title}, {name} part")
 
 
-def _samples(subject: _Subject) -> Figure:
+def _samples(subject: TrialSubject) -> Figure:
     train = subject.train
     if not subject.has_classes:
-        raise _DoesNotGoError("the targets are no classes")
+        raise NoPictureError("the targets are no classes")
     return pictures.samples(subject.images(train.x), train.y, title=f"{subject.run.name}, training part")
 
 
-KINDS: dict[str, Callable[[_Subject], Figure]] = {
+KINDS: dict[str, Callable[[TrialSubject], Figure]] = {
     "curves": _curves,
     "confusion": _confusion,
     "boundary": _boundary,

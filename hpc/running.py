@@ -19,7 +19,7 @@ from hpc.jobs import stored
 from hpc.jobs.check import check
 from hpc.jobs.node import device
 from hpc.jobs.node.processes import identity
-from hpc.jobs.node.rank_info import Place, find_place, leftover
+from hpc.jobs.node.rank_info import RankInfo, find_rank_info, leftover
 from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
@@ -111,7 +111,7 @@ def plan(
         SweepError: with every problem found.
         RanksUnavailableError: more than one rank, and what that needs is not installed.
     """
-    place = find_place(os.environ)
+    place = find_rank_info(os.environ)
     profile = named.profile
     if place.launcher == "mpirun":
         if workers not in (None, 1) or ranks not in (None, place.size):
@@ -211,7 +211,7 @@ def resume(
 
 
 def _complaints() -> View:
-    from hpc.progress import Complaints
+    from hpc.cli.display.progress import Complaints
 
     return Complaints()
 
@@ -242,7 +242,7 @@ def _run(
             sweep, named, folder, workers=workers, ranks=ranks, view=view, rehearse=rehearse,
             mixed_code=mixed_code,
         )  # fmt: skip
-    place = find_place(os.environ)
+    place = find_rank_info(os.environ)
     if place.launcher == "mpirun" and place.rank:
         return _follow(place)
     with _led(place) as followers:
@@ -535,7 +535,7 @@ class _WorkerError(RuntimeError):
 class _Followers:
     """The other ranks when ``hpc run`` itself was started by mpirun."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: RankInfo) -> None:
         is_led = place.launcher == "mpirun" and place.size > 1
         self._waiting: Any = _communicator(place) if is_led else None
 
@@ -547,7 +547,7 @@ class _Followers:
 
 
 @contextmanager
-def _led(place: Place) -> Iterator[_Followers]:
+def _led(place: RankInfo) -> Iterator[_Followers]:
     followers = _Followers(place)
     try:
         yield followers
@@ -555,7 +555,7 @@ def _led(place: Place) -> Iterator[_Followers]:
         followers.send(None)
 
 
-def _follow(place: Place) -> Outcome:
+def _follow(place: RankInfo) -> Outcome:
     """Be a rank above 0 under mpirun."""
     spec: WorkerSpec | None = _communicator(place).bcast(None)
     if spec is None:
@@ -564,7 +564,7 @@ def _follow(place: Place) -> Outcome:
     raise SystemExit(0)
 
 
-def _communicator(place: Place) -> Any:
+def _communicator(place: RankInfo) -> Any:
     """What connects the ranks that mpirun has started.
 
     Raises:

@@ -14,12 +14,12 @@ from typing import Any
 from hpc import batch, leftovers, settling
 from hpc import profile as profiles
 from hpc.batch import Array
+from hpc.doctor import read_doctor_cache as known
 from hpc.jobs import stored
 from hpc.jobs.check import check
 from hpc.jobs.launch import FILE as LAUNCH_FILE
 from hpc.jobs.launch import Launch
 from hpc.jobs.user_files import Sources
-from hpc.known import known
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.owners import whose_code

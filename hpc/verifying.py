@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpc import profile as profiles
 from hpc import running
-from hpc.jobs.node.rank_info import find_place
+from hpc.jobs.node.rank_info import find_rank_info
 from hpc.owners import whose_code
 from hpc.results import Run, TrialState
 from hpc.sweeps import Sweep, SweepError
@@ -69,7 +69,7 @@ def verify_resume(
     named = profiles.find(on, [sweep.folder], profiles_file)
     if named.profile.cluster == "debug":
         raise SweepError("--on debug: runs in this very process, which would be killed, too; take local.")
-    if find_place(os.environ).launcher == "mpirun":
+    if find_rank_info(os.environ).launcher == "mpirun":
         raise SweepError("verify-resume starts ranks by itself; leave mpirun out and write --ranks.")
     said = whose_code(sweep, *([Path(named.source)] if named.source else []))
     if said:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,17 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
         "runner": {"host": who.host, "pid": who.pid} if who else None,
         "jobs": jobs,
     }  # fmt: skip
+
+
+def is_busy(facts: Mapping[str, Any]) -> bool:
+    """Tell whether anything may yet change in a run.
+
+    Args:
+        facts: what :func:`status` returns.
+    """
+    over = ("done", "died", "stopped", "lost")
+    jobs = any(not job["over"] and job["state"] not in over for job in facts["jobs"])
+    return bool(facts["runner"] or jobs)
 
 
 class Pause:

@@ -17,11 +17,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.collectives.file_rendezvous import Meeting, join_seconds, presence
+from hpc.jobs.collectives.file_rendezvous import FileRendezvous, join_seconds, presence
 from hpc.jobs.launch import Launch
 from hpc.jobs.node import device
 from hpc.jobs.node.rank import complete
-from hpc.jobs.node.rank_info import find_place, for_ranks
+from hpc.jobs.node.rank_info import find_rank_info, for_ranks
 from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
 from hpc.results import format_error as said_by
 from hpc.results import write_text
@@ -252,7 +252,7 @@ def rank(path: Path) -> int:
     from hpc.jobs.collectives.world import World
 
     folder, label = Path(step["folder"]), str(step["label"])
-    place = find_place(os.environ)
+    place = find_rank_info(os.environ)
     me = presence(place.rank, os.environ)
     number = place.group * place.size + place.rank
     facts: dict[str, Any] = {"rank": number, "node": me.node, "size": place.size, "clock": _clock(folder)}
@@ -264,7 +264,7 @@ def rank(path: Path) -> int:
         place.require(step["ranks"])
         if place.size > 1:
             # In the order of World, which can't be asked how long each part has taken.
-            Meeting(folder / f".before-{label}-{place.group}", me, place.size).gather(
+            FileRendezvous(folder / f".before-{label}-{place.group}", me, place.size).gather(
                 join_seconds(os.environ)
             )
             from hpc.jobs.collectives import horovod

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpc.jobs.collectives.world import Compression
-from hpc.models import Array, Parameter, parameters_of
+from hpc.jobs.collectives.base import Compression
+from hpc.models import Array, Dataset, Parameter, Split, parameters_of
 
 if TYPE_CHECKING:
     import keras
@@ -247,6 +247,49 @@ def _output_shape(model: keras.Model) -> tuple[int | None, ...]:
         return tuple(model.output_shape)
     output = model(keras.KerasTensor(model.get_build_config()["input_shape"]))
     return tuple(getattr(output, "shape", ()))
+
+
+def make_ready(model: keras.Model, data: Dataset, options: Options) -> Dataset:
+    """Compile a model that is not, give it the weights that it is to begin with, and fit the targets to it.
+
+    Args:
+        model: built.
+        data: as the dataset gives them, scaled.
+        options: of the training.
+
+    Returns:
+        The data as the model takes them.
+
+    Raises:
+        ValueError: the targets, the metrics or the weights don't fit.
+    """
+    if model.compiled:
+        data = data.as_given()
+    else:
+        classes, parts = data.num_classes, data.parts().items()
+        compile_model(model, options, num_classes=classes, samples=len(data.train))
+        data = data.with_parts(
+            {name: Split(part.x, targets(part.y, options, model, classes)) for name, part in parts}
+        )
+        check_metrics(options, data.train.y, classes)
+        check_outputs(model, data.train.y, loss_of(options, model, classes), classes)
+    if options.initial_weights is not None:
+        _begin_with(model, options.initial_weights)
+    return data
+
+
+def _begin_with(model: keras.Model, weights: list[Any]) -> None:
+    try:
+        arrays = [np.asarray(values) for values in weights]
+    except ValueError:
+        raise ValueError("initial_weights don't fit: an array has rows of different lengths") from None
+    wanted, given = ([tuple(array.shape) for array in group] for group in (model.weights, arrays))
+    if wanted != given:
+        raise ValueError(
+            f"initial_weights don't fit: the model's weights have the shapes {', '.join(map(str, wanted))}, "
+            f"not {', '.join(map(str, given))}"
+        )
+    model.set_weights(arrays)
 
 
 def compile_model(model: keras.Model, options: Options, *, num_classes: int | None, samples: int) -> None:

@@ -9,12 +9,11 @@ import TensorFlow at its top, and a login node has better things to do.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.machinery
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hpc.models.importing import Importer, closure, is_installed, roots_of
+from hpc.sweeps.text import did_you_mean
 
 
 class ModelError(ValueError):
@@ -51,7 +51,7 @@ class Parameter:
             TypeAdapter(self.type).validate_python(value, strict=True)
         except ValidationError as error:
             wanted = self.wanted() or error.errors()[0]["msg"]
-            return f"{value!r} is not {wanted}{near(str(value), _literals(self.type))}"
+            return f"{value!r} is not {wanted}{did_you_mean(str(value), _literals(self.type))}"
         return None
 
     def wanted(self) -> str:
@@ -175,7 +175,7 @@ class Reference:
         if name not in bound:
             functions = [n for n, s in bound.items() if isinstance(s, ast.FunctionDef)]
             raise ModelError(
-                f"there is no function {name!r} in {source}{near(name, functions)}; "
+                f"there is no function {name!r} in {source}{did_you_mean(name, functions)}; "
                 f"it has {', '.join(functions) or 'none'}"
             )
         definition = bound[name]
@@ -202,7 +202,7 @@ class Reference:
         if not colon or not name.isidentifier() or not place:
             files = "".join(f", or a file {suffix}" for suffix in self.readers)
             raise ModelError(
-                f"there is no {self.kind} {self.text!r}{near(self.text, self.builtin)}; there are "
+                f"there is no {self.kind} {self.text!r}{did_you_mean(self.text, self.builtin)}; there are "
                 f"{', '.join(self.builtin)}, or your own as file.py:function or package.module:function"
                 f"{files}"
             )
@@ -211,7 +211,7 @@ class Reference:
     def _file(self, name: str) -> Path:
         path = (self.folder / name).expanduser().resolve()
         if not path.is_file():
-            raise ModelError(f"there is no file {path}{near(path.name, _files(path))}")
+            raise ModelError(f"there is no file {path}{did_you_mean(path.name, _files(path))}")
         return path
 
     def resolve(self, importer: Importer | None = None) -> Callable[..., Any]:
@@ -312,9 +312,3 @@ def _module_file(module: str, folder: Path) -> Path:
 def _files(path: Path) -> list[str]:
     """The names beside it that end as it does."""
     return [other.name for other in path.parent.glob(f"*{path.suffix}")]
-
-
-def near(word: str, choices: Iterable[str]) -> str:
-    """What to add to a message about a misspelt word; nothing if no choice is like it."""
-    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f' (did you mean "{found[0]}"?)' if found else ""

@@ -1,10 +1,11 @@
 """What is tried: the sweep file, the space, the searches, and ready-made sweeps as YAML."""
 
-from hpc.sweeps.document import Document, SweepError, did_you_mean, read
+from hpc.sweeps.document import Document, SweepError, read
 from hpc.sweeps.modes import SIZES
 from hpc.sweeps.searches import ADAPTIVE, SEARCHES
 from hpc.sweeps.space import Choices, Range
 from hpc.sweeps.sweep import SHARED, Folds, Objective, Search, Sweep, load, load_stored, parse, size_problems
+from hpc.sweeps.text import did_you_mean
 from hpc.sweeps.trial import Trial
 
 __all__ = [

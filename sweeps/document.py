@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
+
+from hpc.sweeps.text import did_you_mean
 
 Key = tuple[str | int, ...]
 MOST_ENTRIES = 1_000_000
@@ -62,12 +63,6 @@ def dotted(key: Key) -> str:
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def did_you_mean(word: object, choices: Iterable[str]) -> str:
-    """`` (did you mean "adam"?)``, or nothing when no choice is near."""
-    near = difflib.get_close_matches(str(word).lower(), list(choices), n=1, cutoff=0.6)
-    return f' (did you mean "{near[0]}"?)' if near else ""
 
 
 def read(path: Path, what: str = "a sweep", begins: str = "`name:`, `model:`, `data:`") -> Document:

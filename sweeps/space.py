@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hpc.sweeps import expression
-from hpc.sweeps.document import did_you_mean
+from hpc.sweeps.text import did_you_mean
 
 Value = bool | int | float | str | list[Any] | None
 

@@ -22,11 +22,12 @@ from pydantic import (
 )
 
 from hpc.sweeps import expression
-from hpc.sweeps.document import Document, Key, SweepError, did_you_mean, of_python, override, read, write
+from hpc.sweeps.document import Document, Key, SweepError, of_python, override, read, write
 from hpc.sweeps.modes import EITHER, KNOWN, mode_of, plain
 from hpc.sweeps.searches import ADAPTIVE, SEARCHES, StaticSearch
 from hpc.sweeps.searches.pruners import pruner_entries
 from hpc.sweeps.space import Choices, Dimension, combinations, dimension
+from hpc.sweeps.text import did_you_mean
 from hpc.sweeps.trial import Trial, names_a_file, place_and_function, reference_name, trial_id
 
 SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {

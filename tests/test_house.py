@@ -56,7 +56,8 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "also_not"),
     [
-        (["status", "RUN"], {"pandas", "hpc.jobs.worker", "hpc.models"}),
+        (["--help"], {"rich", "pydantic", "hpc.results", "hpc.sweeps"}),
+        (["status", "RUN"], {"rich", "pandas", "hpc.jobs.worker", "hpc.models"}),
         (["table", "RUN", "--format", "csv"], {"hpc.jobs.worker", "hpc.models", "submitit"}),
         (["table", "RUN", "--epochs", "--format", "csv"], {"hpc.jobs.worker", "hpc.models"}),
         (["table", "RUN", "--points", "--format", "csv"], {"hpc.jobs.worker", "hpc.models"}),
@@ -73,7 +74,7 @@ def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str],
     run = make_run(tmp_path / "run", trials=3, epochs=2)
     places = {"RUN": str(run), "SWEEP": str(ROOT / "sweeps" / "digits.yaml")}
     code = (
-        "import sys\nfrom hpc.command import app\n"
+        "import sys\nfrom hpc.cli.app import app\n"
         "try:\n    app([*sys.argv[1:]])\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "sys.stderr.write('\\n' + ' '.join(sys.modules))"
@@ -83,7 +84,7 @@ def test_light_commands_load_nothing_heavy(tmp_path: Path, arguments: list[str],
         capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60,
     )  # fmt: skip
     loaded = set(done.stderr.splitlines()[-1].split())
-    assert "hpc.command" in loaded
+    assert "hpc.cli.app" in loaded
     assert not loaded & (HEAVY | also_not)
     assert done.stdout
 

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import psutil
 
+from hpc.jobs.node.rank_info import WorldError
+
 JOIN_SECONDS = 60
 """How long ranks wait for each other to start; HPC_JOIN_SECONDS changes it."""
-
-
-class WorldError(RuntimeError):
-    """The ranks of a job don't form the world that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def presence(rank: int, env: Mapping[str, str]) -> Presence:
     return Presence(rank, env.get("SLURMD_NODENAME", host), host, addresses, _address_of(host))
 
 
-class Meeting:
+class FileRendezvous:
     """A folder in which every rank writes a file, and waits for those of the others.
 
     It is on the file system that all nodes share, asks nothing of MPI and takes a fraction of a

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import find_place
+from hpc.jobs.node.rank_info import find_rank_info
 
 INSTALL = (
     "uv builds it with `uv sync` (3 to 8 minutes, needs a C++ compiler); see docs/install.md. "
@@ -38,7 +38,7 @@ def load_mpi() -> None:
             f"more than one rank needs Horovod, and Horovod needs mpi4py, which does not load: {error}. "
             f"{INSTALL}."
         ) from error
-    place = find_place(os.environ)
+    place = find_rank_info(os.environ)
     # One that trains alone, beside other groups of ranks, must not wait for them in there.
     if place.mpi and place.size > 1 and not MPI.Is_initialized():
         # Horovod's thread waits in MPI beside the arithmetic, and would take its time by asking busily.
@@ -55,7 +55,7 @@ class _MpiFirst(MetaPathFinder):
         if fullname != "horovod" or self not in sys.meta_path:
             return
         sys.meta_path.remove(self)
-        if find_place(os.environ).size == 1:
+        if find_rank_info(os.environ).size == 1:
             # By Gloo, which needs nobody else for a world of one; MPI is for those that were started by it.
             alone = {"CONTROLLER": "gloo", "CPU_OPERATIONS": "gloo", "RANK": "0", "SIZE": "1",
                      "LOCAL_RANK": "0", "LOCAL_SIZE": "1", "CROSS_RANK": "0", "CROSS_SIZE": "1"}  # fmt: skip

@@ -12,16 +12,20 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpc.jobs.collectives.base import Collective, Compression
+from hpc.jobs.collectives.file_rendezvous import FileRendezvous
+from hpc.jobs.collectives.over_horovod import STALL, HorovodCollective
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.models import Array
 
 if TYPE_CHECKING:
-    from hpc.jobs.collectives.world import World
+    import tensorflow as tf
 
 MOST_RANKS = 4
 """Each reads what all have written; more of them had better share the work out, as Horovod does."""
@@ -106,7 +110,7 @@ def _views(part: Array, starts: Array, arrays: Sequence[Array]) -> Iterator[Arra
         yield part[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
 
 
-def share(world: World, wait_seconds: float | None) -> Memory | None:
+def share(world: Collective, wait_seconds: float | None) -> Memory | None:
     """Memory that all ranks share, or None on all of them if they are not on one machine after all.
 
     Args:
@@ -149,3 +153,58 @@ def _connected(path: Path) -> socket.socket:
     peer = socket.socket(socket.AF_UNIX)
     peer.connect(str(path))
     return peer
+
+
+class SharedMemoryCollective(HorovodCollective):
+    """Sums up in memory that the ranks of one machine share; all else goes through Horovod.
+
+    Args:
+        info, node, meet: as of ``HorovodCollective``.
+    """
+
+    def __init__(self, info: RankInfo, node: str, meet: Callable[[], FileRendezvous]) -> None:
+        self._memory: Memory | None = None
+        # Horovod's thread is needed at the beginning and the end of a trial only.
+        os.environ.setdefault("HOROVOD_CYCLE_TIME", "20")
+        super().__init__(info, node, meet)
+
+    @property
+    def reduces_by(self) -> str:
+        """``memory``, unless the ranks turned out to share none."""
+        return self.name if self._memory is None else "memory"
+
+    def _join(self) -> None:
+        super()._join()
+        self._memory = share(self, float(os.environ[STALL]) or None)
+        if self._memory is None:
+            self.remark = (
+                "the ranks are on one machine, but can't share memory: each has a /tmp of its own, "
+                "or TMPDIR is too long; HPC_SHARED_MEMORY=0 makes sums through Horovod faster"
+            )
+
+    def _part(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+        super()._part()
+
+    def add(self, numbers: list[int]) -> list[int]:
+        """Each number's sum over all ranks."""
+        if self._memory is None:
+            return super().add(numbers)
+        return [int(number) for number in self._memory.sum([np.array(numbers, np.int64)])[0]]
+
+    def sum(self, tensors: list[tf.Tensor], name: str, compression: Compression = "none") -> list[tf.Tensor]:
+        """Through the memory, in full precision."""
+        if self._memory is None or not tensors:
+            return super().sum(tensors, name, compression)
+        import tensorflow as tf
+
+        def total(*arrays: Any) -> list[Any]:
+            if self._memory is None:
+                raise ConnectionError(LEFT)
+            return self._memory.sum(arrays)
+
+        found = tf.numpy_function(total, tensors, [tensor.dtype for tensor in tensors])
+        totals = tf.nest.flatten(found)  # outside a graph, of one tensor it is no list
+        return [tf.ensure_shape(total, tensor.shape) for total, tensor in zip(totals, tensors, strict=True)]

@@ -77,6 +77,6 @@ def complete(env: MutableMapping[str, str], variables: Mapping[str, str]) -> Non
 
 
 def _group(groups: int) -> int:
-    from hpc.jobs.node.rank_info import find_place
+    from hpc.jobs.node.rank_info import find_rank_info
 
-    return find_place(os.environ).group if groups > 1 else 0
+    return find_rank_info(os.environ).group if groups > 1 else 0

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hpc.jobs.collectives.file_rendezvous import WorldError
-
 FOR_RANKS = ("HPC_BACKEND", "HPC_GROUPS")
 """What the launcher of a job tells its ranks, of this start only."""
 READ_BY_RANKS = ("HPC_", "HOROVOD_", "KERAS_", "OMP_", "TF_")
@@ -30,12 +28,16 @@ _OF_PMI = ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS")
 """Rank, size, local rank and local size as MPICH's and Intel's mpirun say them."""
 
 
+class WorldError(RuntimeError):
+    """The ranks of a job don't form the world that was asked for."""
+
+
 class LauncherError(WorldError):
     """Variables of a launcher that don't say which rank this process is."""
 
 
 @dataclass(frozen=True)
-class Place:
+class RankInfo:
     """Where a process stands among the processes of its job, as its launcher says.
 
     Attributes:
@@ -80,7 +82,7 @@ class Place:
                 "`setup:` and `python:` of the profile."
             )
 
-    def split(self, groups: int) -> Place:
+    def split(self, groups: int) -> RankInfo:
         """The place within one of so many groups of neighbouring ranks."""
         if groups == 1:
             return self
@@ -107,7 +109,7 @@ def for_jobs(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith("HPC_") and name not in FOR_RANKS}
 
 
-def find_place(env: Mapping[str, str]) -> Place:
+def find_rank_info(env: Mapping[str, str]) -> RankInfo:
     """Read the place of a process from its environment; one that is alone has no launcher.
 
     Args:
@@ -118,7 +120,7 @@ def find_place(env: Mapping[str, str]) -> Place:
     """
     place = _launched(env)
     if place.size == 1:
-        return Place()
+        return RankInfo()
     groups = _number(env, "HPC_GROUPS", FOR_RANKS) if "HPC_GROUPS" in env else 1
     if not groups or place.size % groups:
         what = f"HPC_GROUPS is {groups}, and {place.size} ranks can't be split into so many equal groups"
@@ -126,7 +128,7 @@ def find_place(env: Mapping[str, str]) -> Place:
     return place.split(groups)
 
 
-def leftover(place: Place, env: Mapping[str, str], found: str) -> LauncherError:
+def leftover(place: RankInfo, env: Mapping[str, str], found: str) -> LauncherError:
     """The error of a rank whose world is not there.
 
     Args:
@@ -139,13 +141,13 @@ def leftover(place: Place, env: Mapping[str, str], found: str) -> LauncherError:
     return _wrong(env, names, what)
 
 
-def _launched(env: Mapping[str, str]) -> Place:
+def _launched(env: Mapping[str, str]) -> RankInfo:
     if env.get("SUBMITIT_EXECUTOR") == "local":
         return _place(env, _OF_SUBMITIT, "submitit", mpi=False)
     if "HPC_BACKEND" in env:  # a rank of a job of ours: jobs/supervisor.py has called srun
         return _of_srun(env, "srun", mpi=env["HPC_BACKEND"] == "mpi")
     if "SUBMITIT_EXECUTOR" in env:
-        return Place()
+        return RankInfo()
     if _says_several(env, _OF_OPEN_MPI):
         place = _place(env, _OF_OPEN_MPI, "mpirun", mpi=True)
         name = "OMPI_COMM_WORLD_NODE_RANK"
@@ -155,7 +157,7 @@ def _launched(env: Mapping[str, str]) -> Place:
         return _place(env, _OF_PMI if is_whole else (*_OF_PMI[:2], *_OF_PMI[:2]), "mpirun", mpi=True)
     if "PMIX_RANK" in env and env.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         return _of_srun(env, "mpirun", mpi=True)
-    return Place()
+    return RankInfo()
 
 
 def _says_several(env: Mapping[str, str], names: Sequence[str]) -> bool:
@@ -164,7 +166,7 @@ def _says_several(env: Mapping[str, str], names: Sequence[str]) -> bool:
     return (rank, size) != (None, None) and not (size == "1" and rank in (None, "0"))
 
 
-def _of_srun(env: Mapping[str, str], launcher: str, *, mpi: bool) -> Place:
+def _of_srun(env: Mapping[str, str], launcher: str, *, mpi: bool) -> RankInfo:
     # Local ranks come from SLURM: under PMIx on virtual nodes, Horovod's are 0 on every rank.
     missing = [name for name in OF_SRUN if name not in env]
     if missing:
@@ -185,7 +187,7 @@ def _of_srun(env: Mapping[str, str], launcher: str, *, mpi: bool) -> Place:
     return replace(_place(known, names, launcher, mpi=mpi), node=node)
 
 
-def _place(env: Mapping[str, str], names: Sequence[str], launcher: str, *, mpi: bool) -> Place:
+def _place(env: Mapping[str, str], names: Sequence[str], launcher: str, *, mpi: bool) -> RankInfo:
     """The place that variables tell, whose names are those of rank, size, local rank and local size."""
     rank, size, local_rank, local_size = (_number(env, name, names) for name in names)
     for (low, of), (high, limit) in (
@@ -195,7 +197,7 @@ def _place(env: Mapping[str, str], names: Sequence[str], launcher: str, *, mpi: 
     ):
         if low >= high:
             raise _wrong(env, names, f"{of} is {env[of]} and {limit} is {env[limit]}, which can't be")
-    return Place(rank, size, local_rank, local_size, 0, launcher, mpi=mpi)
+    return RankInfo(rank, size, local_rank, local_size, 0, launcher, mpi=mpi)
 
 
 def _number(env: Mapping[str, str], name: str, names: Sequence[str]) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
-from optuna.storages.journal._storage import JournalOperation
 
 from hpc.jobs.source.turn import Turn
 from hpc.results.store import naming
+from hpc.sweeps.searches.optuna_private import JournalOperation
 
 OPERATIONS = frozenset(map(int, JournalOperation))
 LOCK_SECONDS = 30

@@ -28,6 +28,7 @@ from hpc.jobs.source.turn import Turn
 from hpc.results import Attempt, Run, RunError
 from hpc.results import TrialState as RecordedTrial
 from hpc.sweeps import SEARCHES, Sweep, Trial
+from hpc.sweeps.searches import optuna_private
 from hpc.sweeps.searches.pruners import pruner
 from hpc.sweeps.searches.samplers import decoded, distribution, encoded, sampler
 from hpc.sweeps.space import Dimension, point
@@ -371,7 +372,7 @@ class Study:
                 self._try_again(study, one, facts["attempt"])
                 has_put_back = True
             else:
-                study._storage.set_trial_user_attr(one._trial_id, "hpc", {**facts, "dropped": "killed"})
+                optuna_private.set_attribute(study, one, "hpc", {**facts, "dropped": "killed"})
             _end(study, one, TrialState.FAIL)
         return has_put_back
 
@@ -443,7 +444,7 @@ class Study:
         """
         study, mine = self._mine.pop(trial.trial_id)
         with self._taking_time():
-            one = study._storage.get_trial(mine._trial_id)
+            one = optuna_private.stored(study, mine)
             self._tell(study, one, state, metrics, best)
 
     def _tell(
@@ -458,7 +459,7 @@ class Study:
             self._try_again(study, one, _facts(one)["attempt"] + 1)
         if state == "skipped" and self.sweep.is_adaptive:
             facts = {**_facts(one), "dropped": BROKEN}
-            study._storage.set_trial_user_attr(one._trial_id, "hpc", facts)
+            optuna_private.set_attribute(study, one, "hpc", facts)
         values = _values(self.sweep, metrics, best) if state == "finished" else None
         if values is not None:
             _end(study, one, TrialState.COMPLETE, values[:1] if study is self._confirm else values)

@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpc.jobs.options import make_ready
+from hpc.jobs.training.base import (
+    BoundaryRequest,
+    Guarantees,
+    Lane,
+    Trained,
+    Training,
+    TrainingBackend,
+)
+from hpc.jobs.training.checkpoint import Position
 from hpc.models import Array, Dataset, Split
 
 if TYPE_CHECKING:
     import keras
+
+
+class EstimatorBackend(TrainingBackend):
+    """Fits an estimator of scikit-learn at once, and measures it as networks are measured.
+
+    Args:
+        graph: that measures.
+    """
+
+    name = "estimator"
+    guarantees = Guarantees(equal_ranks=True, exact_resume=True, mid_epoch=False)
+
+    def __init__(self, graph: TrainingBackend) -> None:
+        self._graph = graph
+
+    def accepts(self, training: Training) -> str:
+        """Why it can't train that: it is no estimator."""
+        if is_estimator(training.model):
+            return ""
+        return f"{type(training.model).__name__} has no fit(), predict() and get_params()"
+
+    def train(
+        self,
+        lanes: Sequence[Lane],
+        training: Training,
+        request: Callable[[Position], BoundaryRequest] = lambda position: BoundaryRequest(),
+        stride: int | None = None,
+    ) -> list[Trained | None]:
+        """Fit one estimator. It has no boundary: a request to stop is heard by the next trial."""
+        (lane,) = lanes
+        model, data = fit(lane.model, training.data)
+        data = make_ready(model, data, training.options)
+        measured = replace(lane, model=model, begin=None)
+        found = self._graph.train([measured], replace(training, model=model, data=data))
+        lane.failure = measured.failure
+        return [one and replace(one, weights="") for one in found]
 
 
 def is_estimator(value: object) -> bool:

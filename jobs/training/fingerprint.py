@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from hpc.jobs.training import keras_private
+
 BOOKKEEPING = frozenset({
     # Of Keras' tracking, saving and naming: no graph depends on them.
     "_auto_config", "_build_shapes_dict", "_call_signature", "_called", "_compile_config",
@@ -203,7 +205,9 @@ class _Walk:
             if mark is not None:
                 self._say(mark)
             elif name == "_exclude_from_weight_decay":
-                places = {value._var_key(one): place for place, one in enumerate(self._variables)}
+                places = {
+                    keras_private.key_of(value, one): place for place, one in enumerate(self._variables)
+                }
                 self._items(list, sorted(str(places.get(one)) for one in entries[name]))
             else:
                 self.through(entries.get(name))

@@ -10,17 +10,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
+from hpc.jobs.training.base import (
+    BoundaryRequest,
+    DivergedError,
+    Epoch,
+    EpochDecision,
+    Guarantees,
+    Lane,
+    Metrics,
+    Stopped,
+    Trained,
+    Training,
+    TrainingBackend,
+    UnequalWeightsError,
+)
 from hpc.jobs.training.checkpoint import Best, Position, State
 from hpc.jobs.training.graphs import Graphs
-from hpc.jobs.training.loop import Loop, Metrics, Rows, digest
-from hpc.jobs.training.pack import Plan, plan
+from hpc.jobs.training.loop import Loop, Rows
+from hpc.jobs.training.pack import plan
 from hpc.jobs.training.parts import refuse_own_steps
 from hpc.jobs.training.single import Single
 from hpc.models import Dataset, Split
@@ -35,148 +50,51 @@ are measured in batches of ``batch_size``, as ``fit`` does: a loss may depend on
 together, and memory may not suffice for more."""
 
 
-class DivergedError(ArithmeticError):
-    """The loss is no longer a number."""
-
-
-class UnequalWeightsError(RuntimeError):
-    """Ranks that should hold the same weights don't."""
-
-
-class Stopped(Exception):  # noqa: N818  # not an error: the training goes on later
-    """The training was asked to stop, and has left a checkpoint."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a rank would like to happen at the next boundary.
-
-    Attributes:
-        stop: to write a checkpoint and stop.
-        save: to write a checkpoint and go on.
-    """
-
-    stop: bool = False
-    save: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is to follow from an epoch, the same on all ranks.
-
-    Attributes:
-        is_enough: whether the training ends here, as if this were its last epoch.
-        is_best: whether it is to end with the weights of this epoch, unless a better one follows.
-    """
-
-    is_enough: bool = False
-    is_best: bool = False
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What came of one pass over the training data.
-
-    Attributes:
-        number: from 1; 0 where nothing is trained.
-        metrics: the training metrics over the epoch and the validation metrics after it
-            (``val_``), exact over all ranks.
-        seconds: since the training began.
-        times: of its steps and what they waited for, as ``Clock.take`` gives them;
-            empty unless they are asked for.
-    """
-
-    number: int
-    metrics: Metrics
-    seconds: float
-    times: Mapping[str, float] = field(default_factory=dict, compare=False)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came of a whole training.
-
-    Attributes:
-        metrics: of the last epoch, and those of the test part after it (``test_``).
-        confusion: for the validation and the test part how many samples of each class (row) were
-            taken for which (column), shape (classes, classes); empty where numbers are predicted.
-        training_seconds: in which its graphs ran; of a pack its share.
-        drawing_seconds: in which its graphs were drawn; 0 where those of an earlier training fitted.
-        make: gives the model that was trained: the one that was given, or one like it of an earlier
-            training, or of another lane.
-        weights: digest of its weights and its optimizer's variables.
-    """
-
-    metrics: Metrics
-    confusion: dict[str, list[list[int]]]
-    training_seconds: float = field(compare=False)
-    drawing_seconds: float = field(compare=False)
-    make: Callable[[], keras.Model] = field(compare=False)
-    weights: str
-
-    @property
-    def model(self) -> keras.Model:
-        """With its weights, until the model of another lane is asked for."""
-        return self.make()
-
-
-@dataclass(eq=False)  # each is its own, and is looked for in lists
-class Lane:
-    """A training, alone or beside others.
-
-    Attributes:
-        model: compiled; the same on all ranks up to its weights, which become those of rank 0.
-        seed: of the order of samples and of dropout.
-        on_epoch: called on every rank after each epoch that is measured; what it answers, the same
-            on all of them, is for trainings that are not in a pack.
-        begin: where an earlier training of this model stopped; it then ends with the very weights
-            that it would have had, with as many ranks as then; in a pack, up to rounding.
-        save: called on rank 0 with a state to keep.
-        failure: why it has ended early, if it has.
-        plan: of the model, if it has been made.
-        by_sample: whether it is known of the model, its loss and its metrics that what comes of a sample
-            does not depend on which others it is measured with.
-    """
-
-    model: keras.Model
-    seed: int
-    on_epoch: Callable[[Epoch], Answer | None] = lambda epoch: None
-    begin: State | None = None
-    save: Callable[[State], None] = lambda state: None
-    failure: DivergedError | None = None
-    plan: Plan | None = None
-    by_sample: bool = False
-
-
-def train(
-    model: keras.Model,
-    data: Dataset,
-    world: World,
-    *,
-    seed: int,
-    on_epoch: Callable[[Epoch], Answer | None] = lambda epoch: None,
-    begin: State | None = None,
-    save: Callable[[State], None] = lambda state: None,
-    **settings: Any,
-) -> Trained:
-    """Train one model, and measure it on the test part when all is done.
+class GraphBackend(TrainingBackend):
+    """One model, the whole epoch in one graph.
 
     Args:
-        model: as in ``Lane``, like ``seed``, ``on_epoch``, ``begin`` and ``save``.
-        data: whole on every rank.
         world: the ranks that train together.
-        settings: as :func:`train_lanes` takes them.
-
-    Raises:
-        DivergedError: a loss is NaN or infinite, on all ranks at the same epoch.
-        Exception: as :func:`train_lanes`.
+        graphs: of earlier trainings, which are used again where they fit.
     """
-    lane = Lane(model, seed, on_epoch, begin, save)
-    (trained,) = train_lanes([lane], data, world, **settings)
-    if trained is None:
-        assert lane.failure is not None
-        raise lane.failure
-    return trained
+
+    name = "graph"
+    guarantees = Guarantees(equal_ranks=True, exact_resume=True, mid_epoch=True)
+
+    def __init__(self, world: World, graphs: Graphs) -> None:
+        self.world = world
+        self.graphs = graphs
+
+    def accepts(self, training: Training) -> str:
+        """Why it can't train that: it is no Keras model, or has a ``train_step`` of its own."""
+        import keras
+
+        if not isinstance(training.model, keras.Model):
+            return f"{type(training.model).__name__} is no model of Keras"
+        try:
+            refuse_own_steps(training.model)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def train(
+        self,
+        lanes: Sequence[Lane],
+        training: Training,
+        request: Callable[[Position], BoundaryRequest] = lambda position: BoundaryRequest(),
+        stride: int | None = None,
+    ) -> list[Trained | None]:
+        """As :func:`train_lanes`, with the options of the training."""
+        chosen, samples = training.options, len(training.data.train)
+        return train_lanes(
+            lanes, training.data, self.world, epochs=chosen.epochs, batch_size=chosen.global_batch(samples),
+            shuffle=chosen.shuffle, validation_freq=chosen.validation_freq, request=request, stride=stride,
+            graphs=self.graphs, accumulate_steps=chosen.accumulate_steps, compression=chosen.compression,
+        )  # fmt: skip
+
+    def forget(self) -> None:
+        """Keep no graphs."""
+        self.graphs.forget()
 
 
 def train_lanes(
@@ -188,7 +106,7 @@ def train_lanes(
     batch_size: int,
     shuffle: bool = True,
     validation_freq: int = 1,
-    wish: Callable[[Position], Wish] = lambda position: Wish(),
+    request: Callable[[Position], BoundaryRequest] = lambda position: BoundaryRequest(),
     stride: int | None = None,
     graphs: Graphs | None = None,
     accumulate_steps: int = 1,
@@ -206,8 +124,8 @@ def train_lanes(
             ranks only wait.
         shuffle: whether each epoch has an order of its own; else that of the data.
         validation_freq: epochs from one measurement to the next; the last epoch has one anyway.
-        wish: asked on every rank at every boundary, which comes every few seconds; what any of
-            them wishes, all do.
+        request: asked on every rank at every boundary, which comes every few seconds; what any of
+            them asks for, all do.
         stride: steps between two boundaries; as many as take a few seconds unless given.
         graphs: of earlier trainings, which are used again where they fit.
         accumulate_steps: parts in which each rank takes its share of a batch, one after the other;
@@ -218,13 +136,13 @@ def train_lanes(
         What came of each; None of one whose loss was NaN or infinite, which has its ``failure``.
 
     Raises:
-        Stopped: some rank has wished so, on all ranks at the same step.
+        Stopped: some rank has asked for it, on all ranks at the same step.
         PackError: these can't be trained together.
         ValueError: the model has a ``train_step`` of its own, or its batches can't be taken in parts.
         UnequalWeightsError: the ranks end with different weights, on all ranks.
     """
     return _Training(
-        lanes, data, world, epochs, batch_size, shuffle, validation_freq, wish, stride, graphs or Graphs(),
+        lanes, data, world, epochs, batch_size, shuffle, validation_freq, request, stride, graphs or Graphs(),
         accumulate_steps, compression,
     ).carry_out()  # fmt: skip
 
@@ -240,7 +158,7 @@ class _Training:
     batch_size: int
     shuffle: bool
     validation_freq: int
-    wish: Callable[[Position], Wish]
+    request: Callable[[Position], BoundaryRequest]
     stride: int | None
     graphs: Graphs
     accumulate_steps: int
@@ -248,7 +166,7 @@ class _Training:
 
     def __post_init__(self) -> None:
         self.batch_size = min(self.batch_size, len(self.data.train))
-        self.training_seconds = self.drawing_seconds = 0.0
+        self.training_seconds = self.tracing_seconds = 0.0
         self.is_enough = False
         self.best = self.lanes[0].begin.best if self.lanes[0].begin is not None else None
         self.begun = time.perf_counter()
@@ -318,7 +236,7 @@ class _Training:
 
     def _add_seconds(self) -> None:
         self.training_seconds += self.loop.training_seconds
-        self.drawing_seconds += self.loop.drawing_seconds
+        self.tracing_seconds += self.loop.tracing_seconds
 
     def _orders(self, epoch: int) -> Rows:
         samples = len(self.data.train)
@@ -326,8 +244,8 @@ class _Training:
         return orders[0] if len(orders) == 1 else np.stack(orders, axis=1)
 
     def _boundary(self, position: Position) -> None:
-        mine = self.wish(position)
-        # One sum tells everyone what anyone wishes, and how many steps rank 0 would take next.
+        mine = self.request(position)
+        # One sum tells everyone what anyone asks for, and how many steps rank 0 would take next.
         strides = self.loop.stride if self.world.rank == 0 else 0
         stop, keep, self.loop.stride = self.world.add([mine.stop, mine.save, strides])
         if stop or keep:
@@ -355,7 +273,7 @@ class _Training:
         for lane, mine in zip(self.packed, metrics, strict=True):
             if lane not in self.running:
                 continue
-            answer = lane.on_epoch(Epoch(number, mine, seconds, times)) or Answer()
+            answer = lane.on_epoch(Epoch(number, mine, seconds, times)) or EpochDecision()
             self.is_enough = answer.is_enough
             if answer.is_best:
                 self.best = Best(dict(mine), self.loop.weights())
@@ -394,7 +312,7 @@ class _Training:
                 continue
             place = self.packed.index(lane)
             confusion = {part: counts[place] for part, counts in confusions.items() if counts[place]}
-            seconds = self.training_seconds / share, self.drawing_seconds / share
+            seconds = self.training_seconds / share, self.tracing_seconds / share
             trained.append(Trained(metrics[place], confusion, *seconds, models[place], digests[place]))
         return trained
 
@@ -425,11 +343,6 @@ def draw_apart(model: keras.Model, rank: int) -> None:
             state = np.array(variable)
             state[0] ^= np.asarray(rank * 0x9E3779B1 & 0xFFFFFFFF).astype(state.dtype)
             variable.assign(state)
-
-
-def weights_digest(model: keras.Model) -> str:
-    """SHA-256 of the weights and of the optimizer's variables, to the last bit."""
-    return digest([np.asarray(variable) for variable in [*model.weights, *model.optimizer.variables]])
 
 
 def _end_equal(mine: str, world: World) -> None:

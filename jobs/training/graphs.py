@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
 from hpc.jobs.options import OWN_FUNCTIONS
+from hpc.jobs.training import keras_private
 from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
 from hpc.jobs.training.loop import Loop, specs
 from hpc.jobs.training.pack import Pack, Plan, Shape
@@ -63,9 +65,6 @@ class Graphs:
                 every graph has to be instantiated anew.
         """
         import keras
-        from keras.src.backend.common.global_state import set_global_attribute
-        from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-        from keras.src.utils.naming import reset_uids
 
         self._last_tensors, self._tensors = self._tensors, {}
         if self._litter_bytes > MOST_LITTER_BYTES:
@@ -75,8 +74,7 @@ class Graphs:
             keras.utils.clear_session(free_memory=False)
             keras.utils.set_random_seed(seed)
             return
-        reset_uids()
-        set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+        keras_private.forget_names_and_seed()
         random.seed(seed)
         np.random.seed(seed)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -15,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpc.jobs.collectives.world import World
+from hpc.jobs.training import keras_private
+from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.models import Array, Dataset
-from hpc.results import format_error as said_by
+from hpc.sweeps.text import format_error
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-Metrics = dict[str, float]
 Rows = np.ndarray[Any, np.dtype[np.int32]]
 FIRST_STEPS = 4
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
@@ -85,7 +85,7 @@ class Loop(ABC):
         orders: in how many orders these see the samples; 1 where all see the same batches.
         stride: steps between two boundaries.
         training_seconds: in which they were trained and measured.
-        drawing_seconds: in which their graphs were drawn; 0 where they were there.
+        tracing_seconds: in which their graphs were drawn; 0 where they were there.
     """
 
     _confusion: tf.Variable
@@ -131,7 +131,7 @@ class Loop(ABC):
     def restart(self) -> None:
         """Take up another training."""
         self.stride = FIRST_STEPS  # with another batch size, as many may take long
-        self.training_seconds = self.drawing_seconds = 0.0
+        self.training_seconds = self.tracing_seconds = 0.0
 
     @property
     @abstractmethod
@@ -276,11 +276,11 @@ class Loop(ABC):
         Returns:
             What this rank has measured, shape (names, lanes).
         """
-        numbers, before = map(np.int32, (first, last, batch_size)), self.drawing_seconds
+        numbers, before = map(np.int32, (first, last, batch_size)), self.tracing_seconds
         values = self._call(self._train_steps, x, y, rows, *numbers, np.bool_(anew))
         if self._world.clock is not None:
             steps = _steps(last, _count(x), batch_size) - _steps(first, _count(x), batch_size)
-            self._world.clock.count(0 if self.drawing_seconds > before else steps)
+            self._world.clock.count(0 if self.tracing_seconds > before else steps)
         return values
 
     def _call(self, steps: Callable[..., tf.Tensor], *inputs: Any) -> Any:
@@ -296,7 +296,7 @@ class Loop(ABC):
             try:
                 graph.get_concrete_function()
             except Exception as error:  # what is wrong otherwise, too, shows at the first step
-                is_new, graph, why = False, None, words_of(error)
+                is_new, graph, why = False, None, format_error(error)
         if graph is None:
             values = steps(*(tf.nest.map_structure(tf.convert_to_tensor, given) for given in inputs)).numpy()
         else:
@@ -305,7 +305,7 @@ class Loop(ABC):
             self.take_steps_singly(why)
         seconds = time.perf_counter() - start
         if is_new:
-            self.drawing_seconds += seconds
+            self.tracing_seconds += seconds
         else:
             self.training_seconds += seconds
         return values
@@ -477,13 +477,13 @@ def adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learn
     if not is_dense or variable.dtype != gradient.dtype:
         by_keras(gradient, variable, learning_rate)
         return
-    index, dtype = optimizer._get_variable_index(variable), variable.dtype
+    (first, second), dtype = keras_private.adam_moments(optimizer, variable), variable.dtype
     beta_1, beta_2 = tf.cast(optimizer.beta_1, dtype), tf.cast(optimizer.beta_2, dtype)
     steps = tf.cast(optimizer.iterations + 1, dtype)
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,
-        m=optimizer._momentums[index].value.handle,
-        v=optimizer._velocities[index].value.handle,
+        m=first.value.handle,
+        v=second.value.handle,
         beta1_power=tf.pow(beta_1, steps),
         beta2_power=tf.pow(beta_2, steps),
         lr=tf.cast(learning_rate, dtype),
@@ -500,13 +500,6 @@ def digest(arrays: Sequence[Array]) -> str:
     for array in arrays:
         found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
-
-
-def words_of(error: Exception) -> str:
-    """What it is and says, in a line; Keras puts a line of its own before the words of a layer."""
-    text = re.sub(r"\x1b\[\d*m", "", said_by(error))  # it prints some of them in bold, too
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])}"
 
 
 def specs(values: Any) -> Any:

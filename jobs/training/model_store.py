@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hpc.jobs.data.preparation import Scaling
 
 
-class Kept:
+class ModelStore:
     """The models that one worker keeps.
 
     With ``best`` that is the model of the best of its trials so far, of equals the first of the

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpc.jobs.collectives.world import Compression, World
+    from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
 
 
 def reduced(gradients: Sequence[Any], world: World, compression: Compression = "none") -> list[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from hpc.jobs.collectives.world import World
 from hpc.jobs.options import OWN_FUNCTIONS, Options
+from hpc.jobs.training import keras_private
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
 from hpc.jobs.training.loop import (
@@ -172,7 +173,7 @@ def plan(model: keras.Model) -> Plan:
     }
     penalties = [layer.kernel_regularizer for layer in found.dense]
     found.penalties = [(float(getattr(p, "l1", 0)), float(getattr(p, "l2", 0))) for p in penalties]
-    if model._compile_loss is not None and model._compile_loss._user_loss_weights is not None:
+    if keras_private.loss_weights(model) is not None:
         raise PackError("its loss has a weight")
     optimizer = _optimizer(found, model.optimizer)
     whole = {
@@ -201,7 +202,7 @@ def _rest(model: keras.Model, found: Plan) -> str:
         masked += [(layer, "kernel_regularizer"), (layer.kernel, "regularizer")]
     optimizer = model.optimizer
     masked += [(optimizer, name) for name in ("weight_decay", "global_clipnorm", "momentum")]
-    rate = optimizer._learning_rate  # of a variable the value counts nowhere
+    rate = keras_private.learning_rate(optimizer)  # of a variable the value counts nowhere
     masked += [(rate, name) for name in ("initial_learning_rate", "warmup_target")]
     masks = {(id(owner), name): "a number" for owner, name in masked}
     try:
@@ -255,7 +256,7 @@ def _optimizer(found: Plan, optimizer: Any) -> dict[str, Any]:
     if kind is keras.optimizers.SGD:
         found.momentum = float(config["momentum"])
         config["momentum"] = found.momentum > 0
-    schedule = optimizer._learning_rate
+    schedule = keras_private.learning_rate(optimizer)
     if type(schedule) is keras.optimizers.schedules.CosineDecay:
         found.rate = float(schedule.warmup_target or schedule.initial_learning_rate)
         parts = config["learning_rate"]["config"]
@@ -389,7 +390,7 @@ class Pack(Loop):
         import tensorflow as tf
 
         optimizer = self._optimizer
-        momentum = optimizer.momentums[optimizer._get_variable_index(variable)]
+        momentum = optimizer.momentums[keras_private.index_of(optimizer, variable)]
         step = tf.cast(learning_rate, self._dtype) * gradient
         value = self._momentums * momentum - step
         momentum.assign(value)
@@ -495,7 +496,7 @@ class Pack(Loop):
             if id(variable) in owners:
                 slots = np.stack([_turned(value) for value in values])
                 variable.assign(slots / self._in_slot(variable))
-            elif variable is not self._optimizer._learning_rate:
+            elif variable is not keras_private.learning_rate(self._optimizer):
                 variable.assign(values[0])
         measured = self._measured_in()
         totals = np.zeros((len(self._names), self.lanes), np.float32)
@@ -530,7 +531,7 @@ class Pack(Loop):
                     factor = self._in_slot(variable)
                     value = values[lane] * (factor[lane] if isinstance(factor, np.ndarray) else factor)
                     arrays.append(_turned_back(value.astype(values.dtype), shapes[owner]))
-                elif variable is optimizer._learning_rate:
+                elif variable is keras_private.learning_rate(optimizer):
                     arrays.append(np.asarray(one.rate, values.dtype))
                 else:
                     arrays.append(values)
@@ -551,9 +552,7 @@ class Pack(Loop):
 
     def _in_slot(self, variable: Any) -> Any:
         """The learning rates, where a slot has them as a factor."""
-        momentums = getattr(self._optimizer, "_momentums", None) or getattr(
-            self._optimizer, "momentums", None
-        )
+        momentums = keras_private.momentums(self._optimizer) or getattr(self._optimizer, "momentums", None)
         if type(self._optimizer).__name__ in WITH_RATE and any(variable is v for v in momentums or ()):
             return self._rates.numpy()
         return 1
@@ -686,7 +685,8 @@ class Pack(Loop):
         self._totals[0].assign_add(tf.cast(losses, tf.float32) * samples)
         self._counts[0].assign_add(samples)
         for metric, total, count in zip(self._metrics, self._totals[1:], self._counts[1:], strict=True):
-            values = tf.cast(metric._fn(y, y_pred, **metric._fn_kwargs), tf.float32)
+            function, further = keras_private.metric_function(metric)
+            values = tf.cast(function(y, y_pred, **further), tf.float32)
             values = tf.reduce_mean(tf.reshape(values, (self.lanes, tf.cast(samples, tf.int32), -1)), axis=2)
             total.assign_add(tf.reduce_sum(values, axis=1))
             count.assign_add(samples)
@@ -727,7 +727,7 @@ def _metrics_of(model: keras.Model) -> list[Any]:
     """
     import keras
 
-    compiled = model._compile_metrics
+    compiled = keras_private.compiled_metrics(model)
     found = list(compiled.metrics) if compiled is not None else []
     for metric in found:
         kind = type(metric)
@@ -748,7 +748,6 @@ def _loss_of(model: keras.Model) -> tuple[Any, bool]:
         PackError: it is none of Keras' by sample.
     """
     import keras
-    from keras.src.losses.losses import LossFunctionWrapper
 
     loss = keras.losses.get(model.loss) if isinstance(model.loss, str) else model.loss
     if not isinstance(loss, keras.losses.Loss):
@@ -756,9 +755,10 @@ def _loss_of(model: keras.Model) -> tuple[Any, bool]:
             raise PackError("its loss is not one for one output")
         if loss.__name__ not in LOSSES:
             raise PackError(f"its loss {loss.__name__} may not be one of each sample")
-        return LossFunctionWrapper(loss, reduction=None), False
-    more = loss._fn_kwargs if isinstance(loss, LossFunctionWrapper) else {}
-    by_sample = isinstance(loss, LossFunctionWrapper) and loss.fn.__name__ in LOSSES
+        return keras_private.loss_of_function(loss), False
+    more = keras_private.loss_arguments(loss)
+    by_sample = more is not None and loss.fn.__name__ in LOSSES
+    more = more or {}
     by_sample = by_sample and more.get("axis", -1) == -1 and more.get("ignore_class") is None
     if not by_sample or loss.reduction not in ("sum", "sum_over_batch_size"):
         raise PackError(f"its loss {type(loss).__name__} is not a mean or sum over samples")

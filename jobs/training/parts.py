@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpc.jobs.options import OWN_FUNCTIONS
+from hpc.jobs.training import keras_private
 from hpc.jobs.training.fingerprint import is_of_a_library
 from hpc.models import Split
 
@@ -77,7 +78,7 @@ def whole_batch_metrics(model: keras.Model) -> list[str]:
     Args:
         model: compiled, its metrics made.
     """
-    compiled = model._compile_metrics
+    compiled = keras_private.compiled_metrics(model)
     return [metric.name for metric in (compiled.metrics if compiled else []) if not _adds_up(metric)]
 
 
@@ -94,13 +95,13 @@ def _adds_up(metric: Any) -> bool:
 
 def is_by_sample(metric: Any) -> bool:
     """Whether what a metric is a mean of is a function of Keras', over the last axis of each sample."""
-    function = metric._fn
+    function, further = keras_private.metric_function(metric)
     if not isinstance(function, FunctionType):  # an object of a loss, say
         return False
     if function.__name__ in OF_BATCHES:
         return False
     is_known = function in OWN_FUNCTIONS or is_of_a_library(function)
-    return bool(is_known and metric._fn_kwargs.get("axis", -1) == -1)
+    return bool(is_known and further.get("axis", -1) == -1)
 
 
 def check_parts(model: keras.Model, parts: int, ranks: int) -> list[str]:
@@ -123,9 +124,9 @@ def check_parts(model: keras.Model, parts: int, ranks: int) -> list[str]:
             f"the metric {whole[0]} is not of Keras, and may depend on which samples come together; "
             "accumulate_steps takes batches in parts: leave out one of them"
         )
-    compiled = model._compile_metrics
+    compiled = keras_private.compiled_metrics(model)
     known = {id(metric) for metric in (compiled.metrics if compiled else [])}
-    trackers = {id(model._loss_tracker), id(compiled)}
+    trackers = {id(keras_private.loss_tracker(model)), id(compiled)}
     kept = [one for one in model.metrics if id(one) not in known | trackers]
     if kept:
         raise ValueError(
@@ -141,7 +142,7 @@ def normalizes(model: keras.Model) -> bool:
     import keras
 
     known = keras.layers.BatchNormalization
-    return any(isinstance(layer, known) for layer in model._flatten_layers())
+    return any(isinstance(layer, known) for layer in keras_private.layers_of(model))
 
 
 def check_layers(model: keras.Model, ranks: int, parts: int) -> None:
@@ -157,7 +158,7 @@ def check_layers(model: keras.Model, ranks: int, parts: int) -> None:
     """
     import keras
 
-    for layer in model._flatten_layers():
+    for layer in keras_private.layers_of(model):
         if ranks > 1 and getattr(layer, "synchronized", False):
             raise ValueError(
                 f"{layer.name} is a BatchNormalization(synchronized=True), and ranks do not synchronize "

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import Compression, World
+from hpc.jobs.collectives.base import Compression
+from hpc.jobs.collectives.world import World
+from hpc.jobs.training import keras_private
+from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State, from_bytes, to_bytes
 from hpc.jobs.training.loop import (
     Loop,
-    Metrics,
     Slice,
     adam_step,
     confused,
@@ -66,7 +68,7 @@ def numbers_of(model: keras.Model) -> list[Number]:
 
     found = [
         Number(layer, "rate", layer.compute_dtype)
-        for layer in model._flatten_layers(include_self=False)
+        for layer in keras_private.layers_of(model, itself=False)
         if type(layer) is keras.layers.Dropout and layer.rate > 0 and "call" not in vars(layer)
     ]
     names = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
@@ -76,7 +78,7 @@ def numbers_of(model: keras.Model) -> list[Number]:
     optimizer, floatx = model.optimizer, keras.config.floatx()
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
-    schedule = optimizer._learning_rate  # a variable unless it is a schedule
+    schedule = keras_private.learning_rate(optimizer)  # a variable unless it is a schedule
     if type(schedule) is keras.optimizers.schedules.CosineDecay:
         found.append(Number(schedule, "initial_learning_rate", floatx))
         found.append(Number(schedule, "decay_steps", "int64"))
@@ -356,12 +358,13 @@ class Single(Loop):
 
         given = tf.nest.flatten(values)
         tensors = [tf.convert_to_tensor(value) for value in given]
-        masks = {place: value._keras_mask for place, value in enumerate(given) if _has_mask(value)}
+        masks = {place: keras_private.mask_of(value) for place, value in enumerate(given)}
+        masks = {place: mask for place, mask in masks.items() if mask is not None}
         marks = [tf.cast(mask, tf.int32) for mask in masks.values()]
         # All others have zeros at the places of a rank, so that their sum is what it has.
         totals = self._world.sum([placed(tensor) for tensor in [*tensors, *marks]], "predictions")
         for place, total in zip(masks, totals[len(tensors) :], strict=True):
-            totals[place]._keras_mask = total > 0  # by which Keras' metrics leave samples out
+            keras_private.put_mask(totals[place], total > 0)
         return tf.nest.pack_sequence_as(values, totals[: len(tensors)])
 
     def _confuse(self, y: Any, y_pred: Any) -> None:
@@ -422,10 +425,6 @@ def _is_sum(loss: Any) -> bool:
     if isinstance(loss, (list, tuple)) and len(loss) == 1:
         (loss,) = loss
     return getattr(loss, "reduction", None) == "sum"
-
-
-def _has_mask(value: Any) -> bool:
-    return getattr(value, "_keras_mask", None) is not None
 
 
 def _weights(model: keras.Model) -> list[Any]:

@@ -17,7 +17,8 @@ import numpy as np
 from pydantic import Field
 
 from hpc.models.dataset import MOST_CLASSES, Array, Classes, say
-from hpc.models.reference import ModelError, near
+from hpc.models.reference import ModelError
+from hpc.sweeps.text import did_you_mean
 
 if TYPE_CHECKING:
     import pandas
@@ -163,7 +164,7 @@ def _file(path: str) -> Path:
         raise ModelError(f"{file} is a folder, not a file")
     if not file.is_file():
         others = [other.name for other in file.parent.glob(f"*{file.suffix}")]
-        raise ModelError(f"there is no file {file}{near(file.name, others)}")
+        raise ModelError(f"there is no file {file}{did_you_mean(file.name, others)}")
     return file
 
 
@@ -420,7 +421,7 @@ def _columns_problems(file: Path, names: Sequence[str], options: Mapping[str, An
         for name in _names(options.get(option)):
             if name not in known:
                 yield (
-                    f"{option}: there is no column {name!r} in {file}{near(name, names)}; "
+                    f"{option}: there is no column {name!r} in {file}{did_you_mean(name, names)}; "
                     f"there are {_some(names)}"
                 )
             if name in used:
@@ -480,7 +481,7 @@ def _arrays_problem(file: Path, names: Sequence[str], x: str, y: str) -> str | N
         if len(missing) == 1:
             there = pair[0] if missing[0] == pair[1] else pair[1]
             return (
-                f"there is {there!r} in {file}, but no {missing[0]!r}{near(missing[0], names)}; "
+                f"there is {there!r} in {file}, but no {missing[0]!r}{did_you_mean(missing[0], names)}; "
                 f"there are {_some(names)}"
             )
     if pairs["train"][0] not in names:

@@ -17,6 +17,8 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from hpc.sweeps.searches.optuna_private import trials_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -61,7 +63,7 @@ class GaussianProcess(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """A point, or nothing in the beginning."""
-        ended = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        ended = trials_of(study, (TrialState.COMPLETE, TrialState.PRUNED))
         values = [(one, _value(one)) for one in ended]
         known = [(one, value) for one, value in values if value is not None][-MOST_OBSERVED:]
         if not search_space or len(known) < self._startup:
@@ -73,7 +75,7 @@ class GaussianProcess(BaseSampler):
         y = np.clip(
             (y - np.mean(y)) / deviation, -4, None
         )  # one that has failed badly says no more than badly
-        running = study._get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = trials_of(study, (TrialState.RUNNING,))
         beside = [one for one in running if search_space.keys() <= one.params.keys()]
         candidates = self._rng.random((self._candidates, x.shape[1]))
         near = x[np.argsort(-y)[:5]]  # and some around the best

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hpc.sweeps.document import did_you_mean
+from hpc.sweeps.text import did_you_mean
 
 if TYPE_CHECKING:
     import optuna

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.node.rank_info import find_place
+from hpc.jobs.node.rank_info import find_rank_info
 
 
 def build(input_shape: tuple[int, ...], num_classes: int, fault: str = "none", log: str = "") -> Any:
@@ -18,7 +18,7 @@ def build(input_shape: tuple[int, ...], num_classes: int, fault: str = "none", l
     """
     import keras
 
-    rank = find_place(os.environ).rank if "HPC_BACKEND" in os.environ else 0
+    rank = find_rank_info(os.environ).rank if "HPC_BACKEND" in os.environ else 0
     rank = int(os.environ.get("SUBMITIT_LOCAL_GLOBALID", rank))
     if log and rank == 0:
         with Path(log).open("a") as file:

@@ -15,17 +15,20 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from typer.main import get_command
 
 from benchmarks.reading import make_run
 from hpc import lock as locks
 from hpc import watching
-from hpc.command import _job_lines, is_busy
+from hpc.cli.app import app
+from hpc.cli.display.status import format_jobs
 from hpc.jobs.node.processes import identity, is_running
 from hpc.jobs.spec import Task
 from hpc.leftovers import clear, living_workers
 from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
+from hpc.request import RunRequest
 from hpc.results import Records, Run, RunError
 from hpc.sweeps import SweepError, Trial
 from tests.conftest import ROOT, Hpc
@@ -44,7 +47,23 @@ def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
         assert shown.returncode == 0
         assert f"Example: hpc {name}" in shown.stdout
     assert "Usage: hpc run [OPTIONS] {SWEEP}" in hpc("run", "--help").stdout
+    assert "to print and to mail." in overview  # whole sentences, none cut
     assert "(default: runs/NAME)" in hpc("run", "--help").stdout  # brackets would be taken for markup
+
+
+def test_an_option_is_the_same_in_every_command_that_has_it() -> None:
+    found: dict[str, set[str | None]] = {}
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        if {"run", "submit", "resume", "extend", "verify-resume"} & {command.name}:
+            for parameter in command.params:
+                found.setdefault(f"{parameter.opts}", set()).add(parameter.help)
+    assert {name for name, helps in found.items() if len(helps) > 1} == {"['--on']", "['--dry-run']"}
+    assert {"['--workers']", "['--set']", "['--mixed-code']"} <= found.keys()
+
+
+def test_a_request_names_the_folder_of_the_run() -> None:
+    assert RunRequest().folder_of("digits") == Path("runs/digits")
+    assert RunRequest(folder=Path("mine")).folder_of("digits") == Path("mine")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +89,7 @@ def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
         (["compare", "nowhere", "else"], "nowhere is not the folder of a run"),
         (["export", "nowhere", "--to", "tensorboard"], "nowhere is not the folder of a run"),
         (["export", "nowhere", "--to", "tensorbord"], 'exported to (did you mean "tensorboard"?); there are'),
-        (["list", "model"], "'model' can't be listed; there are models, data"),
+        (["list", "model"], "'model' can't be listed (did you mean \"models\"?); there are models, data"),
     ],
 )
 def test_wrong_use_is_answered_on_stderr_and_ends_with_2(
@@ -78,7 +97,7 @@ def test_wrong_use_is_answered_on_stderr_and_ends_with_2(
 ) -> None:
     done = hpc(*arguments)
     assert done.returncode == 2
-    assert said in " ".join(done.stderr.replace("│", " ").split())
+    assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
@@ -238,7 +257,7 @@ def test_a_run_in_its_command_s_own_process_is_told_as_it_is(tmp_path: Path) -> 
 
     def told() -> tuple[str, dict[str, Any]]:
         facts = watching.status(run)
-        return "\n".join(_job_lines(facts)), facts
+        return "\n".join(format_jobs(facts)), facts
 
     begun = {"attempt": 1, "params": {}, "seed": 0, "ranks": 1, "node": "n", "code": ""}
     ready = ("ready", {"job": "debug-1-0", "backend": "none", "gpu": None})
@@ -248,10 +267,10 @@ def test_a_run_in_its_command_s_own_process_is_told_as_it_is(tmp_path: Path) -> 
         assert said == (
             f"debug-1-0: running (process {os.getpid()} on {socket.gethostname()}): {first}, epoch 0"
         )
-        assert (facts["lost"], facts["jobs"][0]["trial"], is_busy(facts)) == (0, first, True)
+        assert (facts["lost"], facts["jobs"][0]["trial"], watching.is_busy(facts)) == (0, first, True)
     said, facts = told()  # killed: nobody has written down how it ended
     assert said == "debug-1-0: lost"
-    assert (facts["lost"], is_busy(facts)) == (1, False)
+    assert (facts["lost"], watching.is_busy(facts)) == (1, False)
     records = Records(run / "records" / "run.jsonl")
     clear(Run(run), records, "the command was killed")  # as the next command does
     records.close()

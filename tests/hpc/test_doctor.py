@@ -16,12 +16,40 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hpc import batch, doctor, findings
-from hpc.command import app
-from hpc.findings import ALSO, NEEDED, Finding, Limits
+from hpc import batch, doctor
+from hpc.cli.app import app
+from hpc.doctor import Finding, read_doctor_cache, write_doctor_cache
+from hpc.doctor.accounts import (
+    ASSOCIATION_COLUMNS,
+    QOS_COLUMNS,
+    Limits,
+    check_account,
+    check_accounting,
+    check_job_limits,
+    limits_of,
+)
+from hpc.doctor.clock import check_clock
+from hpc.doctor.cluster import (
+    NEEDED_COMMANDS,
+    OPTIONAL_COMMANDS,
+    check_arrays,
+    check_commands,
+    check_partition,
+    check_submission,
+    chosen_partitions,
+)
+from hpc.doctor.examination import Examination
+from hpc.doctor.files import check_space
+from hpc.doctor.gpus import check_gpus_offered, check_gpus_seen
+from hpc.doctor.packages import check_packages
+from hpc.doctor.parsing import parse_minutes, parse_partitions, parse_rows
+from hpc.doctor.ranks import best_way, check_meetings, check_mpi
+from hpc.doctor.registry import CHECKS
+from hpc.doctor.requeue import check_preemption, check_requeueing
+from hpc.doctor.storage import check_storage
+from hpc.doctor.time_limit import check_time_limit
 from hpc.jobs.canary import CLOCK, LOST, PACKAGES, REPORT, reach, space, ways_to_meet
 from hpc.jobs.launch import Launch
-from hpc.known import known, remember
 from hpc.profile import Named, Profile
 from hpc.scheduler import Answers, JobState, SchedulerError, Slurm, UnreachableError
 from tests.conftest import Hpc
@@ -39,13 +67,9 @@ PartitionName=big AllowAccounts=physics AllowQos=ALL Default=NO QoS=huge GraceTi
 MaxTime=UNLIMITED MinNodes=2 PreemptMode=OFF State=UP TotalNodes=16 TRES=cpu=16,gres/gpu=8
 PartitionName=old AllowAccounts=ALL DenyQos=long Default=NO MaxTime=01:00:00 State=DRAIN TotalNodes=2
 """
-THERE = findings.partitions(PARTITIONS)
-ASSOCIATIONS = findings.rows(
-    "physics||normal,long|||||\nchemistry|old|normal||10|12||\n", findings.ASSOCIATION
-)
-QUALITIES = findings.rows(
-    "normal|||||||\nlong|2|||3|||00:30:00\nhuge|||50|||40|2-00:00:00\n", findings.QUALITY
-)
+THERE = parse_partitions(PARTITIONS)
+ASSOCIATIONS = parse_rows("physics||normal,long|||||\nchemistry|old|normal||10|12||\n", ASSOCIATION_COLUMNS)
+QUALITIES = parse_rows("normal|||||||\nlong|2|||3|||00:30:00\nhuge|||50|||40|2-00:00:00\n", QOS_COLUMNS)
 UNLIMITED = Limits(None, None, {}, {})
 
 
@@ -75,7 +99,7 @@ def check(findings: Finding | Sequence[Finding], level: str, *words: str) -> Non
     ("missing", "level"), [([], "ok"), (["sacct", "sinfo"], "note"), (["sacct", "srun"], "problem")]
 )
 def test_commands(missing: list[str], level: str) -> None:
-    check(findings.commands({*NEEDED, *ALSO} - {*missing}), level, *missing)
+    check(check_commands({*NEEDED_COMMANDS, *OPTIONAL_COMMANDS} - {*missing}), level, *missing)
 
 
 @pytest.mark.parametrize(
@@ -96,12 +120,12 @@ def test_commands(missing: list[str], level: str) -> None:
     ],
 )  # fmt: skip
 def test_partition(entries: dict[str, Any], level: str, words: list[str]) -> None:
-    check(findings.partition(profile(**entries), THERE), level, *words)
+    check(check_partition(profile(**entries), THERE), level, *words)
 
 
 def test_a_cluster_without_a_default_partition() -> None:
     there = {name: {**entries, "Default": "NO"} for name, entries in THERE.items()}
-    check(findings.partition(profile(), there), "problem", "no default", "main, big, old")
+    check(check_partition(profile(), there), "problem", "no default", "main, big, old")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +136,7 @@ def test_a_cluster_without_a_default_partition() -> None:
     ],
 )  # fmt: skip
 def test_minutes(text: str, minutes: float | None) -> None:
-    assert findings.minutes(text) == minutes
+    assert parse_minutes(text) == minutes
 
 
 @pytest.mark.parametrize(
@@ -129,12 +153,12 @@ def test_minutes(text: str, minutes: float | None) -> None:
 def test_time_limit(
     entries: dict[str, Any], limits: dict[str, str], refused: bool, level: str, words: list[str]
 ) -> None:
-    check(findings.time_limit(profile(**entries), limits, refused=refused), level, *words)
+    check(check_time_limit(profile(**entries), limits, refused=refused), level, *words)
 
 
 def test_rows_are_told_from_what_a_site_has_to_say() -> None:
     said = "welcome\n| 3 nodes are down |\nnormal|2|||3|||00:30:00\n"
-    (row,) = findings.rows(said, findings.QUALITY)
+    (row,) = parse_rows(said, QOS_COLUMNS)
     assert (row["Name"], row["MaxJobsPU"], row["MaxWall"]) == ("normal", "2", "00:30:00")
 
 
@@ -154,7 +178,7 @@ def test_rows_are_told_from_what_a_site_has_to_say() -> None:
     ],
 )  # fmt: skip
 def test_gpus_offered(gpus: int, nodes: int, text: str, level: str, words: list[str]) -> None:
-    check(findings.gpus_offered(profile(gpus_per_node=gpus, nodes=nodes), text), level, *words)
+    check(check_gpus_offered(profile(gpus_per_node=gpus, nodes=nodes), text), level, *words)
 
 
 @pytest.mark.parametrize(
@@ -172,13 +196,11 @@ def test_gpus_offered(gpus: int, nodes: int, text: str, level: str, words: list[
     ],
 )  # fmt: skip
 def test_account(entries: dict[str, Any], enforce: list[str], level: str, words: list[str]) -> None:
-    check(findings.account(profile(**entries), "ada", ASSOCIATIONS, QUALITIES, enforce), level, *words)
+    check(check_account(profile(**entries), "ada", ASSOCIATIONS, QUALITIES, enforce), level, *words)
 
 
 def test_a_user_without_an_account() -> None:
-    check(
-        findings.account(profile(), "ada", [], QUALITIES, ["limits"]), "problem", "ada belongs to no account"
-    )
+    check(check_account(profile(), "ada", [], QUALITIES, ["limits"]), "problem", "ada belongs to no account")
 
 
 @pytest.mark.parametrize(
@@ -194,8 +216,8 @@ def test_a_user_without_an_account() -> None:
 )  # fmt: skip
 def test_limits(entries: dict[str, Any], submit: int | None, jobs: int | None, walls: dict[str, str]) -> None:
     asked = profile(**entries)
-    mine = findings.chosen(asked, THERE)
-    limits = findings.limits_of(asked, ASSOCIATIONS, QUALITIES, "physics", mine)
+    mine = chosen_partitions(asked, THERE)
+    limits = limits_of(asked, ASSOCIATIONS, QUALITIES, "physics", mine)
     assert (limits.submit, limits.jobs, limits.walls) == (submit, jobs, walls)
 
 
@@ -210,7 +232,7 @@ def test_limits(entries: dict[str, Any], submit: int | None, jobs: int | None, w
     ],
 )  # fmt: skip
 def test_job_limits(entries: dict[str, Any], limits: Limits, level: str, words: list[str]) -> None:
-    check(findings.job_limits(profile(**entries), limits), level, *words)
+    check(check_job_limits(profile(**entries), limits), level, *words)
 
 
 @pytest.mark.parametrize(
@@ -227,15 +249,15 @@ def test_job_limits(entries: dict[str, Any], limits: Limits, level: str, words: 
 )  # fmt: skip
 def test_arrays(config: dict[str, str], most: int, level: str, words: list[str]) -> None:
     assert batch.max_array_size(config) == most
-    check(findings.arrays(config), level, *words)
+    check(check_arrays(config), level, *words)
 
 
 def test_accounting() -> None:
-    check(findings.accounting(CONFIG), "ok", "sacct remembers")
+    check(check_accounting(CONFIG), "ok", "sacct remembers")
     off = {**CONFIG, "AccountingStorageType": "(null)"}
-    check(findings.accounting(off), "note", "off; hpc reads squeue", "older than 300 sec")
-    check(findings.accounting({**off, "AccountingStorageType": "accounting_storage/none"}), "note", "off;")
-    check(findings.accounting(CONFIG, "sacctmgr: no"), "note", "does not answer: sacctmgr: no")
+    check(check_accounting(off), "note", "off; hpc reads squeue", "older than 300 sec")
+    check(check_accounting({**off, "AccountingStorageType": "accounting_storage/none"}), "note", "off;")
+    check(check_accounting(CONFIG, "sacctmgr: no"), "note", "does not answer: sacctmgr: no")
 
 
 @pytest.mark.parametrize(
@@ -255,19 +277,17 @@ def test_accounting() -> None:
 def test_preemption(
     changes: dict[str, str], partition: str, entries: dict[str, Any], level: str, words: list[str]
 ) -> None:
-    check(findings.preemption(profile(**entries), {**CONFIG, **changes}, THERE[partition]), level, *words)
+    check(check_preemption(profile(**entries), {**CONFIG, **changes}, THERE[partition]), level, *words)
 
 
 def test_preemption_without_a_grace_time() -> None:
-    check(
-        findings.preemption(profile(), CONFIG, {**THERE["main"], "GraceTime": "0"}), "note", "GraceTime=120"
-    )
+    check(check_preemption(profile(), CONFIG, {**THERE["main"], "GraceTime": "0"}), "note", "GraceTime=120")
 
 
 def test_requeueing() -> None:
-    check(findings.requeueing(profile(), CONFIG), "ok", "20 times", "30 sec to stop")
-    check(findings.requeueing(profile(), {"JobRequeue": "0"}), "note", "only because hpc asks for it")
-    check(findings.requeueing(profile(requeues=0), CONFIG), "note", "Write requeues: 20")
+    check(check_requeueing(profile(), CONFIG), "ok", "20 times", "30 sec to stop")
+    check(check_requeueing(profile(), {"JobRequeue": "0"}), "note", "only because hpc asks for it")
+    check(check_requeueing(profile(requeues=0), CONFIG), "note", "Write requeues: 20")
 
 
 @pytest.mark.parametrize(
@@ -287,7 +307,7 @@ def test_requeueing() -> None:
 def test_plugins(
     entries: dict[str, Any], offered: list[str], vendor: str | None, level: str, words: list[str]
 ) -> None:
-    check(findings.plugins(profile(**entries), offered, vendor), level, *words)
+    check(check_mpi(profile(**entries), offered, vendor), level, *words)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +330,7 @@ def test_plugins(
     ],
 )
 def test_refusal(words: str, remedy: str) -> None:
-    check(findings.refusal(words), "problem" if words else "ok", words, remedy)
+    check(check_submission(words), "problem" if words else "ok", words, remedy)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +341,7 @@ def test_refusal(words: str, remedy: str) -> None:
     ],
 )  # fmt: skip
 def test_space(free: int, inodes: int | None, level: str) -> None:
-    check(findings.space("runs", {"free_bytes": free, "free_inodes": inodes}), level, "GB", "free in runs")
+    check(check_space("runs", {"free_bytes": free, "free_inodes": inodes}), level, "GB", "free in runs")
 
 
 def test_space_of_a_real_folder(tmp_path: Path) -> None:
@@ -341,7 +361,7 @@ def test_space_of_a_real_folder(tmp_path: Path) -> None:
 )
 def test_packages(python: str, without: list[str], ranks: int | None, level: str, words: list[str]) -> None:
     versions = {name: None if name in without else "1" for name in PACKAGES}
-    check(findings.packages("n1", python, versions, ranks=ranks), level, *words)
+    check(check_packages("n1", python, versions, ranks=ranks), level, *words)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +374,7 @@ def test_packages(python: str, without: list[str], ranks: int | None, level: str
     ],
 )
 def test_clock(skews: dict[str, tuple[float, float]], level: str, words: list[str]) -> None:
-    check(findings.clock(skews), level, *words)
+    check(check_clock(skews), level, *words)
 
 
 def rank(number: int = 0, **facts: Any) -> dict[str, Any]:
@@ -394,14 +414,14 @@ SPLIT = way("mpi", rank(0, sum=1), rank(1, sum=1))
 def test_meetings(
     entries: dict[str, Any], tries: list[dict[str, Any]], level: str, words: list[str], works: str
 ) -> None:
-    check(findings.meetings(profile(nodes=2, **entries), tries, 2), level, *words)
-    assert findings.works(tries, 2).get("backend", "") == works
+    check(check_meetings(profile(nodes=2, **entries), tries, 2), level, *words)
+    assert best_way(tries, 2).get("backend", "") == works
 
 
 def test_a_rank_that_is_alone() -> None:
     alone = way("none", rank(0, size=1, sum=1))
-    check(findings.meetings(profile(), [alone], 1), "ok", "1 rank on n1; TensorFlow loaded in 4.0 s")
-    assert findings.works([alone], 1) == {"backend": "none", "mpi": "none"}
+    check(check_meetings(profile(), [alone], 1), "ok", "1 rank on n1; TensorFlow loaded in 4.0 s")
+    assert best_way([alone], 1) == {"backend": "none", "mpi": "none"}
 
 
 @pytest.mark.parametrize(
@@ -420,7 +440,7 @@ def test_a_rank_that_is_alone() -> None:
 def test_gpus_seen(entries: dict[str, Any], report: dict[str, Any], level: str, words: list[str]) -> None:
     facts = {"node": "n1", "cuda_visible_devices": "0", "devices": ["nvidia0"], "ranks": [], **report}
     facts["tries"] = [way("gloo", *facts["ranks"])]
-    check(findings.gpus_seen(profile(**{"gpus_per_node": 1, "nodes": 2, **entries}), facts), level, *words)
+    check(check_gpus_seen(profile(**{"gpus_per_node": 1, "nodes": 2, **entries}), facts), level, *words)
 
 
 @pytest.mark.parametrize(
@@ -454,10 +474,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_was_found_is_known_until_the_profile_changes(cache: Path) -> None:
     named = Named("a100", profile(nodes=2))
-    assert known("counted", "a100") == {}
-    path = remember("counted", named, {"backend": "mpi", "mpi": "pmix", "max_submit": 7})
+    assert read_doctor_cache("counted", "a100") == {}
+    path = write_doctor_cache("counted", named, {"backend": "mpi", "mpi": "pmix", "max_submit": 7})
     assert path == cache / "counted-a100.json"
-    facts = known("counted", "a100")
+    facts = read_doctor_cache("counted", "a100")
     assert (facts["cluster"], facts["profile"], facts["backend"], facts["mpi"]) == (
         "counted",
         "a100",
@@ -465,21 +485,24 @@ def test_what_was_found_is_known_until_the_profile_changes(cache: Path) -> None:
         "pmix",
     )
     assert (facts["max_submit"], facts["entries"]["nodes"]) == (7, 2)
-    remember("counted", named, {"max_submit": 8})  # without a canary
-    assert (known("counted", "a100")["backend"], known("counted", "a100")["max_submit"]) == ("mpi", 8)
-    remember("counted", Named("a100", profile(nodes=3)), {"max_submit": 8})
-    assert "backend" not in known("counted", "a100")
-    assert known("other", "a100") == {}
+    write_doctor_cache("counted", named, {"max_submit": 8})  # without a canary
+    assert (
+        read_doctor_cache("counted", "a100")["backend"],
+        read_doctor_cache("counted", "a100")["max_submit"],
+    ) == ("mpi", 8)
+    write_doctor_cache("counted", Named("a100", profile(nodes=3)), {"max_submit": 8})
+    assert "backend" not in read_doctor_cache("counted", "a100")
+    assert read_doctor_cache("other", "a100") == {}
 
 
 def test_a_cache_of_nonsense_is_as_none(cache: Path) -> None:
-    path = remember("../odd name", Named("a/b", profile()), {})
+    path = write_doctor_cache("../odd name", Named("a/b", profile()), {})
     assert path.parent == cache
-    assert known("../odd name", "a/b")
-    assert known("..-odd name", "a/b") == {}  # the same file, but not the same cluster
+    assert read_doctor_cache("../odd name", "a/b")
+    assert read_doctor_cache("..-odd name", "a/b") == {}  # the same file, but not the same cluster
     for text in ("{", "[]", '{"cluster": 1}'):
         path.write_text(text)
-        assert known("../odd name", "a/b") == {}
+        assert read_doctor_cache("../odd name", "a/b") == {}
 
 
 # --- the canary, with a SLURM that only pretends
@@ -558,7 +581,7 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., d
     monkeypatch.setattr("hpc.jobs.supervisor.offered", lambda: ["pmix", "none"])
     monkeypatch.setattr("hpc.jobs.supervisor.mpi_vendor", lambda: "Open MPI")
     for name in ("POLL_SECONDS", "ASK_SECONDS", "FIRST_ASK_SECONDS"):
-        monkeypatch.setattr(doctor, name, 0.01)
+        monkeypatch.setattr(f"hpc.doctor.canary.{name}", 0.01)
     (tmp_path / "mine").mkdir()
 
     def run(
@@ -591,7 +614,7 @@ def test_a_cluster_that_is_well(examined: Examined) -> None:
     assert set(levels.values()) == {"ok"}
     assert {"shared folder", "clock", "rank", "GPUs seen", "MPI there", "submission"} <= levels.keys()
     assert slurm.cancelled == []
-    facts = known("counted", "a100")
+    facts = read_doctor_cache("counted", "a100")
     assert (facts["backend"], facts["max_array"], facts["slurm"]) == ("none", 1001, "22.05.8")
 
 
@@ -613,7 +636,7 @@ def test_a_storage_is_asked_from_here_and_from_the_node(examined: Examined, data
     ],
 )
 def test_a_storage_that_can_not_be_used(url: str, error: str, remedy: str) -> None:
-    finding = findings.storage(url, reach(url))
+    finding = check_storage(url, reach(url))
     assert finding.level == "problem"
     assert finding.found.startswith(f"{url} can't be used: {error}")
     assert "\n" not in finding.found
@@ -646,7 +669,7 @@ def test_a_report_that_breaks_off_is_told_as_far_as_it_goes(examined: Examined) 
     assert found["shared folder"].level == "ok"
     assert found["canary"].level == "problem"
     assert "before it had tried all (TIMEOUT)" in found["canary"].found
-    assert "backend" not in known("counted", "a100")
+    assert "backend" not in read_doctor_cache("counted", "a100")
 
 
 @pytest.mark.parametrize(
@@ -723,6 +746,24 @@ def test_an_answer_of_sbatch_that_was_lost_leaves_no_job(examined: Examined) -> 
     assert len(slurm.cancelled) == 1
 
 
+def test_the_checks_have_names_of_their_own_and_each_applies_somewhere(tmp_path: Path) -> None:
+    names = [one.name for one in CHECKS]
+    assert len(names) == len(set(names))
+    here, there = (
+        Examination(Named("x", one), tmp_path, Pretender(reports()), True, 0.0, print)
+        for one in (Profile(cluster="local"), profile())
+    )
+    here.machine = {"packages": {"horovod": "1", "mpi4py": "1"}}
+    there.commands = {*NEEDED_COMMANDS, *OPTIONAL_COMMANDS}
+    local = [one.name for one in CHECKS if one.applies(here)]
+    assert local == ["packages", "processors", "storage", "space", "ranks"]
+    of_slurm = [one.name for one in CHECKS if one.applies(there)]
+    assert set(local) | set(of_slurm) == set(names)
+    assert set(local) & set(of_slurm) == {"storage", "space"}
+    there.commands = {"sbatch"}
+    assert [one.name for one in CHECKS if one.applies(there)] == ["commands"]
+
+
 def test_a_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     (finding,) = doctor.examine(Named("slurm", profile()), tmp_path)
@@ -777,7 +818,7 @@ def test_wrong_use_ends_with_2(hpc: Hpc) -> None:
 
 def test_this_machine_is_checked_without_loading_tensorflow(tmp_path: Path) -> None:
     code = (
-        "import sys\nimport hpc.doctor\nlight = set(sys.modules)\nfrom hpc.command import app\n"
+        "import sys\nimport hpc.doctor\nlight = set(sys.modules)\nfrom hpc.cli.app import app\n"
         "try:\n    app(['doctor', '--no-canary', '--dir', 'r', '--json'])\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "sys.stderr.write('\\n' + ' '.join(light) + '\\n' + ' '.join(sys.modules))"
@@ -793,7 +834,7 @@ def test_this_machine_is_checked_without_loading_tensorflow(tmp_path: Path) -> N
         "submitit",
         "hpc.jobs.worker",
         "hpc.models",
-    }  # hpc submit asks it for `known`
+    }  # hpc submit reads its cache
     assert {one["check"] for one in json.loads(done.stdout)} >= {"packages", "processors", "space"}
     assert not (tmp_path / "r").exists()
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import hpc
 from hpc import sweeps
-from hpc.command import app
+from hpc.cli.app import app
 from hpc.drawing import KINDS, draw
 from hpc.jobs import stored
 from hpc.models.datasets.generated import moons

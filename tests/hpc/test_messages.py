@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from hpc.command import app
-from hpc.progress import Complaints
+from hpc.cli.app import app
+from hpc.cli.display.progress import Complaints
 from hpc.results import Records, Run, RunError, create, replacing, report
 from hpc.results.store import format_disk_error as words
 from hpc.results.store import format_free_space as room

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hpc.command import app
+from hpc.cli.app import app
 from hpc.profile import BUILTIN, OURS, SLURM_ONLY, Profile, Resources, available, files, find, resources
 from hpc.profile import with_options as changed
 from hpc.sweeps import SweepError

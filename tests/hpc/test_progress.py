@@ -9,9 +9,11 @@ import pytest
 from rich.console import Console
 
 from hpc import results
-from hpc.command import _console
+from hpc.cli.display.console import plain_console
+from hpc.cli.display.leaderboard import fold_header, leaderboard_table
+from hpc.cli.display.progress import Complaints, Lines, LiveDisplay, display_for
+from hpc.cli.display.text import format_duration
 from hpc.profile import Resources
-from hpc.progress import Complaints, Lines, LiveDisplay, duration, fold, leaderboard_table, view
 from hpc.results import Run
 from hpc.running import Outcome
 from tests.results.test_results import Worker, plan
@@ -36,8 +38,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_terminal_gets_the_live_display_and_a_file_gets_lines() -> None:
-    assert isinstance(view(console(terminal=True)), LiveDisplay)
-    assert isinstance(view(console()), Lines)
+    assert isinstance(display_for(console(terminal=True)), LiveDisplay)
+    assert isinstance(display_for(console()), Lines)
 
 
 def test_every_trial_that_ends_is_one_line(folder: Path) -> None:
@@ -108,7 +110,7 @@ def test_the_leaderboard_folds_names_where_the_window_is_narrow(
     assert ("best_val_accuracy" in text(out)) is not folded
     assert "accuracy" in text(out)
     assert "…" not in text(out)
-    assert fold("best_val_accuracy", 9) == "best_val_\naccuracy"
+    assert fold_header("best_val_accuracy", 9) == "best_val_\naccuracy"
 
 
 def test_callers_from_python_see_what_goes_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +148,7 @@ def test_values_in_brackets_and_between_colons_are_shown_as_they_are(tmp_path: P
         worker.finish(f"t0{number}", [0.5], metrics={"val_[/m]": 0.5})
     worker.start("t03")
     worker.records.append("epoch", trial="t03", attempt=1, epoch=1, metrics={"val_[/m]": 0.5}, seconds=1.0)
-    run, out = Run(tmp_path / "[r]"), _console()
+    run, out = Run(tmp_path / "[r]"), plain_console()
     with out.capture() as shown:
         out.print(leaderboard_table(results.leaderboard(run), 80))
         out.print(LiveDisplay(out).picture(run))
@@ -163,4 +165,4 @@ def test_values_in_brackets_and_between_colons_are_shown_as_they_are(tmp_path: P
     ("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")]
 )
 def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words

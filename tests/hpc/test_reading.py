@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hpc import running, submitting, sweeps, verifying
-from hpc.command import app
+from hpc.cli.app import app
 from hpc.drawing import draw
 from hpc.jobs.training import checkpoint
 from hpc.owners import of_another, whose_code

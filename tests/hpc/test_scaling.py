@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hpc import running, sweeps
-from hpc.command import app
+from hpc.cli.app import app
 from hpc.results import RunError
 from hpc.scaling import _apart, _first_trial, folders, lines, report
 from tests.conftest import ROOT, Hpc
@@ -119,7 +119,7 @@ def test_wrong_use_is_told_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     done = command(*arguments)
     assert done.exit_code == 2
-    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert words in " ".join(done.stderr.split())
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hpc import following, scheduler, settling, submitting, sweeps, watching
-from hpc.command import app
+from hpc.cli.app import app
+from hpc.doctor import write_doctor_cache
 from hpc.jobs.launch import Launch
 from hpc.jobs.supervisor import supervise
-from hpc.known import remember
 from hpc.lock import Holder, _beating, holder, lock
 from hpc.profile import Named, Profile, find
 from hpc.results import Records, Run, RunError
@@ -252,7 +252,7 @@ def test_more_workers_are_not_taken_than_the_profile_says(slurm: FakeSlurm) -> N
 
 def test_submitting_loads_nothing_heavy(commands: FakeSlurm) -> None:
     code = (
-        "import sys\nfrom hpc.command import app\n"
+        "import sys\nfrom hpc.cli.app import app\n"
         "try:\n    app(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
         "sys.stderr.write('\\n' + ' '.join(sys.modules))"
     )
@@ -1025,7 +1025,7 @@ def test_watching_outlives_another_command_that_settles(
 
 def test_a_submission_keeps_to_what_the_check_up_has_found(slurm: FakeSlurm) -> None:
     named = find("two")
-    remember("fake", named, {"max_submit": 1, "backend": "gloo", "mpi": "none"})
+    write_doctor_cache("fake", named, {"max_submit": 1, "backend": "gloo", "mpi": "none"})
     refused = hpc("submit", "small.yaml", "--on", "two", "--dir", "run")
     assert refused.exit_code == 2
     assert "2 jobs are more than the 1 that you may have in the queue at once" in refused.stderr
@@ -1042,13 +1042,13 @@ def test_a_submission_keeps_to_what_the_check_up_has_found(slurm: FakeSlurm) -> 
 def test_what_was_found_elsewhere_or_works_by_itself_changes_nothing(
     slurm: FakeSlurm, cluster: str, facts: dict[str, Any]
 ) -> None:
-    remember(cluster, find("two"), facts)
+    write_doctor_cache(cluster, find("two"), facts)
     assert submit().jobs == 2
     assert Launch.read(Path("run/jobs/1")).backend == "auto"
 
 
 def test_a_check_up_of_another_profile_of_that_name_counts_no_longer(slurm: FakeSlurm) -> None:
-    remember("fake", find("two"), {"max_submit": 1, "backend": "gloo"})
+    write_doctor_cache("fake", find("two"), {"max_submit": 1, "backend": "gloo"})
     Path("profiles.yaml").write_text("two: {cluster: slurm, workers: 2, time_min: 5}\n")
     assert submit().jobs == 2
     assert Launch.read(Path("run/jobs/1")).backend == "auto"

@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place, find_place
-from hpc.jobs.training.graph import Lane, train, train_lanes
+from hpc.jobs.node.rank_info import RankInfo, find_rank_info
+from hpc.jobs.training.base import Lane
+from hpc.jobs.training.graph import train_lanes
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.keras_settings import KerasSettings
 from hpc.jobs.training.pack import PackError, check_measures, plan
 from hpc.models import Array, Dataset, Split
+from tests.jobs.working import train
 
 Drawing = dict[str, Any]
 SAMPLES, VALIDATION, CLASSES, BATCH, EPOCHS = 22, 9, 4, 8, 2
@@ -535,7 +537,7 @@ def shares(drawing: Drawing) -> bool:
         settings.put()
         model = _begun(drawing, value)
         model.optimizer.build(model.trainable_variables)
-        loops.append(graphs.of(model, data, World(Place(), Path(), "")))
+        loops.append(graphs.of(model, data, World(RankInfo(), Path(), "")))
     settings.put()
     return loops[0] is loops[1]
 
@@ -556,7 +558,7 @@ def packed(drawing: Drawing) -> list[Result] | None:
         trained = train_lanes(
             lanes,
             data,
-            world=World(Place(), Path(), ""),
+            world=World(RankInfo(), Path(), ""),
             epochs=EPOCHS,
             batch_size=BATCH,
             shuffle=False,
@@ -599,7 +601,7 @@ def fitted(drawing: Drawing, value: int) -> Result:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Answer lines of JSON: with what ``fit`` comes to, each in a process of its own; or as a rank."""
+    """EpochDecision lines of JSON: with what ``fit`` comes to, each in a process of its own; or as a rank."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras  # noqa: F401
 
@@ -624,7 +626,7 @@ def main(arguments: Sequence[str]) -> None:
     from hpc.jobs.node import device
 
     device.prepare(os.environ, 1)
-    place = find_place(os.environ)
+    place = find_rank_info(os.environ)
     device.start(1, place.local_rank, 0, place.local_size)
     world = World(place, Path(arguments[1]), "job")
     for line in sys.stdin:

@@ -15,13 +15,13 @@ import numpy as np
 
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import find_place
+from hpc.jobs.node.rank_info import find_rank_info
 from hpc.jobs.options import compile_model, options
+from hpc.jobs.training.base import BoundaryRequest, Epoch, Stopped, UnequalWeightsError
 from hpc.jobs.training.checkpoint import Checkpoints, Position, State, read
-from hpc.jobs.training.graph import Epoch, Stopped, UnequalWeightsError, Wish, train
 from hpc.models import Dataset, Split
 from tests.jobs.users import FIT, ONE_RANK
-from tests.jobs.working import worker_of
+from tests.jobs.working import train, worker_of
 
 SETTINGS = ("epochs", "batch_size", "validation_freq", "accumulate_steps", "compression")
 
@@ -82,7 +82,8 @@ def _stopped(
     paths: list[str] = []
     try:
         train(
-            model, data, world, **how, stride=1, wish=lambda position: Wish(stop=position == at),
+            model, data, world, **how, stride=1,
+            request=lambda position: BoundaryRequest(stop=position == at),
             save=lambda state: paths.append(str(Checkpoints(folder).save(name, state))),
         )  # fmt: skip
     except Stopped:
@@ -93,7 +94,7 @@ def _stopped(
 def main(folder: Path, cases: dict[str, dict[str, Any]]) -> None:
     """Train every case and save ``<case>-<rank>.npz``: weights, what was measured, the backend."""
     device.prepare(os.environ, 1)
-    place = find_place(os.environ)
+    place = find_rank_info(os.environ)
     device.start(1, place.local_rank, 0, place.local_size)
     world = World(place, folder, "job")
     for name, case in cases.items():

@@ -22,11 +22,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 from tests.jobs import drawn
 from tests.jobs.drawn import Answering, Drawing, Result, kept, packed, shares
 
-ALONE = World(Place(), Path(), "")
+ALONE = World(RankInfo(), Path(), "")
 DRAWN = int(os.environ.get("HPC_TESTS_DRAWN", "6"))
 NEAR = 5e-3
 """How near metrics have to come to those of ``fit``, relative to 1 or more: steps by the sign of a gradient

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import compile_model, options, targets
+from hpc.jobs.training.base import Trained
 from hpc.jobs.training.estimator import fit, is_estimator, regresses
-from hpc.jobs.training.graph import Trained, train
 from hpc.models import BASELINES, Dataset, Split, mlp, signature_of
+from tests.jobs.working import train
 
-ALONE = World(Place(), Path(), "")
+ALONE = World(RankInfo(), Path(), "")
 CLASSIFY = ("knn", "logistic_regression", "sgd_classifier", "svm", "decision_tree", "random_forest")
 PREDICT = ("knn", "linear_regression", "ridge", "lasso", "svm", "decision_tree", "random_forest")
 

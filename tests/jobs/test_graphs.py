@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import compile_model, options
 from hpc.jobs.training import graphs as graphs_module
-from hpc.jobs.training.graph import Trained, train, weights_digest
+from hpc.jobs.training.base import Trained
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.loop import FIRST_STEPS
 from hpc.jobs.training.single import _drop
 from hpc.models import Dataset, Split, mlp
 from tests.jobs.rank import made_up
+from tests.jobs.working import train, weights_digest
 
-ALONE = World(Place(), Path(), "")
+ALONE = World(RankInfo(), Path(), "")
 OF_MODEL = ("hidden_size", "depth", "activation", "dropout", "input_dropout", "l1", "l2", "max_norm")
 Trial = dict[str, Any]
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from hpc import sweeps
-from hpc.jobs.training.model_store import Kept
+from hpc.jobs.training.model_store import ModelStore
 from hpc.models import Array
 from hpc.results import Run
 from tests.jobs.working import carried_out, predicted_elsewhere, raw_data
@@ -92,7 +92,7 @@ def keras_model() -> Any:
 def test_the_best_model_so_far_is_kept_or_all_or_none(
     tmp_path: Path, keep: str, mode: str, values: list[float | None], kept: list[list[int]]
 ) -> None:
-    models = Kept(tmp_path, keep, mode)
+    models = ModelStore(tmp_path, keep, mode)
     for index, (value, wanted) in enumerate(zip(values, kept, strict=True)):
         if models.wants(trial(index), value):
             models.save(trial(index), keras_model(), value, None)
@@ -109,7 +109,7 @@ def test_a_model_that_can_not_be_written_leaves_the_best_before(
     def full(self: Any, path: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    kept = Kept(tmp_path, "best", "max")
+    kept = ModelStore(tmp_path, "best", "max")
     kept.save(trial(1), keras_model(), 0.5, None)
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "save", full)
@@ -120,7 +120,7 @@ def test_a_model_that_can_not_be_written_leaves_the_best_before(
 
 
 def test_of_equals_the_first_of_the_sweep_is_kept_whichever_is_finished_first(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, "best", "max")
+    kept = ModelStore(tmp_path, "best", "max")
     for index, wanted in ((4, 4), (2, 2), (3, 2), (0, 0), (1, 0)):
         if kept.wants(trial(index), 1.0):
             kept.save(trial(index), keras_model(), 1.0, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpc.drawing import _DoesNotGoError, _Subject
+from hpc.drawing import NoPictureError, TrialSubject
 from hpc.jobs.training.leaving import LeavingError, an_error, contained
 from hpc.results import Run
 from tests.jobs.working import carried_out, planned
@@ -96,8 +96,8 @@ def test_a_file_that_leaves_is_an_error_of_the_worker(
 def test_data_that_leave_keep_nobody_from_other_pictures(tmp_path: Path) -> None:
     (tmp_path / "leaves.py").write_text("import sys\ndef load():\n    sys.exit(1)\n")
     run = Run(planned(tmp_path, {**ENTRIES, "model": "mlp", "data": "leaves.py:load", "space": {}}))
-    with pytest.raises(_DoesNotGoError, match=r"can't be loaded: sys.exit\(1\) was called by load"):
-        _ = _Subject(run, next(iter(run.trials.values())), print, with_data=True).prepared
+    with pytest.raises(NoPictureError, match=r"can't be loaded: sys.exit\(1\) was called by load"):
+        _ = TrialSubject(run, next(iter(run.trials.values())), print, with_data=True).prepared
 
 
 def test_an_error_stays_what_it_is_and_ctrl_c_is_for_the_whole_process() -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from hpc.jobs.options import options, targets
+from hpc.jobs.training.base import BoundaryRequest, Epoch, Lane, Stopped, Trained
 from hpc.jobs.training.checkpoint import Position, State
-from hpc.jobs.training.graph import Epoch, Lane, Stopped, Trained, Wish, train, train_lanes
+from hpc.jobs.training.graph import train_lanes
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.pack import PackError, check_measures, plan
 from hpc.models import Dataset, Split
 from tests.jobs.rank import made_up
 from tests.jobs.test_graphs import ALONE, OF_MODEL, Trial, network
+from tests.jobs.working import train
 
 EPOCHS = 4
 CASES: dict[str, list[Trial]] = {
@@ -140,7 +142,7 @@ def test_lanes_learn_and_are_not_left_as_they_began() -> None:
     trained, heard, _ = together(CASES["rates"])
     for epochs in heard[1:]:
         assert epochs[-1].metrics["loss"] < 0.9 * epochs[0].metrics["loss"]
-    assert all(one is not None and one.training_seconds + one.drawing_seconds > 0 for one in trained)
+    assert all(one is not None and one.training_seconds + one.tracing_seconds > 0 for one in trained)
 
 
 def test_packs_of_one_shape_share_their_graphs() -> None:
@@ -164,9 +166,9 @@ class Interrupted:
         self.save = [self.states.append] * lanes
         self._left = boundary
 
-    def wish(self, position: Position) -> Wish:
+    def wish(self, position: Position) -> BoundaryRequest:
         self._left -= 1
-        return Wish(stop=self._left == 0)
+        return BoundaryRequest(stop=self._left == 0)
 
 
 @pytest.mark.parametrize("case", ["seeds", "momentum", "decay"])
@@ -176,7 +178,7 @@ def test_a_pack_goes_on_where_it_was_stopped(case: str) -> None:
     whole, _, _ = together(trials, graphs, stride=3)
     middle = Interrupted(len(trials), boundary=3)  # in the middle of the second epoch
     with pytest.raises(Stopped):
-        together(trials, graphs, stride=3, wish=middle.wish, save=middle.save)
+        together(trials, graphs, stride=3, request=middle.wish, save=middle.save)
     states = middle.states
     assert [state.position.epochs for state in states] == [1] * len(trials)
     assert all(state.position.samples > 0 for state in states)
@@ -199,7 +201,7 @@ def test_a_trial_that_was_stopped_alone_goes_on_in_a_pack() -> None:
     for trial in trials:
         middle = Interrupted(1, boundary=3)
         with pytest.raises(Stopped):
-            alone(trial, stride=3, wish=middle.wish, save=middle.save[0], graphs=graphs)
+            alone(trial, stride=3, request=middle.wish, save=middle.save[0], graphs=graphs)
         states += middle.states
     resumed, _, _ = together(trials, begin=states)
     for trial, after in zip(trials, resumed, strict=True):
@@ -211,9 +213,9 @@ def test_states_of_a_lane_are_those_of_the_same_training_alone() -> None:
         trials = CASES[case]
         pack, solo = Interrupted(len(trials), boundary=3), Interrupted(1, boundary=3)
         with pytest.raises(Stopped):
-            together(trials, stride=3, wish=pack.wish, save=pack.save)
+            together(trials, stride=3, request=pack.wish, save=pack.save)
         with pytest.raises(Stopped):
-            alone(trials[0], stride=3, wish=solo.wish, save=solo.save[0])
+            alone(trials[0], stride=3, request=solo.wish, save=solo.save[0])
         mine, its = pack.states[0], solo.states[0]
         for group, other in ((mine.shared, its.shared), (mine.own[0], its.own[0])):
             assert [array.shape for array in group] == [array.shape for array in other], case

@@ -373,14 +373,14 @@ def test_what_fails_alone_after_its_pack_tells_of_itself_only(
 def test_lanes_whose_objective_is_never_a_number_have_diverged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpc.jobs.worker import _Seen
+    from hpc.jobs.attempt import TrialProgress
 
-    add = _Seen.add
+    add = TrialProgress.add
 
-    def of_nan(seen: _Seen, epoch: Any, value: float, *rest: float) -> bool:
+    def of_nan(seen: TrialProgress, epoch: Any, value: float, *rest: float) -> bool:
         return add(seen, epoch, float("nan"), *rest)
 
-    monkeypatch.setattr(_Seen, "add", of_nan)
+    monkeypatch.setattr(TrialProgress, "add", of_nan)
     run = carried_out(tmp_path, {**SWEEP, "pack": 3})
     for trial in run.trials.values():
         assert trial.attempt.lanes == 3

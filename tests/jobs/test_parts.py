@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place
-from hpc.jobs.training.graph import Epoch, train
+from hpc.jobs.node.rank_info import RankInfo
+from hpc.jobs.training.base import Epoch
 from hpc.jobs.training.keras_settings import KerasSettings
 from hpc.jobs.training.parts import COUNTS, MEANS, names_of, whole_batch_metrics
 from tests.jobs.rank import made_up
 from tests.jobs.users import FIT, ONE_RANK, REFUSED
+from tests.jobs.working import train
 
-ALONE = World(Place(), Path(), "")
+ALONE = World(RankInfo(), Path(), "")
 
 
 @pytest.fixture(autouse=True)

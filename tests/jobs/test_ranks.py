@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place
-from hpc.jobs.training.graph import train
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.results import Run
 from hpc.sweeps import load_stored
 from tests.conftest import ROOT, environment
 from tests.jobs.rank import prepare, settings
 from tests.jobs.users import FIT, ONE_RANK
-from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data
+from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data, train
 
 CASES: dict[str, dict[str, Any]] = {
     "even": {"samples": 320, "validation": 100, "batch_size": 32, "optimizer": "adam"},
@@ -111,7 +110,7 @@ def alone() -> dict[str, tuple[list[NDArray[Any]], dict[str, Any]]]:
         model, data = prepare(case)
         epochs: list[tuple[int, dict[str, float]]] = []
         trained = train(
-            model, data, World(Place(), Path(), ""), **settings(case),
+            model, data, World(RankInfo(), Path(), ""), **settings(case),
             on_epoch=lambda epoch, epochs=epochs: epochs.append((epoch.number, epoch.metrics)),  # type: ignore[misc]
         )  # fmt: skip
         told = {"metrics": trained.metrics, "confusion": trained.confusion, "epochs": epochs}

@@ -13,19 +13,20 @@ import pytest
 from hpc import sweeps
 from hpc.jobs.check import check
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.options import compile_model, options
+from hpc.jobs.resuming import versions
+from hpc.jobs.training.base import BoundaryRequest, Epoch, Stopped, Trained
 from hpc.jobs.training.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
-from hpc.jobs.training.graph import Epoch, Stopped, Trained, Wish, train, weights_digest
 from hpc.jobs.training.loop import FIRST_STEPS
-from hpc.jobs.worker import Worker, _versions
+from hpc.jobs.worker import Worker
 from hpc.models import Dataset
 from hpc.results import Plan, Run, create, table
 from tests.jobs.rank import made_up
-from tests.jobs.working import worker_of
+from tests.jobs.working import train, weights_digest, worker_of
 
-ALONE = World(Place(), Path(), "")
+ALONE = World(RankInfo(), Path(), "")
 
 
 def network(data: Dataset, optimizer: str) -> Any:
@@ -87,7 +88,7 @@ def test_a_stopped_training_ends_with_the_very_weights_and_metrics(
     with pytest.raises(Stopped):
         train(
             network(data, optimizer), data, ALONE, **settings, on_epoch=before.append,
-            wish=lambda position: Wish(stop=position == stop), save=saved.append,
+            request=lambda position: BoundaryRequest(stop=position == stop), save=saved.append,
         )  # fmt: skip
     assert [state.position for state in saved] == [stop]
     path = Checkpoints(tmp_path).save("t1", saved[0])
@@ -107,7 +108,7 @@ def test_a_checkpoint_on_the_way_changes_nothing() -> None:
     for number, model in enumerate(models):
         train(
             model, data, ALONE, epochs=2, batch_size=32, seed=5, stride=3,
-            wish=[lambda position: Wish(), lambda position: Wish(save=True)][number], save=saved.append,
+            request=lambda position, number=number: BoundaryRequest(save=bool(number)), save=saved.append,
         )  # fmt: skip
     assert weights_digest(models[0]) == weights_digest(models[1])
     assert [s.position for s in saved] == [Position(0, 96), Position(0, 192), Position(1), Position(1, 96),
@@ -118,11 +119,11 @@ def test_boundaries_come_more_rarely_the_faster_the_steps_are() -> None:
     data = made_up(2000, 41)
     seen: list[Position] = []
 
-    def wish(position: Position) -> Wish:
+    def wish(position: Position) -> BoundaryRequest:
         seen.append(position)
-        return Wish()
+        return BoundaryRequest()
 
-    train(network(data, "sgd"), data, ALONE, epochs=4, batch_size=4, seed=0, wish=wish)
+    train(network(data, "sgd"), data, ALONE, epochs=4, batch_size=4, seed=0, request=wish)
     assert seen[0].samples == 4 * FIRST_STEPS
     of_epoch = [sum(p.epochs == epoch for p in seen) for epoch in range(4)]
     assert of_epoch[0] > of_epoch[-1]
@@ -134,7 +135,7 @@ def state(*, epochs: int, samples: int = 0, code: str = "c") -> State:
         Position(epochs, samples),
         [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.int64)],
         [[np.array([1, 2], np.uint32)], [np.array([3, 4], np.uint32)]],
-        {"code": code, "best": 0.1, "made_with": _versions()},
+        {"code": code, "best": 0.1, "made_with": versions()},
     )
 
 

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import Place
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options, targets
-from hpc.jobs.training.graph import DivergedError, Epoch, draw_apart, order, train, weights_digest
+from hpc.jobs.training.base import DivergedError, Epoch
+from hpc.jobs.training.graph import draw_apart, order
 from hpc.jobs.training.graphs import Graphs
 from hpc.models import Dataset, Split, mlp
 from hpc.models.output import Output
 from tests.jobs.rank import made_up, prepare, settings
+from tests.jobs.working import train, weights_digest
 
-ALONE = World(Place(), Path(), "")
+ALONE = World(RankInfo(), Path(), "")
 
 
 def network(data: Dataset, **params: Any) -> Any:
@@ -165,7 +167,7 @@ def test_a_model_without_graphs_is_trained_step_by_step_and_says_so(how: str) ->
             model, data, ALONE, epochs=2, batch_size=16, seed=0, accumulate_steps=2,
             graphs=Graphs(said.append),
         )  # fmt: skip
-        assert (one.drawing_seconds == 0) == bool(said)
+        assert (one.tracing_seconds == 0) == bool(said)
         return one.metrics, one.confusion, [np.array(weight) for weight in model.weights]
 
     said: list[str] = []

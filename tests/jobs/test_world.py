@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from hpc.jobs.collectives import horovod
-from hpc.jobs.collectives.file_rendezvous import Meeting, Presence, WorldError, _address_of, interface
+from hpc.jobs.collectives.file_rendezvous import FileRendezvous, Presence, _address_of, interface
 from hpc.jobs.collectives.horovod import RanksUnavailableError
 from hpc.jobs.collectives.rendezvous import _is_mine, rendezvous
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node.device import choose_gpu, local_gpus
 from hpc.jobs.node.rank import RankSpec, complete
-from hpc.jobs.node.rank_info import LauncherError, Place, find_place, for_jobs, for_ranks
+from hpc.jobs.node.rank_info import LauncherError, RankInfo, WorldError, find_rank_info, for_jobs, for_ranks
 from hpc.jobs.spec import WorkerSpec
 
 SUBMITIT = {
@@ -53,19 +53,19 @@ MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRA
 @pytest.mark.parametrize(
     ("env", "place"),
     [
-        ({}, Place()),
-        (SUBMITIT, Place(1, 2, 1, 2, 0, "submitit", mpi=False)),
-        (OPEN_MPI, Place(3, 4, 1, 2, 1, "mpirun", mpi=True)),
-        (MPICH, Place(1, 2, 1, 2, 0, "mpirun", mpi=True)),
-        (SRUN_PMIX, Place(3, 5, 1, 2, 1, "mpirun", mpi=True)),
+        ({}, RankInfo()),
+        (SUBMITIT, RankInfo(1, 2, 1, 2, 0, "submitit", mpi=False)),
+        (OPEN_MPI, RankInfo(3, 4, 1, 2, 1, "mpirun", mpi=True)),
+        (MPICH, RankInfo(1, 2, 1, 2, 0, "mpirun", mpi=True)),
+        (SRUN_PMIX, RankInfo(3, 5, 1, 2, 1, "mpirun", mpi=True)),
         (
             {**SRUN_PMIX, "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_NODEID": "2"},
-            Place(4, 5, 0, 1, 2, "mpirun", mpi=True),
+            RankInfo(4, 5, 0, 1, 2, "mpirun", mpi=True),
         ),
-        ({**SRUN_PMIX, "SLURM_STEP_NUM_TASKS": "1"}, Place()),  # a shell of srun's, say
-        ({**OPEN_MPI, **SUBMITIT}, Place(1, 2, 1, 2, 0, "submitit", mpi=False)),
-        ({**SRUN_PMIX, "HPC_BACKEND": "gloo"}, Place(3, 5, 1, 2, 1, "srun", mpi=False)),
-        ({**SRUN_PMIX, "HPC_BACKEND": "mpi"}, Place(3, 5, 1, 2, 1, "srun", mpi=True)),
+        ({**SRUN_PMIX, "SLURM_STEP_NUM_TASKS": "1"}, RankInfo()),  # a shell of srun's, say
+        ({**OPEN_MPI, **SUBMITIT}, RankInfo(1, 2, 1, 2, 0, "submitit", mpi=False)),
+        ({**SRUN_PMIX, "HPC_BACKEND": "gloo"}, RankInfo(3, 5, 1, 2, 1, "srun", mpi=False)),
+        ({**SRUN_PMIX, "HPC_BACKEND": "mpi"}, RankInfo(3, 5, 1, 2, 1, "srun", mpi=True)),
         (
             {
                 **SRUN_PMIX,
@@ -74,12 +74,12 @@ MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRA
                 "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
                 "HPC_GROUPS": "2",
             },
-            Place(1, 2, 1, 2, 1, "srun", mpi=True, group=1, groups=2),
+            RankInfo(1, 2, 1, 2, 1, "srun", mpi=True, group=1, groups=2),
         ),
     ],
 )
-def test_a_place_is_read_from_the_launchers_environment(env: dict[str, str], place: Place) -> None:
-    assert find_place(env) == place
+def test_a_place_is_read_from_the_launchers_environment(env: dict[str, str], place: RankInfo) -> None:
+    assert find_rank_info(env) == place
 
 
 ONE_OF_TWO = {
@@ -100,7 +100,7 @@ def test_a_rank_that_has_lost_its_environment_gets_it_back_from_the_step() -> No
     mine = {**ONE_OF_TWO, "HPC_JOIN_SECONDS": "9", "PMI_RANK": "1", "PMI_SIZE": "2"}
     complete(mine, given)
     assert mine["HPC_JOIN_SECONDS"] == "9"
-    assert find_place(mine) == Place(0, 1, 1, 2, 0, "srun", mpi=True, group=1, groups=2)
+    assert find_rank_info(mine) == RankInfo(0, 1, 1, 2, 0, "srun", mpi=True, group=1, groups=2)
 
 
 def test_jobs_get_our_own_options_and_no_others() -> None:
@@ -110,15 +110,23 @@ def test_jobs_get_our_own_options_and_no_others() -> None:
 
 @pytest.mark.parametrize(
     ("place", "ranks"),
-    [(Place(), 0), (Place(), 1), (Place(1, 2), 0), (Place(1, 2), 2), (Place(1, 2, groups=3), 6)],
+    [
+        (RankInfo(), 0),
+        (RankInfo(), 1),
+        (RankInfo(1, 2), 0),
+        (RankInfo(1, 2), 2),
+        (RankInfo(1, 2, groups=3), 6),
+    ],
 )
-def test_a_job_has_the_ranks_that_it_was_started_for(place: Place, ranks: int) -> None:
+def test_a_job_has_the_ranks_that_it_was_started_for(place: RankInfo, ranks: int) -> None:
     place.require(ranks)
 
 
-@pytest.mark.parametrize(("place", "ranks"), [(Place(), 2), (Place(1, 2), 1), (Place(1, 2, groups=3), 2)])
+@pytest.mark.parametrize(
+    ("place", "ranks"), [(RankInfo(), 2), (RankInfo(1, 2), 1), (RankInfo(1, 2, groups=3), 2)]
+)
 def test_a_rank_among_fewer_or_more_than_the_job_was_started_for_does_not_train(
-    place: Place, ranks: int
+    place: RankInfo, ranks: int
 ) -> None:
     found = place.size * place.groups
     said = f"the job was started for {ranks} ranks, but this one finds itself among {found}, so it does not"
@@ -144,7 +152,7 @@ def test_a_rank_that_srun_has_not_numbered_says_so() -> None:
     env = {**ONE_OF_TWO, "HPC_BACKEND": "gloo"}
     del env["SLURM_PROCID"], env["SLURM_NODEID"]
     with pytest.raises(WorldError, match="does not find SLURM_PROCID, SLURM_NODEID, so it can't know which"):
-        find_place(env)
+        find_rank_info(env)
 
 
 OPEN_MPI_ALONE = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "1"}
@@ -154,7 +162,7 @@ INHERITED = {"SLURM_PROCID": "x", "SLURM_LOCALID": "7", "SLURM_NTASKS": "4", "SL
 
 @pytest.mark.parametrize("env", [OPEN_MPI_ALONE, INHERITED, {"PMI_SIZE": "1", "PMI_RANK": "0"}])
 def test_what_tells_of_no_other_rank_is_of_no_effect(env: dict[str, str]) -> None:
-    assert find_place(env) == Place()
+    assert find_rank_info(env) == RankInfo()
 
 
 def without(env: dict[str, str], *names: str) -> dict[str, str]:
@@ -202,22 +210,22 @@ def without(env: dict[str, str], *names: str) -> dict[str, str]:
 )  # fmt: skip
 def test_variables_of_a_launcher_that_do_not_go_together_are_named(env: dict[str, str], said: str) -> None:
     with pytest.raises(LauncherError) as refused:
-        find_place(env)
+        find_rank_info(env)
     text = str(refused.value)
     assert text.startswith(said)
     assert len(text.splitlines()) == 1
     unset = text.partition("`unset ")[2].partition("`")[0].split()
     assert unset
     assert set(unset) <= set(env)
-    find_place(without(env, *unset))
+    find_rank_info(without(env, *unset))
 
 
 class Told(World):
     """A world whose other ranks say what a test wants them to."""
 
     def __init__(self, facts: list[dict[str, Any]]) -> None:
-        super().__init__(Place(), Path(), "")
-        self.place = Place(size=len(facts))
+        super().__init__(RankInfo(), Path(), "")
+        self.info = RankInfo(size=len(facts))
         self.facts = facts
 
     def gather(self, value: Any) -> list[Any]:
@@ -259,19 +267,19 @@ def test_ranks_that_belong_together_pass() -> None:
 )
 def test_ranks_add_up_what_their_job_holds(told: list[Any], groups: int, held: dict[str, float]) -> None:
     world = Told(told)
-    world.place = Place(size=len(told), groups=groups)
+    world.info = RankInfo(size=len(told), groups=groups)
     assert world.held(1, None) == held
 
 
 def test_a_rank_tells_its_share_of_the_node_its_threads_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(Place(local_size=1), Path(), "")
-    world.place = Place(local_size=4)
+    world = World(RankInfo(local_size=1), Path(), "")
+    world.info = RankInfo(local_size=4)
     assert world.held(6, "n1/0") == {"nodes": 0.25, "cores": 6, "gpus": 1}
 
 
 def test_a_world_of_one_needs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(horovod, "load", lambda: pytest.fail("Horovod is loaded for one rank"))
-    world = World(Place(), Path("/nonexistent"), "")
+    world = World(RankInfo(), Path("/nonexistent"), "")
     assert world.gather({"a": 1}) == [{"a": 1}]
     assert world.agree(3) == 3
     assert world.sum([1, 2], "x") == [1, 2]
@@ -444,7 +452,7 @@ def there(rank: int, node: str = "n1", host: str = "h1", main: str = "", **addre
 
 
 def test_ranks_meet_and_hear_where_the_first_one_listens(tmp_path: Path) -> None:
-    meetings = [Meeting(tmp_path / "it's a\nmeeting", there(rank), 2) for rank in (0, 1)]
+    meetings = [FileRendezvous(tmp_path / "it's a\nmeeting", there(rank), 2) for rank in (0, 1)]
     found: dict[int, list[Presence]] = {}
 
     def join(rank: int) -> None:
@@ -466,7 +474,7 @@ def test_ranks_meet_and_hear_where_the_first_one_listens(tmp_path: Path) -> None
 
 def test_ranks_that_meet_open_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     everyone = [there(rank) for rank in range(20)]
-    meetings = [Meeting(tmp_path / "m", one, 20) for one in everyone]
+    meetings = [FileRendezvous(tmp_path / "m", one, 20) for one in everyone]
     opened: list[Path] = []
     read_text = Path.read_text
 
@@ -483,7 +491,7 @@ def test_ranks_that_meet_open_few_files(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match=r"rank 0, 2 of 3 did not come within 0 seconds, those on n1 did"):
-        Meeting(tmp_path / "m", there(1), 3).gather(0.1)
+        FileRendezvous(tmp_path / "m", there(1), 3).gather(0.1)
 
 
 LO, DEBIAN = {"lo": "127.0.0.1/8"}, {"lo": "127.0.0.1/8", "eth0": "10.0.0.{}/24"}

@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpc import sweeps
 from hpc.jobs.check import check, data_of, division_of, function_options
 from hpc.jobs.spec import Task, WorkerSpec
+from hpc.jobs.training.base import Epoch, EpochDecision, Lane, Trained
+from hpc.jobs.training.checkpoint import State
+from hpc.jobs.training.graph import train_lanes
+from hpc.jobs.training.loop import digest
 from hpc.jobs.worker import Worker
 from hpc.models import Array, Dataset, dataset
 from hpc.results import Plan, Run, create
 from hpc.sweeps import Sweep
+
+if TYPE_CHECKING:
+    import keras
+
+    from hpc.jobs.collectives.world import World
 
 
 def planned(folder: Path, entries: dict[str, Any]) -> Path:
@@ -75,3 +84,32 @@ def predicted_elsewhere(folder: Path, inputs: Mapping[Path, Array]) -> dict[Path
     assert done.returncode == 0, done.stderr
     with np.load(folder / "outputs.npz") as outputs:
         return {path: outputs[str(path)] for path in inputs}
+
+
+def train(
+    model: keras.Model,
+    data: Dataset,
+    world: World,
+    *,
+    seed: int,
+    on_epoch: Callable[[Epoch], EpochDecision | None] = lambda epoch: None,
+    begin: State | None = None,
+    save: Callable[[State], None] = lambda state: None,
+    **settings: Any,
+) -> Trained:
+    """Train one model; arguments as of ``Lane`` and ``train_lanes``.
+
+    Raises:
+        DivergedError: a loss is NaN or infinite, on all ranks at the same epoch.
+    """
+    lane = Lane(model, seed, on_epoch, begin, save)
+    (trained,) = train_lanes([lane], data, world, **settings)
+    if trained is None:
+        assert lane.failure is not None
+        raise lane.failure
+    return trained
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 of the weights and of the optimizer's variables, to the last bit."""
+    return digest([np.asarray(variable) for variable in [*model.weights, *model.optimizer.variables]])

@@ -327,7 +327,8 @@ def test_watching_writes_it_until_the_run_is_over(
 ) -> None:
     from typer.testing import CliRunner
 
-    from hpc import command, watching
+    from hpc import watching
+    from hpc.cli.app import app
 
     out, pauses = tmp_path / "page.html", list[tuple[float, bool]]()
     runners = iter([{"pid": 1}, {"pid": 1}, None])
@@ -336,8 +337,8 @@ def test_watching_writes_it_until_the_run_is_over(
         return "<body data-refresh" in out.read_text(encoding="utf-8")
 
     monkeypatch.setattr(watching, "status", lambda *_: {"runner": next(runners), "jobs": []})
-    monkeypatch.setattr("hpc.command.time.sleep", lambda seconds: pauses.append((seconds, is_live())))
-    done = CliRunner().invoke(command.app, ["report", str(run), "--out", str(out), "--watch", "--every", "7"])
+    monkeypatch.setattr("hpc.cli.results.time.sleep", lambda seconds: pauses.append((seconds, is_live())))
+    done = CliRunner().invoke(app, ["report", str(run), "--out", str(out), "--watch", "--every", "7"])
     assert done.exit_code == 0
     assert done.output == f"{out}\n"
     assert pauses == [(7, True), (7, True)]
@@ -365,7 +366,7 @@ def test_what_can_not_be_reported_is_said(tmp_path: Path) -> None:
 
 def test_the_command_writes_it_without_tensorflow(run: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom hpc.command import app\n"
+        "import sys\nfrom hpc.cli.app import app\n"
         "try:\n    app([*sys.argv[1:]])\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "sys.stderr.write('\\n' + ' '.join(sys.modules))"

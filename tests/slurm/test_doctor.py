@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from hpc.doctor import read_doctor_cache
 from hpc.jobs.canary import LOST
-from hpc.known import known
 from tests.slurm.conftest import Site, until
 
 pytestmark = pytest.mark.slurm
@@ -80,7 +80,7 @@ def remembered(site: Site, profile: str, monkeypatch: pytest.MonkeyPatch) -> dic
     monkeypatch.setenv("XDG_CACHE_HOME", str(site.folder / "cache"))
     config = site.cluster.run("scontrol", "show", "config")
     (line,) = [line for line in config.splitlines() if line.startswith("ClusterName ")]
-    return known(line.partition("=")[2].strip(), profile)
+    return read_doctor_cache(line.partition("=")[2].strip(), profile)
 
 
 def test_ranks_of_two_nodes_meet_in_a_canary(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

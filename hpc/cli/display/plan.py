@@ -1,0 +1,68 @@
+"""What a dry run shows: the trials, and what would be submitted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpc.profile import Resources
+    from hpc.submitting import Planned
+    from hpc.sweeps import Sweep
+
+
+def print_plan(sweep: Sweep, folder: Path, resources: Resources) -> None:
+    """Print the trials of a sweep, and what they would take of this machine.
+
+    Args:
+        sweep: the sweep, checked.
+        folder: the folder of the run.
+        resources: what the run would take.
+    """
+    _print_trials(sweep)
+    print(f"{sweep.size} trials; {resources.describe()}; into {folder}. Nothing was run (--dry-run).")
+
+
+def print_planned(sweep: Sweep, planned: Planned, folder: Path) -> None:
+    """Print the batch script, the trials of a sweep, and what they would take of a cluster.
+
+    Args:
+        sweep: the sweep, checked.
+        planned: what would be submitted.
+        folder: the folder of the run.
+    """
+    from hpc.jobs.supervisor import srun
+
+    print(planned.script(planned.arrays[0], folder / "jobs" / "1").rstrip())
+    launch = planned.launch(1)
+    if launch.ranks > 1:
+        mpi = launch.mpi if launch.mpi != "auto" else "none" if launch.backend == "gloo" else "…"
+        print(f"# it starts the ranks by: {' '.join(srun(launch, 'JOB', mpi, 'STEP'))}")
+    print()
+    _print_trials(sweep)
+    print(f"{sweep.size} trials; into {folder}")
+    for line in planned.describe():
+        print(line)
+    print("Nothing was submitted (--dry-run).")
+
+
+def _print_trials(sweep: Sweep) -> None:
+    """Print the trials, or the space of a search whose settings are not known beforehand."""
+    if sweep.is_adaptive:
+        for name, dimension in sweep.space.items():
+            print(f"{name}: {dimension.as_written()}")
+    else:
+        import pandas as pd
+
+        from hpc import results
+
+        trials = [{**t.params, **vars(t)} for t in sweep.trials]
+        model = ["model"] if sweep.baselines else []
+        fold = ["fold"] if sweep.folds else []
+        frame = pd.DataFrame(trials)[["trial_id", *model, *sweep.space, "seed", *fold]]
+        sys.stdout.write(results.render(frame, "table"))
+    fixed = {**sweep.defaults, **sweep.fixed}
+    print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
+    if sweep.is_adaptive:
+        print("search: " + " ".join(f"{name}={value}" for name, value in sweep.search.entries().items()))

@@ -1,0 +1,191 @@
+"""Making what a trial is trained with: the model of the user's function, and the data ready for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpc.jobs.check import arguments, model_of
+from hpc.jobs.collectives import horovod
+from hpc.jobs.data.preparation import Preparation
+from hpc.jobs.options import COMPILED, Options, make_ready, options
+from hpc.jobs.spec import WorkerSpec
+from hpc.jobs.training.base import Training
+from hpc.jobs.training.estimator import is_estimator, regresses
+from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training.keras_settings import KerasSettings
+from hpc.jobs.training.pack import NUMBERS, Plan, plan
+from hpc.jobs.training.parts import refuse_own_steps
+from hpc.jobs.user_files import Sources, require_same_modules
+from hpc.models import FROM_DATA, Dataset, Importer, signature_of
+from hpc.sweeps import Sweep, Trial
+
+MAX_SIBLINGS = 4
+"""Models that a worker keeps as the beginnings of further lanes."""
+
+
+class Builder:
+    """Builds the trials of one worker.
+
+    Args:
+        spec: of the worker.
+        sweep: of the run, as stored.
+        functions: that build models, by the names that the sweep gives them.
+        preparation: of the data.
+        importer: of the user's modules.
+        sources: the user's files.
+        graphs: of earlier trials, which are told that another begins.
+        ranks: that train together.
+        note: hears what a person should know.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        sweep: Sweep,
+        functions: Mapping[str, Callable[..., Any]],
+        preparation: Preparation,
+        importer: Importer,
+        sources: Sources,
+        graphs: Graphs,
+        ranks: int,
+        note: Callable[[str], None],
+    ) -> None:
+        self._spec = spec
+        self._sweep = sweep
+        self._functions = functions
+        self._preparation = preparation
+        self._importer = importer
+        self._sources = sources
+        self._graphs = graphs
+        self._ranks = ranks
+        self._note = note
+        # Keras', as the user's files leave them when they are imported. Each trial begins with them.
+        self._settings = KerasSettings.now()
+        self._siblings: dict[str, tuple[Training, Plan]] = {}
+        self._noted: set[str] = set()
+        self.note_hidden()
+
+    def options(self, trial: Trial) -> Options:
+        """How a trial is trained, by the sweep."""
+        return options({**self._sweep.defaults, **trial.params})
+
+    def is_users_code(self, trial: Trial) -> bool:
+        """Whether the model of a trial is a function of the user's."""
+        return model_of(self._sweep, trial.model).is_users_code
+
+    def training(self, trial: Trial) -> Training:
+        """What a trial is trained with.
+
+        Raises:
+            Exception: whatever the user's code raises, or what is wrong with what it gives.
+        """
+        self._graphs.begin(trial.seed, only_keras=not self.is_users_code(trial))
+        chosen = self.options(trial)
+        self._settings.put(chosen.dtype if "dtype" in trial.params else None)
+        prepared = self._preparation.of(trial, chosen.scale)
+        data = prepared.data
+        model = self._model(trial, chosen, data)
+        if is_estimator(model):
+            changes: dict[str, Any] = {"epochs": 0}
+            if chosen.loss == "auto" and data.num_classes is not None and regresses(model):
+                changes["loss"] = "mean_squared_error"
+            chosen = chosen.model_copy(update=changes)
+        else:
+            data = make_ready(model, data, chosen)
+        self._note_idle_ranks(chosen, len(data.train))
+        self.note_hidden()
+        return Training(model, data, chosen, prepared.scaling)
+
+    def lane(self, trial: Trial) -> tuple[Training, Plan | None, bool]:
+        """What a trial is trained with beside others.
+
+        It may do with the model of another that has the same weights, which is built but once.
+
+        Returns:
+            Also the plan of its model, if it is known, and whether the model is another trial's.
+        """
+        chosen = self.options(trial)
+        key = self._sibling_key(trial, chosen)
+        if key is not None and key in self._siblings:
+            training, its_plan = self._siblings[key]
+            mine = its_plan.with_numbers({**self._sweep.defaults, **trial.params}, chosen)
+            return replace(training, options=chosen), mine, True
+        training = self.training(trial)
+        if key is None:
+            return training, None, False
+        mine = plan(training.model)
+        while len(self._siblings) >= MAX_SIBLINGS:
+            self._siblings.pop(next(iter(self._siblings)))
+        self._siblings[key] = training, mine
+        return training, mine, False
+
+    def _sibling_key(self, trial: Trial, chosen: Options) -> str | None:
+        """What trials have in common whose models begin with the same weights; None if that is unknown."""
+        if trial.model != self._sweep.model or trial.model not in ("mlp", "linear"):
+            return None  # a baseline does not have the defaults of the sweep's model
+        params = {**self._sweep.defaults, **trial.params}
+        numbers = [*NUMBERS, "learning_rate", "weight_decay", "clip_norm"]
+        numbers += ["momentum"] if chosen.optimizer == "sgd" else []
+        rest = {name: value for name, value in params.items() if name not in numbers}
+        given = [name for name in numbers if params.get(name)]
+        return repr((trial.model, trial.seed, trial.fold, sorted(rest.items()), given))
+
+    def _model(self, trial: Trial, chosen: Options, data: Dataset) -> Any:
+        """The model of a trial: of Keras, built; or an estimator of scikit-learn."""
+        import keras
+
+        params, build = trial.params, self._functions[trial.model]
+        of_data = {name: getattr(data, name) for name in FROM_DATA}
+        signature = signature_of(build)
+        wanted = {name: of_data[name] for name in of_data if name in signature.parameters}
+        model = build(**arguments(signature, self._sweep, trial), **wanted)
+        if is_estimator(model):
+            return model
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"{trial.model} returned {type(model).__name__}, neither a keras.Model nor an estimator of "
+                "scikit-learn"
+            )
+        if model.compiled:
+            unused = [name for name in params if name in COMPILED and name not in signature.parameters]
+            if unused:
+                raise ValueError(
+                    f"{trial.model} returned a compiled model, so the sweep's {', '.join(unused)} "
+                    "would be of no effect; return the model uncompiled, or take them as arguments"
+                )
+            if horovod.unwrap(model.optimizer):
+                self._note_once(
+                    "hvd.DistributedOptimizer does nothing under Keras 3 and is left out: gradients are "
+                    "reduced by hpc-sweeps, as sums over the global batch"
+                )
+        refuse_own_steps(model)
+        if not model.built:
+            model(data.train.x[:1])  # a subclassed model has its weights after a first call
+        return model
+
+    def note_hidden(self) -> None:
+        """Say which of the user's modules were imported in a way that their sources don't show."""
+        executed = self._sources.require_executed(self._importer.executed)
+        names = sorted({*executed, *map(str, self._importer.hidden())} - self._noted)
+        self._noted.update(names)
+        if names:
+            how = "imported in a way that your sources do not show: a change of it is noticed by jobs only"
+            self._note(f"{', '.join(names)} was {how}")
+            digests = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
+            folder = Path(self._spec.folder)
+            require_same_modules(folder, self._sources.digest, digests, self._spec.job_id)
+
+    def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
+        batch = chosen.global_batch(samples)
+        if batch < self._ranks and chosen.epochs and "idle" not in self._noted:
+            self._noted.add("idle")
+            self._note(f"batch_size={batch} is the batch of all {self._ranks} ranks: some of them only wait")
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)

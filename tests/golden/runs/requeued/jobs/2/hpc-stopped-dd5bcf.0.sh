@@ -1,0 +1,20 @@
+#!/bin/bash
+
+# Parameters
+#SBATCH --array=0-0%1
+#SBATCH --cpus-per-task=1
+#SBATCH --job-name=hpc-stopped-dd5bcf.0
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
+#SBATCH --output=%A_%a_log.out
+#SBATCH --requeue
+#SBATCH --signal=USR2@90
+#SBATCH --time=20
+
+# setup
+export PYTHONSAFEPATH=1
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+exec /home/user/project/.venv/bin/python -u -m jobs job /home/user/project/runs/requeued/jobs/2 0
