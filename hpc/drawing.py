@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hpc.jobs import stored
 from hpc.owners import of_another
 from hpc.results import Run, RunError, TrialState, pictures, table
-from hpc.results import format_error as said_by
 from hpc.results import plots as charts
 from hpc.sweeps import Sweep, did_you_mean
+from hpc.sweeps.text import message_of as said_by
 from hpc.trial_facts import find_trial, trial_of
 
 if TYPE_CHECKING:

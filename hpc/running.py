@@ -28,12 +28,12 @@ from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.profile import Named, Resources
 from hpc.results import Records, Run, RunError, moments
-from hpc.results import format_error as said_by
 from hpc.results.store import Failure, failures
 from hpc.results.store import format_failures as told
 from hpc.searching import Search
 from hpc.standing import standing
 from hpc.sweeps import Sweep, SweepError
+from hpc.sweeps.text import message_of as said_by
 
 POLL_SECONDS = 0.25
 MOST_SILENT = 10

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.source.budget import Budget
 from hpc.results import Records, Run, RunError
-from hpc.results import format_error as said_by
 from hpc.sweeps import Sweep
+from hpc.sweeps.text import message_of as said_by
 
 if TYPE_CHECKING:
     from hpc.jobs.source.study import Study

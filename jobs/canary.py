@@ -23,8 +23,8 @@ from hpc.jobs.node import device
 from hpc.jobs.node.rank import complete
 from hpc.jobs.node.rank_info import find_rank_info, for_ranks
 from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
-from hpc.results import format_error as said_by
 from hpc.results import write_text
+from hpc.sweeps.text import message_of as said_by
 
 CLOCK = "clock"
 """The file in which the login node writes its time again and again."""

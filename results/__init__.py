@@ -28,7 +28,7 @@ from hpc.results.store import (
     write_text,
 )
 from hpc.results.tables import FORMATS, leaderboard, points, render, save, selection, table, write_parquet
-from hpc.results.text import cell, format_error, format_traceback
+from hpc.results.text import cell, format_traceback
 
 __all__ = [
     "FORMATS",
@@ -49,7 +49,6 @@ __all__ = [
     "create",
     "encodable",
     "estimate",
-    "format_error",
     "format_traceback",
     "front",
     "is_kept",

@@ -1,11 +1,9 @@
-"""Values, errors and texts of users as a person reads them. Imports nothing of the house."""
+"""Values, errors and texts of users as a person reads them."""
 
 from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 MAX_SHOWN = 500
@@ -30,26 +28,15 @@ def _unprintable(char: str) -> str:
     return "↵" if char == "\n" else "�"
 
 
-def format_error(error: BaseException) -> str:
-    """The message of an exception; a sentence in its place if ``__str__`` raises another exception."""
-    try:
-        return str(error)
-    except Exception as broken:  # whatever a class of the user's does wrong
-        return f"what it says can't be told, since its __str__ raises {type(broken).__name__}"
-
-
 def format_traceback(error: BaseException) -> str:
     """The traceback of an exception, with its message if there is one."""
     try:
         return "".join(traceback.format_exception(error)).rstrip()
     except Exception:  # a class of the user's whose __getattr__ or __repr__ raises
+        from hpc.sweeps.text import message_of
+
         where = "".join(traceback.format_tb(error.__traceback__))
-        return f"Traceback (most recent call last):\n{where}{type(error).__name__}: {format_error(error)}"
-
-
-def first_line(error: str) -> str:
-    """The first line of an error or of another text, without spaces around it; empty of an empty text."""
-    return error.strip().partition("\n")[0]
+        return f"Traceback (most recent call last):\n{where}{type(error).__name__}: {message_of(error)}"
 
 
 def cut(text: str, whole: str) -> str:
@@ -62,10 +49,3 @@ def cut(text: str, whole: str) -> str:
     if len(text) <= MAX_SHOWN:
         return text
     return f"{text[:MAX_SHOWN]}… ({len(text):,} characters; whole: {whole})"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'NAME'?)`` with the most similar name that is known; else ``; there are`` and all."""
-    names = list(known)
-    near = get_close_matches(name, names, 1)
-    return f" (did you mean {near[0]!r}?)" if near else f"; there are {', '.join(names)}"

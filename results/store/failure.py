@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hpc.results.store.run import Run
 from hpc.results.store.trial import TrialState
-from hpc.results.text import cut, first_line
+from hpc.results.text import cut
+from hpc.sweeps.text import first_line
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from hpc.results import Run, create
 from hpc.results.store import error_pattern as pattern
 from hpc.results.store import failures
-from hpc.results.text import format_error as said_by
 from hpc.results.text import format_traceback as trace_of
+from hpc.sweeps.text import message_of as said_by
 from tests.results.test_results import Worker, plan
 
 

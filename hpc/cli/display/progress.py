@@ -13,8 +13,9 @@ from rich.text import Text
 from hpc.cli.display.text import format_duration
 from hpc.profile import Resources
 from hpc.results import Run, TrialState, cell
-from hpc.results.text import cut, first_line
+from hpc.results.text import cut
 from hpc.running import View
+from hpc.sweeps.text import first_line
 
 
 def display_for(console: Console) -> Display:
