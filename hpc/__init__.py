@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpc.running import Outcome, resume, run
+    from hpc.outcome import Outcome
+    from hpc.running import resume, run
     from hpc.submitting import Submission, submit
     from hpc.watching import cancel, status
 
 __all__ = ["Outcome", "Submission", "cancel", "resume", "run", "status", "submit"]
 PLACES = {
+    "Outcome": "hpc.outcome",
     "cancel": "hpc.watching",
     "status": "hpc.watching",
     "submit": "hpc.submitting",

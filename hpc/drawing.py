@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpc.jobs import stored
 from hpc.owners import of_another
-from hpc.results import Run, RunError, TrialState, pictures, table
-from hpc.results import plots as charts
+from hpc.results import Run, RunError, TrialState, pictures, plots, table
 from hpc.sweeps import Sweep, did_you_mean
-from hpc.sweeps.text import message_of as said_by
+from hpc.sweeps.text import message_of
 from hpc.trial_facts import find_trial, trial_of
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def draw(
         RunError: there is no such run, trial, kind or format, or what was asked for does not go with the
             run or the trial.
     """
-    known_kinds = [*charts.CHARTS, *KINDS]
+    known_kinds = [*plots.CHARTS, *KINDS]
     for what, words, known in (("kind", kinds or [], known_kinds), ("format", forms, pictures.FORMATS)):
         for word in words:
             if word not in known:
@@ -67,9 +66,9 @@ def draw(
     run = Run(folder)
     figures: dict[str, Figure] = {}
     left_out: list[str] = []
-    if (kinds is None and trial is None) or any(kind in charts.CHARTS for kind in kinds or []):
-        names = None if kinds is None else [kind for kind in kinds if kind in charts.CHARTS]
-        for chart in charts.charts(run, names, left_out.append):
+    if (kinds is None and trial is None) or any(kind in plots.CHARTS for kind in kinds or []):
+        names = None if kinds is None else [kind for kind in kinds if kind in plots.CHARTS]
+        for chart in plots.charts(run, names, left_out.append):
             figures[chart.name] = chart.draw(f"{run.name}: {chart.title}")
     names = [kind for kind in dict.fromkeys(kinds or KINDS) if kind in KINDS]
     if names:
@@ -164,7 +163,7 @@ class TrialSubject:
         try:
             return Preparation(sweep).of(trial_of(sweep, self.trial), "none")
         except BaseException as raised:  # a file that is gone, a function of the user's
-            raise NoPictureError(f"the data can't be loaded: {said_by(an_error(raised))}") from None
+            raise NoPictureError(f"the data can't be loaded: {message_of(an_error(raised))}") from None
 
     def _ask(self, sweep: Sweep) -> None:
         """Make sure that the function which gives the data may be run, if it is none of ours."""
@@ -215,7 +214,7 @@ class TrialSubject:
         try:
             return keras.saving.load_model(path, safe_mode=True)  # which runs no code out of the file
         except Exception as error:  # a class of the user's, mostly
-            raise NoPictureError(f"plain Keras can't load {path}: {said_by(error)}") from None
+            raise NoPictureError(f"plain Keras can't load {path}: {message_of(error)}") from None
 
     def predict(self, x: Any) -> Any:
         """Give what the model makes of samples."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from hpc import profile as profiles
 from hpc import settling
+from hpc.outcome import Outcome, View
 from hpc.profile import Named
 from hpc.results import Run
-from hpc.running import Outcome, View
-from hpc.scheduler import Slurm
+from hpc.schedulers.slurm import Slurm
 from hpc.standing import standing
 from hpc.submitting import Submission, submit_with
 from hpc.sweeps import Sweep

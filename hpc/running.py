@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,17 @@ from hpc.jobs.node.rank_info import RankInfo, find_rank_info, leftover
 from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
-from hpc.local import LocalJob, check_folder, deal
 from hpc.lock import lock
 from hpc.opening import claim_unless_run, left_alone, open_run
+from hpc.outcome import Outcome, View
 from hpc.profile import Named, Resources
 from hpc.results import Records, Run, RunError, moments
-from hpc.results.store import Failure, failures
-from hpc.results.store import format_failures as told
+from hpc.schedulers.base import JobArray
+from hpc.schedulers.local import Local, LocalJob, check_folder, deal
 from hpc.searching import Search
 from hpc.standing import standing
 from hpc.sweeps import Sweep, SweepError
-from hpc.sweeps.text import message_of as said_by
+from hpc.sweeps.text import message_of
 
 POLL_SECONDS = 0.25
 MOST_SILENT = 10
@@ -41,62 +41,6 @@ MOST_SILENT = 10
 LOOK_SECONDS = 2.0
 """Between two looks whether a search has work for further workers."""
 STOPPED = "stopped from outside (Ctrl-C, hpc cancel or a closed terminal)"
-
-
-class View:
-    """What shows a run while it goes on; this one shows nothing."""
-
-    def begin(self, run: Run, resources: Resources, todo: int) -> None:
-        """So many trials are about to be trained."""
-
-    def update(self, run: Run) -> None:
-        """The run has been read anew."""
-
-    def note(self, text: str) -> None:
-        """Something that a person should know has happened."""
-
-    def end(self) -> None:
-        """Nothing more comes."""
-
-
-@dataclass(frozen=True, repr=False)
-class Outcome:
-    """How carrying out a run ended.
-
-    Attributes:
-        run: as its records tell it.
-        trained: trials that were taken up this time.
-        left: trials that are not finished and were left alone, with the reason why.
-        interrupted: whether it was stopped from outside.
-        error: what stopped it, if something did; else empty.
-    """
-
-    run: Run
-    trained: int
-    left: dict[str, str]
-    interrupted: bool = False
-    error: str = ""
-
-    @property
-    def is_good(self) -> bool:
-        """Whether every trial of the run has ended well."""
-        counts = self.run.counts()
-        return counts["finished"] + counts["pruned"] == counts["total"]
-
-    @property
-    def failures(self) -> list[Failure]:
-        """The ways in which trials of the run have failed, the most frequent first."""
-        return failures(self.run)
-
-    def __str__(self) -> str:
-        """How the run stands, and why trials of it have failed."""
-        counts = self.run.counts()
-        states = ", ".join(f"{n} {state}" for state, n in counts.items() if n and state != "total")
-        lines = [f"{self.run.name}: {counts['total']} trials: {states}; in {self.run.folder}"]
-        lines += [self.error] if self.error else []
-        return "\n".join([*lines, *told(self.run)])
-
-    __repr__ = __str__  # what a notebook shows
 
 
 def plan(
@@ -280,6 +224,7 @@ class _Runner:
         self._rehearse = rehearse
         self._asked = asked
         self._storage = storage
+        self._scheduler = Local(resources)
         self._search: Search | None = None
         self._silent = 0
         self._mixed_code = mixed_code
@@ -343,7 +288,7 @@ class _Runner:
         if not self._run.arrays:
             return
         from hpc import settling
-        from hpc.scheduler import Slurm
+        from hpc.schedulers.slurm import Slurm
         from hpc.submitting import asking_jobs, covered_trials
 
         news = settling.ask(self._run, Slurm())
@@ -384,7 +329,8 @@ class _Runner:
                         jobs.append(
                             self._submit(self._worker((), f"local-{launch}-{number}", number), launch)
                         )
-                done = [job for job in jobs if job.is_done()]
+                standing = self._scheduler.queue(job.job_id for job in jobs).jobs
+                done = [job for job in jobs if not standing[job.job_id].is_alive]
                 self._run.refresh()
                 self._view.update(self._run)
                 for job in done:
@@ -397,7 +343,7 @@ class _Runner:
         except BaseException:
             with deaf():
                 for job in jobs:
-                    job.stop(2.0)
+                    self._scheduler.cancel([job.job_id])
                     self._records.append("ended", job=job.job_id, how="stopped")
                 if self._standing.is_there():
                     leftovers.cancel_running(self._run, self._records, STOPPED)
@@ -414,7 +360,9 @@ class _Runner:
         )  # fmt: skip
 
     def _submit(self, spec: WorkerSpec, launch: int) -> LocalJob:
-        job = LocalJob(spec, self._run.jobs_folder / str(launch), self._resources)
+        array = JobArray(spec.job_id, 0, 1, 1, specs=(spec,))
+        self._scheduler.submit(array, self._run.jobs_folder / str(launch))
+        job = self._scheduler.of(spec.job_id)
         self._records.append(
             "submitted", job=job.job_id, host=socket.gethostname(), **job.process._asdict(),
             log=str(job.log().relative_to(self._run.folder.resolve())),
@@ -518,7 +466,7 @@ class _Runner:
             watch.join()
             self._records.append("ended", job=spec.job_id, how=how)
         self._standing.require()
-        return f"{type(error).__name__}: {said_by(error)}" if error is not None else ""
+        return f"{type(error).__name__}: {message_of(error)}" if error is not None else ""
 
     def _show_until(self, over: threading.Event) -> None:
         while not over.wait(POLL_SECONDS):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpc.outcome import View
 from hpc.results import Run, RunError
 from hpc.results import scaling as model_of
 
@@ -286,7 +287,7 @@ def _trained(
 
     outcome = running.run(
         sweep, on=on, folder=folder, workers=workers, ranks=ranks, profiles_file=profiles_file, measure=True,
-        view=running.View(),
+        view=View(),
     )  # fmt: skip
     if not outcome.is_good:
         failed = next((t.attempt for t in outcome.run.trials.values() if t.state == "failed"), None)

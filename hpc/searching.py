@@ -13,7 +13,7 @@ from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.source.budget import Budget
 from hpc.results import Records, Run, RunError
 from hpc.sweeps import Sweep
-from hpc.sweeps.text import message_of as said_by
+from hpc.sweeps.text import format_error
 
 if TYPE_CHECKING:
     from hpc.jobs.source.study import Study
@@ -68,7 +68,7 @@ class Search:
             raise
         except Exception as error:  # of SQLAlchemy, a driver or the file system
             raise RunError(
-                f"the storage of the search, {self._place}, can't be used: {_first_line(error)}. What the "
+                f"the storage of the search, {self._place}, can't be used: {format_error(error)}. What the "
                 f"records hold is not lost: `hpc resume {self._run.folder}` goes on."
             ) from None
 
@@ -90,7 +90,7 @@ class Search:
         except Exception as error:
             if run.study["storage"] or isinstance(error, OSError):
                 raise
-            wrong = f"it can't be read ({_first_line(error)})"
+            wrong = f"it can't be read ({format_error(error)})"
         if study is not None and not wrong:
             return study
         if not alone:
@@ -199,8 +199,3 @@ class Search:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _first_line(error: Exception) -> str:
-    lines = said_by(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -11,7 +11,8 @@ from hpc.jobs.launch import Launch
 from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.supervisor import OUT_OF_MEMORY
 from hpc.results import Records, Run, TrialState, moments
-from hpc.scheduler import REASONS, Account, Answers, JobState, SchedulerError, Slurm
+from hpc.schedulers.base import Account, JobState, QueueSnapshot, SchedulerError
+from hpc.schedulers.slurm import REASONS, Slurm
 
 IN_LOGS = (
     (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -107,7 +108,7 @@ def ask(run: Run, slurm: Slurm) -> News:
     numbers = {job.name: job.job_id.partition("_")[0] for job in queue.jobs.values()}
     unknown = [name for name, array in arrays.items() if "job" not in array and name not in numbers]
     gone = [job for job in _open_jobs(run, arrays) if job not in queue.jobs]
-    account = Answers()
+    account = QueueSnapshot()
     if unknown or gone or not any(job.is_alive for job in queue.jobs.values()):
         account = _ask_accounts(run, slurm, owed | {name: [] for name in arrays}, news)
         if account.problem and (unknown or gone):
@@ -196,7 +197,7 @@ def end_idle(run: Run, news: News, slurm: Slurm, records: Records) -> None:
         records.append("note", text=text)
 
 
-def _ask_accounts(run: Run, slurm: Slurm, owed: Mapping[str, list[str]], news: News) -> Answers:
+def _ask_accounts(run: Run, slurm: Slurm, owed: Mapping[str, list[str]], news: News) -> QueueSnapshot:
     """Ask sacct for arrays, and take in what their jobs have cost."""
     since = min(float(run.arrays[name]["time"]) for name in owed)
     answers = slurm.account(owed, since)

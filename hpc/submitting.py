@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc import batch, leftovers, settling
+from hpc import leftovers, settling
 from hpc import profile as profiles
-from hpc.batch import Array
 from hpc.doctor import read_doctor_cache as known
 from hpc.jobs import stored
 from hpc.jobs.check import check
@@ -25,7 +24,9 @@ from hpc.opening import claim_unless_run, left_alone, open_run
 from hpc.owners import whose_code
 from hpc.profile import Named, Profile, Resources
 from hpc.results import Records, Run, RunError, TrialState, moments
-from hpc.scheduler import SchedulerError, Slurm, UnreachableError
+from hpc.schedulers import batch
+from hpc.schedulers.base import JobArray, SchedulerError, UnreachableError
+from hpc.schedulers.slurm import Slurm
 from hpc.searching import Search
 from hpc.sweeps import Sweep, SweepError
 
@@ -50,7 +51,7 @@ class Planned:
     profile: Profile
     name: str
     jobs: list[tuple[str, ...]]
-    arrays: list[Array]
+    arrays: list[JobArray]
     max_array_size: int
 
     @property
@@ -58,7 +59,7 @@ class Planned:
         """An upper bound for one start of every job."""
         return len(self.jobs) * self.profile.nodes * self.profile.time_min / 60
 
-    def script(self, array: Array, folder: Path) -> str:
+    def script(self, array: JobArray, folder: Path) -> str:
         """The batch script of one of the arrays."""
         return batch.script(self.profile, array, folder)
 
@@ -124,7 +125,7 @@ def plan(
     profile = slurm_profile(named, workers=workers, ranks=ranks)
     sweep = _checked(sweep, profile)
     try:
-        size = batch.max_array_size((slurm or Slurm()).config())
+        size = (slurm or Slurm()).limits().array_size
     except SchedulerError:  # a laptop may ask, too
         size = batch.DEFAULT_MAX_ARRAY_SIZE
     if sweep.is_asked:
@@ -385,17 +386,15 @@ class _Submitter:
 
     def _call_sbatch(self, planned: Planned, folder: Path, launch: int) -> list[str]:
         """One sbatch for each array; each waits for the one before it, so that few run at once."""
+        self._slurm.profile = planned.profile
         job_ids: list[str] = []
         for array in planned.arrays:
-            script = folder / f"{array.name}.sh"
-            script.write_bytes(os.fsencode(planned.script(array, folder)))  # its paths as the system has them
             self._records.append(
                 "submitting", name=array.name, launch=launch, first=array.first, size=array.size,
                 ranks=planned.profile.nodes * planned.profile.ranks_of_node, user=os.getuid(),
             )  # fmt: skip
-            options = [f"--dependency=afterany:{job_ids[-1]}"] if job_ids else []
             try:
-                job = self._submit_once(script, options, array.name)
+                job = self._submit_once(array, folder, job_ids[-1] if job_ids else "")
             except SchedulerError as error:
                 if isinstance(error, UnreachableError):  # it may be in the queue yet
                     raise
@@ -410,19 +409,19 @@ class _Submitter:
             job_ids.append(job)
         return job_ids
 
-    def _submit_once(self, script: Path, options: Sequence[str], name: str) -> str:
+    def _submit_once(self, array: JobArray, folder: Path, after: str) -> str:
         """Submit an array, whatever SLURM's connection does, and not twice."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         in_doubt = False
         while True:
             try:
                 if in_doubt:  # it may have heard us, and only the answer was lost
-                    found = self._slurm.queue([name])
+                    found = self._slurm.queue([array.name])
                     if found.problem:
                         raise UnreachableError(found.problem)
                     if found.jobs:
                         return next(iter(found.jobs)).partition("_")[0]
-                return self._slurm.submit(script, options)
+                return self._slurm.submit(array, folder, after)[0].partition("_")[0]
             except SchedulerError as error:
                 unreachable = isinstance(error, UnreachableError)
                 if not unreachable and not in_doubt:

@@ -12,6 +12,7 @@ from pathlib import Path
 from hpc import profile as profiles
 from hpc import running
 from hpc.jobs.node.rank_info import find_rank_info
+from hpc.outcome import View
 from hpc.owners import whose_code
 from hpc.results import Run, TrialState
 from hpc.sweeps import Sweep, SweepError
@@ -117,7 +118,7 @@ def _train(
     for _ in range(3):  # a second time goes on with what was interrupted
         outcome = running.run(
             sweep, on=on, folder=folder, workers=1, ranks=ranks, profiles_file=profiles_file, rehearse=kind,
-            view=running.View(),
+            view=View(),
         )  # fmt: skip
         if outcome.is_good:
             break

@@ -15,7 +15,8 @@ from hpc.jobs.node.processes import is_running
 from hpc.lock import Holder, holder, lock
 from hpc.results import Records, Run, RunError
 from hpc.results.text import cut
-from hpc.scheduler import SchedulerError, Slurm, UnreachableError
+from hpc.schedulers.base import SchedulerError, UnreachableError
+from hpc.schedulers.slurm import Slurm
 from hpc.sweeps.text import first_line
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 2.0, 60.0

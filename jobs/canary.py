@@ -24,7 +24,7 @@ from hpc.jobs.node.rank import complete
 from hpc.jobs.node.rank_info import find_rank_info, for_ranks
 from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
 from hpc.results import write_text
-from hpc.sweeps.text import message_of as said_by
+from hpc.sweeps.text import message_of
 
 CLOCK = "clock"
 """The file in which the login node writes its time again and again."""
@@ -285,7 +285,7 @@ def rank(path: Path) -> int:
         write_text(target, json.dumps(facts))
         world.leave()
     except Exception as error:
-        facts["error"] = f"{type(error).__name__}: {said_by(error)}"
+        facts["error"] = f"{type(error).__name__}: {message_of(error)}"
         write_text(target, json.dumps(facts))
         traceback.print_exc()
         sys.stderr.flush()

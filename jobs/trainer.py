@@ -20,7 +20,7 @@ from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.leaving import LeavingError, an_error
 from hpc.jobs.training.pack import check_measures, plan
 from hpc.jobs.training.registry import backend_of, backends
-from hpc.results import format_traceback as trace_of
+from hpc.results import format_traceback
 from hpc.sweeps.text import format_error, message_of
 
 
@@ -264,4 +264,4 @@ def _failure(error: Exception) -> dict[str, Any]:
         reason = "out-of-memory"
     follows = any(words in message for words in ("Horovod has been shut down", "HorovodInternalError", LEFT))
     first = message.strip().splitlines()[0]
-    return {"reason": reason, "error": f"{first}\n{trace_of(error)}", "follows": follows}
+    return {"reason": reason, "error": f"{first}\n{format_traceback(error)}", "follows": follows}

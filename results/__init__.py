@@ -1,9 +1,13 @@
-"""What came out: the folder of a run, records, tables."""
+"""What came out: the folder of a run, records, tables.
 
-from hpc.results.analysis import Winner, winner
-from hpc.results.notebook import html_of
-from hpc.results.reports import report
-from hpc.results.stats import Estimate, estimate, front
+Reading a run loads no NumPy; what reckons and draws is loaded when it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from hpc.results.store import (
     REASONS,
     STATES,
@@ -27,8 +31,13 @@ from hpc.results.store import (
     text_in,
     write_text,
 )
-from hpc.results.tables import FORMATS, leaderboard, points, render, save, selection, table, write_parquet
 from hpc.results.text import cell, format_traceback
+
+if TYPE_CHECKING:
+    from hpc.results.analysis import Winner, winner
+    from hpc.results.reports import report
+    from hpc.results.stats import Estimate, estimate, front
+    from hpc.results.tables import FORMATS, leaderboard, points, render, save, selection, table, write_parquet
 
 __all__ = [
     "FORMATS",
@@ -70,7 +79,40 @@ __all__ = [
     "write_text",
 ]
 
+_PLACES = {
+    "Winner": "hpc.results.analysis",
+    "winner": "hpc.results.analysis",
+    "report": "hpc.results.reports",
+    "Estimate": "hpc.results.stats",
+    "estimate": "hpc.results.stats",
+    "front": "hpc.results.stats",
+    "FORMATS": "hpc.results.tables",
+    "leaderboard": "hpc.results.tables",
+    "points": "hpc.results.tables",
+    "render": "hpc.results.tables",
+    "save": "hpc.results.tables",
+    "selection": "hpc.results.tables",
+    "table": "hpc.results.tables",
+    "write_parquet": "hpc.results.tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the part that is asked for."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'hpc.results' has no attribute {name!r}")
+    found = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def _as_html(run: Run) -> str:
+    from hpc.results.notebook import html_of
+
+    return html_of(run)
+
+
+Run.as_html = staticmethod(_as_html)
+
 if __name__ != "hpc.results":  # where the checkout's own folder is on the path
     raise ImportError("results is a part of hpc here: import hpc.results")
-
-Run.as_html = staticmethod(html_of)

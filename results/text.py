@@ -6,6 +6,8 @@ import math
 import traceback
 from typing import Any
 
+from hpc.sweeps.text import message_of
+
 MAX_SHOWN = 500
 """Characters of a note or of an error that are shown where it is one of many things."""
 
@@ -33,8 +35,6 @@ def format_traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error)).rstrip()
     except Exception:  # a class of the user's whose __getattr__ or __repr__ raises
-        from hpc.sweeps.text import message_of
-
         where = "".join(traceback.format_tb(error.__traceback__))
         return f"Traceback (most recent call last):\n{where}{type(error).__name__}: {message_of(error)}"
 

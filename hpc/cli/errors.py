@@ -66,12 +66,10 @@ def require_choice(value: str, choices: Collection[str], what: str, where: str) 
 
 def _format_os_error(error: OSError, folder: Path) -> str:
     """Say what a file system has refused; where it was a file of a run, say what becomes of that, too."""
-    from hpc.results.store import DISK_ERRORS as OF_DISKS
-    from hpc.results.store import format_disk_error as words
-    from hpc.results.store import run_of
+    from hpc.results.store import DISK_ERRORS, format_disk_error, run_of
 
-    text = words(error, folder)
-    if error.errno not in OF_DISKS:
+    text = format_disk_error(error, folder)
+    if error.errno not in DISK_ERRORS:
         return text
     run = run_of(folder if error.filename is None else os.fsdecode(error.filename))
     if run is None:
@@ -94,5 +92,5 @@ def _mistakes() -> tuple[type[Exception], ...]:
 
 def _failures() -> tuple[type[Exception], ...]:
     """Give the errors that are nobody's mistake: SLURM does not answer, or refuses."""
-    module = sys.modules.get("hpc.scheduler")
+    module = sys.modules.get("hpc.schedulers.base")
     return (module.SchedulerError,) if module else ()

@@ -28,8 +28,8 @@ from hpc.cli.options import (
 from hpc.request import RunRequest
 
 if TYPE_CHECKING:
+    from hpc.outcome import Outcome, View
     from hpc.profile import Named
-    from hpc.running import Outcome, View
     from hpc.sweeps import Sweep
 
 commands = typer.Typer()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hpc import batch
 from hpc.doctor.base import Finding, Level, ok, problem
 from hpc.doctor.clock import check_clock
 from hpc.doctor.files import check_space
@@ -23,7 +22,9 @@ from hpc.doctor.storage import check_storage
 from hpc.interrupting import deaf
 from hpc.profile import Named
 from hpc.results import write_text
-from hpc.scheduler import JobState, SchedulerError, Slurm, UnreachableError
+from hpc.schedulers import batch
+from hpc.schedulers.base import JobArray, JobState, SchedulerError, UnreachableError
+from hpc.schedulers.slurm import Slurm
 
 POLL_SECONDS = 0.5
 """Between two looks at what the job has written."""
@@ -115,11 +116,11 @@ class CanaryJob:
 
             write_text(self._folder / STORAGE, self._profile.storage)
         self._tick()
-        array = batch.Array(self._name, 0, 1, 1)
+        array = JobArray(self._name, 0, 1, 1)
         script = self._folder / "canary.sh"
         script.write_bytes(os.fsencode(batch.script(self._profile, array, self._folder, verb="canary job")))
         self._is_out = True
-        self._job = self._slurm.submit(script)
+        self._job = self._slurm.sbatch(script)
         self._note(f"canary: job {self._job} is submitted, with a limit of {self._profile.time_min} min")
 
     def _watch(self, wait_min: float) -> bool:

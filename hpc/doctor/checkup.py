@@ -13,7 +13,7 @@ from hpc.doctor.files import scratch_folder
 from hpc.doctor.registry import CHECKS, Check
 from hpc.interrupting import interruptible
 from hpc.profile import Named
-from hpc.scheduler import Slurm
+from hpc.schedulers.slurm import Slurm
 
 
 def examine(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from hpc import batch
 from hpc.doctor.base import Finding, note, ok, problem
 from hpc.doctor.parsing import parse_number
 from hpc.profile import Profile, count
+from hpc.schedulers import batch
 from hpc.sweeps import did_you_mean
 
 NEEDED_COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")

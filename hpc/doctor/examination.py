@@ -26,7 +26,8 @@ from hpc.doctor.base import Finding
 from hpc.doctor.cluster import NEEDED_COMMANDS, OPTIONAL_COMMANDS, chosen_partitions
 from hpc.doctor.parsing import parse_partitions, parse_rows
 from hpc.profile import Named, Profile
-from hpc.scheduler import SchedulerError, Slurm
+from hpc.schedulers.base import SchedulerError
+from hpc.schedulers.slurm import Slurm
 
 UNLIMITED = Limits(None, None, {}, {})
 

@@ -15,7 +15,7 @@ from hpc.doctor.base import Finding, note
 from hpc.doctor.ranks import check_meetings
 from hpc.profile import Profile
 from hpc.results import write_text
-from hpc.scheduler import plain_environment
+from hpc.schedulers.slurm import plain_environment
 
 SIZE = 2
 """The number of ranks."""

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hpc import batch
 from hpc.doctor.accounts import check_accounting
 from hpc.doctor.base import Finding, note, ok, problem
 from hpc.doctor.cache import write_doctor_cache
@@ -25,7 +24,8 @@ from hpc.doctor.requeue import check_preemption, check_requeueing
 from hpc.doctor.storage import check_storage
 from hpc.doctor.time_limit import check_time_limit
 from hpc.profile import count
-from hpc.scheduler import SchedulerError, UnreachableError
+from hpc.schedulers import batch
+from hpc.schedulers.base import JobArray, SchedulerError, UnreachableError
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _mpi(one: Examination) -> Iterator[Finding]:
 def _submission(one: Examination) -> Iterator[Finding]:
     script = one.scratch / "test.sh"
     jobs = max(1, min(one.profile.workers or 4, batch.max_array_size(one.config)))
-    text = batch.script(one.profile, batch.Array("hpc-doctor", 0, jobs, jobs), one.scratch)
+    text = batch.script(one.profile, JobArray("hpc-doctor", 0, jobs, jobs), one.scratch)
     script.write_bytes(os.fsencode(text))
     try:
         one.slurm.output("sbatch", "--test-only", str(script))

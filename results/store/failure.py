@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hpc.results.store.run import Run
 from hpc.results.store.trial import TrialState
 from hpc.results.text import cut
+from hpc.sweeps.text import first_line
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,6 @@ def failures(run: Run) -> list[Failure]:
     Args:
         run: as read.
     """
-    from hpc.sweeps.text import first_line
-
     groups: dict[tuple[str, str], list[TrialState]] = {}
     for trial in sorted(run.trials.values(), key=lambda trial: trial.index):
         if trial.state == "failed":
@@ -90,8 +89,6 @@ def error_pattern(error: str, names: Collection[str] = ()) -> str:
         error: its first line counts.
         names: the ids of trials.
     """
-    from hpc.sweeps.text import first_line
-
     text = re.sub(r"\w+", lambda word: "#" if word[0] in names else word[0], first_line(error))
     for varying, instead in VARYING:
         text = varying.sub(instead, text)

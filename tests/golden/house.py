@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from hpc import results, sweeps
-from hpc.command import app
+from hpc.cli.app import app
 from tests.golden.make import PROJECT, RUNS, USER_ID
 from tests.hpc import standin
 from tests.hpc.fake_slurm import FakeSlurm

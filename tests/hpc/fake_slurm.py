@@ -103,7 +103,7 @@ class FakeSlurm:
         return slurm
 
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Answer what ``hpc.scheduler`` asks without starting processes or waiting for the disk."""
+        """Answer what ``hpc.schedulers.slurm`` asks without starting processes or waiting for the disk."""
         import subprocess
         from types import SimpleNamespace
 
@@ -112,7 +112,7 @@ class FakeSlurm:
             return subprocess.CompletedProcess(command, *said)
 
         fake = SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired)
-        monkeypatch.setattr("hpc.scheduler.subprocess", fake)
+        monkeypatch.setattr("hpc.schedulers.slurm.subprocess", fake)
         monkeypatch.setattr(os, "fsync", lambda file: None)
 
     def change(self, **entries: Any) -> None:

@@ -29,7 +29,7 @@ def value_of(trial_id: str) -> float:
 
 
 class InstantJob:
-    """Stands in for :class:`hpc.local.LocalJob`."""
+    """Stands in for :class:`hpc.schedulers.local.LocalJob`."""
 
     def __init__(self, spec: WorkerSpec, folder: Path, resources: Resources) -> None:
         self.spec, self.job_id, self._log = spec, spec.job_id, folder.resolve() / "0_log.out"
@@ -48,6 +48,9 @@ class InstantJob:
 
     def stop(self, grace_seconds: float) -> None:
         """There is nothing to stop."""
+
+    def has_succeeded(self) -> bool:
+        return True
 
     def failure(self) -> str:
         return ""
@@ -92,5 +95,5 @@ class InstantJob:
 
 def use(patch: pytest.MonkeyPatch) -> None:
     """Let commands start such workers."""
-    patch.setattr("hpc.running.LocalJob", InstantJob)
+    patch.setattr("hpc.schedulers.local.LocalJob", InstantJob)
     patch.setattr("hpc.running.POLL_SECONDS", 0.0)

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from hpc.batch import Array, arrays, deal, launch, max_array_size, name_of, script
 from hpc.jobs.launch import Launch
 from hpc.profile import Profile
+from hpc.schedulers.base import JobArray
+from hpc.schedulers.batch import arrays, deal, launch, max_array_size, name_of, script
 
 GOLDEN = Path(__file__).with_name("batch_script.sh")
 ACCEPT = "HPC_ACCEPT"
-ARRAY = Array("hpc-digits-a1b2c3.1", first=1001, size=8, workers=4, memory=2.0)
+ARRAY = JobArray("hpc-digits-a1b2c3.1", first=1001, size=8, workers=4, memory=2.0)
 FULL = {
     "nodes": 2,
     "gpus_per_node": 4,
@@ -42,7 +43,7 @@ def slurm(**options: Any) -> Profile:
     return Profile.model_validate({"cluster": "slurm", **options})
 
 
-def directives(profile: Profile, array: Array = ARRAY) -> list[str]:
+def directives(profile: Profile, array: JobArray = ARRAY) -> list[str]:
     lines = script(profile, array, Path("/runs/digits/jobs/1")).splitlines()
     return [line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH ")]
 
@@ -125,7 +126,7 @@ def test_what_the_profile_leaves_open_is_left_to_the_site(options: dict[str, Any
     [(16, 1.0, "16GB"), (16, 2.0, "32GB"), (1.5, 1.0, "1536MB"), (1.5, 2.0, "3GB"), (0.5, 1.5, "768MB")],
 )
 def test_memory_grows_for_trials_that_ran_out_of_it(mem_gb: float, factor: float, expected: str) -> None:
-    array = Array("a", 0, 1, 1, factor)
+    array = JobArray("a", 0, 1, 1, factor)
     assert f"mem={expected}" in directives(slurm(mem_gb=mem_gb), array)
 
 

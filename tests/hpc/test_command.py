@@ -25,11 +25,11 @@ from hpc.cli.display.status import format_jobs
 from hpc.jobs.node.processes import identity, is_running
 from hpc.jobs.spec import Task
 from hpc.leftovers import clear, living_workers
-from hpc.local import deal
 from hpc.lock import Holder, holder, lock
 from hpc.profile import BUILTIN, Resources, find, resources
 from hpc.request import RunRequest
 from hpc.results import Records, Run, RunError
+from hpc.schedulers.local import deal
 from hpc.sweeps import SweepError, Trial
 from tests.conftest import ROOT, Hpc
 from tests.hpc.test_running import until

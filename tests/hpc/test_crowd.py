@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from hpc import results, running, sweeps, watching
+from hpc.outcome import Outcome, View
 from hpc.results import Run, RunError
 from tests.hpc import standin
 
@@ -28,8 +29,8 @@ SWEEP: dict[str, Any] = {
 def one_of(number: int, folder: Path) -> str:
     """What the n-th of the crowd does, and what comes of it."""
     actions: list[Callable[[], object]] = [
-        lambda: running.run(sweeps.parse(SWEEP), folder=folder, workers=8, view=running.View()),
-        lambda: running.resume(folder, view=running.View()),
+        lambda: running.run(sweeps.parse(SWEEP), folder=folder, workers=8, view=View()),
+        lambda: running.resume(folder, view=View()),
         lambda: len(results.table(folder)),
         lambda: json.dumps(watching.status(folder)),
         lambda: results.save(Run(folder)),
@@ -41,7 +42,7 @@ def one_of(number: int, folder: Path) -> str:
         found = actions[number % 5]()
     except RunError as error:
         return "refused" if "is being carried out by process" in str(error) else f"RunError: {error}"
-    return f"trained {found.trained}" if isinstance(found, running.Outcome) else "read"
+    return f"trained {found.trained}" if isinstance(found, Outcome) else "read"
 
 
 def test_25_commands_at_once_train_each_trial_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

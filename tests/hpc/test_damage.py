@@ -28,6 +28,7 @@ from hpc import results, running, sweeps
 from hpc.extending import extend
 from hpc.jobs import stored
 from hpc.jobs.source.study import JOURNAL
+from hpc.outcome import View
 from hpc.results import Run, RunError, seal_of
 from hpc.sweeps import SweepError
 from tests.hpc import standin
@@ -137,7 +138,7 @@ class Gone:
 
 def go_on(folder: Path) -> Gone:
     try:
-        outcome = running.resume(folder, view=running.View())
+        outcome = running.resume(folder, view=View())
     except (RunError, SweepError) as error:
         return Gone(str(error), 0, None)
     assert outcome.is_good, (outcome.error, outcome.left, outcome.run.counts())
@@ -176,7 +177,7 @@ def check_going_on(folder: Path, before: Run) -> Gone:
         assert trial.attempt.best in (standin.value_of(name), told(before).get(name, ("", None))[1])
         assert sum(one.state == "finished" for one in trial.attempts.values()) == 1
     assert gone.trained <= run.counts()["total"] - len(known)
-    assert running.resume(folder, view=running.View()).trained == 0
+    assert running.resume(folder, view=View()).trained == 0
     return gone
 
 
@@ -473,7 +474,7 @@ def test_an_extension_that_is_killed_anywhere_can_be_done_again(
         assert len(results.table(folder)) <= Run(folder).counts()["total"] <= 8
         with contextlib.suppress(RunError):  # it has so many already
             extend(folder, "8")
-        assert running.resume(folder, view=running.View()).is_good
+        assert running.resume(folder, view=View()).is_good
         assert Run(folder).counts() == {
             "waiting": 0, "running": 0, "finished": 8, "pruned": 0, "failed": 0, "total": 8,
         }  # fmt: skip

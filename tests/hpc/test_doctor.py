@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hpc import batch, doctor
+from hpc import doctor
 from hpc.cli.app import app
 from hpc.doctor import Finding, read_doctor_cache, write_doctor_cache
 from hpc.doctor.accounts import (
@@ -51,7 +51,9 @@ from hpc.doctor.time_limit import check_time_limit
 from hpc.jobs.canary import CLOCK, LOST, PACKAGES, REPORT, reach, space, ways_to_meet
 from hpc.jobs.launch import Launch
 from hpc.profile import Named, Profile
-from hpc.scheduler import Answers, JobState, SchedulerError, Slurm, UnreachableError
+from hpc.schedulers import batch
+from hpc.schedulers.base import JobState, QueueSnapshot, SchedulerError, UnreachableError
+from hpc.schedulers.slurm import Slurm
 from tests.conftest import Hpc
 
 CONFIG = {
@@ -534,15 +536,15 @@ class Pretender(Slurm):
         }
         return answers.get(" ".join(command[:2]), "")
 
-    def submit(self, script: Path, options: Sequence[str] = ()) -> str:
+    def sbatch(self, script: Path, options: Sequence[str] = ()) -> str:
         self._refuse("submit")
         assert " -m hpc.jobs canary job " in script.read_text()
         self.job(script.parent)
         return "7"
 
-    def queue(self, names: Any, user: int | None = None) -> Answers:
+    def queue(self, names: Any, user: int | None = None) -> QueueSnapshot:
         self._refuse("queue")
-        return Answers({"7_0": self.state} if not self.cancelled else {})
+        return QueueSnapshot({"7_0": self.state} if not self.cancelled else {})
 
     def cancel(self, jobs: Sequence[str]) -> None:
         self.cancelled += jobs
@@ -727,10 +729,10 @@ def test_accounts_that_do_not_answer_are_a_note(examined: Examined) -> None:
 def test_ctrl_c_cancels_the_canary_and_removes_its_folder(examined: Examined) -> None:
     slurm = Pretender(ends(log=None), "PENDING", "Priority")
 
-    def interrupted(names: Any, user: int | None = None) -> Answers:
+    def interrupted(names: Any, user: int | None = None) -> QueueSnapshot:
         if not slurm.cancelled:
             raise KeyboardInterrupt
-        return Answers()
+        return QueueSnapshot()
 
     slurm.queue = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):

@@ -13,9 +13,9 @@ from hpc.cli.display.console import plain_console
 from hpc.cli.display.leaderboard import fold_header, leaderboard_table
 from hpc.cli.display.progress import Complaints, Lines, LiveDisplay, display_for
 from hpc.cli.display.text import format_duration
+from hpc.outcome import Outcome
 from hpc.profile import Resources
 from hpc.results import Run
-from hpc.running import Outcome
 from tests.results.test_results import Worker, plan
 
 RESOURCES = Resources("local", 2, 1, 1)

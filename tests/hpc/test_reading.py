@@ -20,6 +20,7 @@ from hpc import running, submitting, sweeps, verifying
 from hpc.cli.app import app
 from hpc.drawing import draw
 from hpc.jobs.training import checkpoint
+from hpc.outcome import View
 from hpc.owners import of_another, whose_code
 from hpc.results import Records, RunError
 from tests.conftest import environment
@@ -258,7 +259,7 @@ def test_a_folder_of_another_user_is_named_before_its_run_goes_on(
     who = not_mine(folder)
     heard: list[str] = []
 
-    class Heard(running.View):
+    class Heard(View):
         def note(self, text: str) -> None:
             heard.append(text)
 

@@ -9,16 +9,8 @@ from pathlib import Path
 import pytest
 
 from hpc.results import REASONS as KNOWN_REASONS
-from hpc.scheduler import (
-    ALIVE,
-    REASONS,
-    JobState,
-    SchedulerError,
-    Slurm,
-    UnreachableError,
-    is_unreachable,
-    plain_environment,
-)
+from hpc.schedulers.base import ALIVE, JobState, SchedulerError, UnreachableError
+from hpc.schedulers.slurm import REASONS, Slurm, is_unreachable, plain_environment
 from tests.hpc.fake_slurm import FakeSlurm
 
 
@@ -59,14 +51,14 @@ BANNER = "3 nodes are down until Monday\n2026 | 11 | 30 | a | b | c | d | e | f 
 )
 def test_the_number_of_a_job_is_what_sbatch_answers(slurm: FakeSlurm, tmp_path: Path, answer: str) -> None:
     says(slurm, "sbatch", answer)
-    assert Slurm().submit(batch(tmp_path)) == "4711"
+    assert Slurm().sbatch(batch(tmp_path)) == "4711"
 
 
 @pytest.mark.parametrize("answer", ["3 nodes are down", "Submitted batch job 7", "", "7 8", "7_1"])
 def test_a_number_among_words_is_no_job(slurm: FakeSlurm, tmp_path: Path, answer: str) -> None:
     says(slurm, "sbatch", answer)
     with pytest.raises(UnreachableError, match="which is no job id"):
-        Slurm().submit(batch(tmp_path))
+        Slurm().sbatch(batch(tmp_path))
 
 
 def test_an_answer_that_is_no_number_may_mean_anything(slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -74,7 +66,7 @@ def test_an_answer_that_is_no_number_may_mean_anything(slurm: FakeSlurm, tmp_pat
     with pytest.raises(
         UnreachableError, match=r"sbatch answered 'welcome to our cluster.*which is no job id"
     ):
-        Slurm().submit(batch(tmp_path))
+        Slurm().sbatch(batch(tmp_path))
 
 
 def test_scripts_are_submitted_from_their_folder_with_further_options(
@@ -82,7 +74,7 @@ def test_scripts_are_submitted_from_their_folder_with_further_options(
 ) -> None:
     folder = tmp_path / "it's a\nfolder"
     folder.mkdir()
-    assert Slurm().submit(batch(folder), ["--dependency=afterany:7"]) == "101"
+    assert Slurm().sbatch(batch(folder), ["--dependency=afterany:7"]) == "101"
     array = slurm.arrays["101"]
     assert (array["cwd"], array["file"]) == (str(folder), "hpc-a.0.sh")
     assert array["options"]["dependency"] == "afterany:7"
@@ -92,7 +84,7 @@ def test_scripts_are_submitted_from_their_folder_with_further_options(
 
 
 def test_every_job_of_a_waiting_array_is_told_of(slurm: FakeSlurm, tmp_path: Path) -> None:
-    Slurm().submit(batch(tmp_path, 3))
+    Slurm().sbatch(batch(tmp_path, 3))
     slurm.set("101_0", "RUNNING", nodes="n[1-2]", reason="None")
     slurm.set("101_2", "FAILED")
     answers = Slurm().queue(["hpc-a.0"])
@@ -126,7 +118,7 @@ def test_all_names_are_asked_for_by_one_squeue(slurm: FakeSlurm) -> None:
 def test_slurmctld_chooses_by_the_user_unless_that_leaves_an_array_out(
     slurm: FakeSlurm, tmp_path: Path, user: int | None, questions: int
 ) -> None:
-    number = Slurm().submit(batch(tmp_path, name="a"))
+    number = Slurm().sbatch(batch(tmp_path, name="a"))
     assert list(Slurm().queue(["a"], user).jobs) == [f"{number}_0", f"{number}_1"]
     asked = slurm.calls("squeue")
     assert (f"--user={user}" in asked[0], len(asked)) == (user is not None, questions)
@@ -341,7 +333,7 @@ def test_slurms_words_are_kept(
 ) -> None:
     says(slurm, "sbatch", said, code=3)
     with pytest.raises(SchedulerError) as caught:
-        Slurm().submit(batch(tmp_path))
+        Slurm().sbatch(batch(tmp_path))
     assert type(caught.value) is kind
     assert str(caught.value) == expected
 
@@ -351,13 +343,13 @@ def test_a_command_that_hangs_is_given_up(slurm: FakeSlurm, tmp_path: Path) -> N
     slurm.fail("squeue", "hang")
     client = Slurm(timeout_seconds=0.2)
     with pytest.raises(UnreachableError, match="sbatch did not answer within 0 seconds"):
-        client.submit(batch(tmp_path))
+        client.sbatch(batch(tmp_path))
     assert client.queue(["a"]).problem == "squeue did not answer within 0 seconds."
 
 
 def test_a_command_that_takes_its_time_is_waited_for(slurm: FakeSlurm, tmp_path: Path) -> None:
     slurm.fail("sbatch", "slow")
-    assert Slurm().submit(batch(tmp_path)) == "101"
+    assert Slurm().sbatch(batch(tmp_path)) == "101"
 
 
 @pytest.mark.parametrize("command", ["sbatch", "squeue", "sacct", "scancel", "scontrol"])

@@ -13,7 +13,8 @@ from hpc.jobs.launch import Launch
 from hpc.jobs.source.study import Asked, Study
 from hpc.jobs.spec import WorkerSpec
 from hpc.results import Plan, Records, Run, create, moments
-from hpc.scheduler import JobState, Slurm
+from hpc.schedulers.base import JobState
+from hpc.schedulers.slurm import Slurm
 from hpc.settling import News
 from hpc.watching import Scheduler
 from tests.hpc.fake_slurm import FakeSlurm
@@ -60,7 +61,7 @@ def queue(slurm: FakeSlurm, folder: Path, name: str = "hpc-small-a.0", size: int
     """Hand an array to the queue."""
     script = folder / "jobs" / "1" / f"{name}.sh"
     script.write_text(f"#!/bin/bash\n#SBATCH --job-name={name}\n#SBATCH --array=0-{size - 1}%{size}\n")
-    return Slurm().submit(script)
+    return Slurm().sbatch(script)
 
 
 def submitted(slurm: FakeSlurm, folder: Path, size: int = 2) -> Run:

@@ -26,16 +26,18 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner, Result
 
-from hpc import following, scheduler, settling, submitting, sweeps, watching
+from hpc import following, settling, submitting, sweeps, watching
 from hpc.cli.app import app
 from hpc.doctor import write_doctor_cache
 from hpc.jobs.launch import Launch
 from hpc.jobs.supervisor import supervise
 from hpc.lock import Holder, _beating, holder, lock
+from hpc.outcome import Outcome, View
 from hpc.profile import Named, Profile, find
 from hpc.results import Records, Run, RunError
-from hpc.running import Outcome, View
-from hpc.scheduler import Answers, Slurm, UnreachableError
+from hpc.schedulers import slurm as scheduler
+from hpc.schedulers.base import QueueSnapshot, UnreachableError
+from hpc.schedulers.slurm import Slurm
 from hpc.submitting import Submission
 from hpc.sweeps import Sweep
 from hpc.sweeps.document import write
@@ -381,7 +383,7 @@ def test_an_array_that_was_queued_though_the_next_try_was_refused_is_adopted(
 ) -> None:
     late = Slurm()
     asked = late.queue
-    answers = iter([Answers()])  # the first sbatch is in the queue a little later
+    answers = iter([QueueSnapshot()])  # the first sbatch is in the queue a little later
     monkeypatch.setattr(late, "queue", lambda names: next(answers, None) or asked(names))
     slurm.fail("sbatch", "lost", "Job violates accounting/QOS policy (job submit limit)")
     with pytest.raises(Exception, match="job submit limit"):
@@ -555,13 +557,13 @@ def test_a_status_in_the_midst_of_a_submit_does_not_give_its_arrays_up(
 ) -> None:
     """It asks squeue before sbatch has answered, and writes after that."""
     looks: list[settling.News] = []
-    real_submit = Slurm.submit
+    real_submit = Slurm.sbatch
 
     def slow_submit(self: Slurm, *arguments: Any) -> str:
         looks.append(settling.ask(Run("run"), Slurm()))
         return real_submit(self, *arguments)
 
-    monkeypatch.setattr(Slurm, "submit", slow_submit)
+    monkeypatch.setattr(Slurm, "sbatch", slow_submit)
     run = submit().run
     (news,) = looks
     records = Records(run.records / "run.jsonl")
@@ -682,7 +684,7 @@ def test_a_local_run_leaves_alone_what_is_with_jobs_of_slurm(
         raise AssertionError("it would be trained twice")
 
     submit()
-    monkeypatch.setattr("hpc.running.LocalJob", no_worker)
+    monkeypatch.setattr("hpc.schedulers.local.LocalJob", no_worker)
     hpc("run", "small.yaml", "--dir", "run")
     assert states("run") == ["waiting"] * 4
 
@@ -831,7 +833,7 @@ def test_jobs_are_cancelled_though_the_accounts_are_down(slurm: FakeSlurm, clock
 def test_both_of_two_arrays_of_one_name_are_cancelled(slurm: FakeSlurm, clock: None) -> None:
     """A sbatch that was heard late, and again, has made two."""
     submit()
-    Slurm().submit(next(Path("run/jobs/1").glob("*.sh")).resolve())
+    Slurm().sbatch(next(Path("run/jobs/1").glob("*.sh")).resolve())
     assert len(slurm.alive()) == 4
     hpc("cancel", "run")
     assert slurm.alive() == []

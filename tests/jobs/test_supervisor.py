@@ -156,8 +156,8 @@ def test_what_ranks_need_of_the_environment_stands_in_the_file_of_their_step(
 
 
 def test_a_python_with_a_blank_in_its_path_is_one_word() -> None:
-    from hpc.batch import python
     from hpc.profile import Profile
+    from hpc.schedulers.batch import python
 
     given = Profile(cluster="slurm", python="'/opt/my python/bin/python3' -E")
     command = srun(launch(python=python(given)), "101_0", "none", "step")

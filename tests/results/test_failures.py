@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hpc.results import Run, create
+from hpc.results import Run, create, format_traceback
 from hpc.results.store import error_pattern as pattern
 from hpc.results.store import failures
-from hpc.results.text import format_traceback as trace_of
-from hpc.sweeps.text import message_of as said_by
+from hpc.sweeps.text import message_of
 from tests.results.test_results import Worker, plan
 
 
@@ -104,12 +103,12 @@ class WordlessError(Exception):
 
 def test_an_exception_whose_own_words_raise_is_told_all_the_same() -> None:
     words = "what it says can't be told, since its __str__ raises KeyError"
-    assert said_by(WordlessError()) == words
-    assert said_by(ValueError("no")) == "no"
+    assert message_of(WordlessError()) == words
+    assert message_of(ValueError("no")) == "no"
     try:
         raise WordlessError
     except WordlessError as error:
-        told = trace_of(error).splitlines()
+        told = format_traceback(error).splitlines()
     assert told[0] == "Traceback (most recent call last):"
     assert "raise WordlessError" in told[2]
     assert told[-1] == f"WordlessError: {words}"

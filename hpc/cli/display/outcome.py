@@ -14,8 +14,8 @@ from hpc.results import Run, front, leaderboard, render, winner
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpc.outcome import Outcome
     from hpc.results import Bill
-    from hpc.running import Outcome
 
 MAX_FAILURES = 5
 """Failed trials that are shown; of further ones their number is."""

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpc.cli.display.text import format_duration
+from hpc.outcome import View
 from hpc.profile import Resources
 from hpc.results import Run, TrialState, cell
 from hpc.results.text import cut
-from hpc.running import View
 from hpc.sweeps.text import first_line
 
 

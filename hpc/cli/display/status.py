@@ -26,10 +26,10 @@ def format_status(facts: dict[str, Any]) -> Iterator[str]:
         yield f"lost: {facts['lost']} of the running ones have no worker any more"
     if facts["failures"]:
         from hpc import results
-        from hpc.results.store import format_failures as told
+        from hpc.results.store import format_failures
 
         yield "failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items())
-        yield from told(results.Run(facts["run"]))
+        yield from format_failures(results.Run(facts["run"]))
     best = facts["best"]
     if best:
         params = " ".join(f"{name}={value}" for name, value in best["params"].items())

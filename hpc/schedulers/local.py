@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
 from hpc.profile import Resources
 from hpc.results import RunError
+from hpc.schedulers.base import JobArray, JobState, Limits, QueueSnapshot, Scheduler, SchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 YEAR_MIN = 365 * 24 * 60
 GRACE_SECONDS = 10.0
 """How long the other ranks of a job may go on when one has ended."""
+STOP_SECONDS = 2.0
+"""How long a job may take to stop before its processes are killed."""
 
 
 class LocalJob:
@@ -89,6 +94,11 @@ class LocalJob:
         stop([self._controller, *self._family.values()], grace_seconds)
         self._job.done()
 
+    def has_succeeded(self) -> bool:
+        """Whether every rank has come to a good end."""
+        ranks = [self._job.task(rank) if self._ranks > 1 else self._job for rank in range(self._ranks)]
+        return all(rank.paths.result_pickle.exists() for rank in ranks) and not self.failure()
+
     def failure(self) -> str:
         """Why its processes ended, from submitit's result and the logs of its ranks."""
         found: list[str] = []
@@ -120,6 +130,91 @@ class LocalJob:
                     self._family[identity(child.pid)] = child
         except psutil.NoSuchProcess:
             pass
+
+
+class Local(Scheduler):
+    """This machine.
+
+    Args:
+        resources: that each job takes of it.
+    """
+
+    name = "local"
+    outlives = False
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._jobs: dict[str, tuple[str, LocalJob]] = {}
+        self._cancelled: set[str] = set()
+
+    def limits(self) -> Limits:
+        """As many jobs as one likes; how many at once says ``workers`` of the profile."""
+        return Limits(sys.maxsize)
+
+    def render(self, array: JobArray, folder: Path) -> str:
+        """The commands that start the ranks of each job, a line each."""
+        command = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(folder.resolve())])
+        lines = [f"{command}  # {spec.job_id}, rank {rank}" for spec in array.specs
+                 for rank in range(self._resources.ranks)]  # fmt: skip
+        return "".join(f"{line}\n" for line in [f"# {array.name}", *lines])
+
+    def submit(self, array: JobArray, folder: Path, after: str = "") -> list[str]:
+        """Start the jobs, all at once.
+
+        Raises:
+            SchedulerError: they are to wait for others, or it is not said what their workers do.
+        """
+        if after:
+            raise SchedulerError(
+                f"jobs of this machine wait for no others, as for {after}: start them later."
+            )
+        if len(array.specs) != array.size:
+            raise SchedulerError(
+                f"{array.size} jobs are to be started, and {len(array.specs)} have a worker."
+            )
+        for spec in array.specs:
+            self._jobs[spec.job_id] = array.name, LocalJob(spec, folder, self._resources)
+        return [spec.job_id for spec in array.specs]
+
+    @property
+    def jobs(self) -> list[str]:
+        """All that it has started."""
+        return list(self._jobs)
+
+    def of(self, job: str) -> LocalJob:
+        """One of its jobs."""
+        return self._jobs[job][1]
+
+    def queue(self, names: Iterable[str], user: int | None = None) -> QueueSnapshot:
+        """How jobs stand that this command has started."""
+        wanted, found = set(names), QueueSnapshot(knows_ended=True)
+        for job, (name, process) in self._jobs.items():
+            if name in wanted:
+                state = "RUNNING" if not process.is_done() else self._end_of(job, process)
+                found.jobs[job] = JobState(job, name, state, nodes=socket.gethostname())
+        return found
+
+    def _end_of(self, job: str, process: LocalJob) -> str:
+        if job in self._cancelled:
+            return "CANCELLED"
+        return "COMPLETED" if process.has_succeeded() else "FAILED"
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        """Stop their processes, and kill those that don't end within two seconds."""
+        for job in jobs:
+            if job in self._jobs:
+                self._cancelled.add(job)
+                self.of(job).stop(STOP_SECONDS)
+
+    def requeue(self, job: str) -> None:
+        """Refuse.
+
+        Raises:
+            SchedulerError: always.
+        """
+        raise SchedulerError(
+            f"{job} is a job of this machine, which has no queue: `hpc resume` goes on with it."
+        )
 
 
 def _last_error(text: str) -> str:

@@ -9,14 +9,24 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-ALIVE = {
-    "PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING", "SIGNALING",
-    "STAGE_OUT", "STOPPED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT",
-}  # fmt: skip
-"""States in which a job may yet do something. https://slurm.schedmd.com/job_state_codes.html"""
+from hpc.schedulers import batch
+from hpc.schedulers.base import (
+    ALIVE,
+    Account,
+    JobArray,
+    JobState,
+    Limits,
+    QueueSnapshot,
+    Scheduler,
+    SchedulerError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from hpc.profile import Profile
 
 REASONS = {
     "TIMEOUT": "timeout",
@@ -45,101 +55,45 @@ FIELDS = (
 """What sacct is asked of each job."""
 
 
-class SchedulerError(RuntimeError):
-    """SLURM is missing, does not answer, or refuses."""
-
-
-class UnreachableError(SchedulerError):
-    """SLURM does not answer now; what was asked of it may or may not have happened."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """What SLURM's accounting says of a job that has ended, over all its runs if it was requeued.
-
-    Attributes:
-        elapsed_seconds: that it ran.
-        nodes: that it had in its last run.
-        cores: likewise, as SLURM counts CPUs.
-        gpus: likewise.
-        energy_joules: that its nodes took, where SLURM measures that; else None.
-        queue_seconds: that it waited.
-        end: when it ended, in seconds since 1970; None of one that never began.
-    """
-
-    elapsed_seconds: float
-    nodes: int
-    cores: int
-    gpus: int
-    energy_joules: float | None
-    queue_seconds: float
-    end: float | None = None
-
-    def facts(self) -> dict[str, float | None]:
-        """As a record has them."""
-        return {name: value for name, value in asdict(self).items() if name != "end"}
-
-
-@dataclass(frozen=True)
-class JobState:
-    """What SLURM says of one job.
-
-    Attributes:
-        job_id: ``<array>_<index>``.
-        name: of it.
-        state: in SLURM's words, without what follows (``CANCELLED by 0`` is ``CANCELLED``).
-        reason: why it waits, if it does.
-        nodes: that it has or had.
-        exit_code: ``code:signal``, if sacct says so.
-        left: time to its limit, as SLURM writes it.
-        start: when it began or is expected to, likewise.
-        account: what it has cost, if it has ended and sacct says so.
-    """
-
-    job_id: str
-    name: str
-    state: str
-    reason: str = ""
-    nodes: str = ""
-    exit_code: str = ""
-    left: str = ""
-    start: str = ""
-    account: Account | None = None
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it may yet do something."""
-        return self.state in ALIVE
-
-
-@dataclass
-class Answers:
-    """What one round of questions has brought.
-
-    Attributes:
-        jobs: by their ids, those that SLURM knows.
-        problem: why it could not be asked, in its words; empty if it could.
-        knows_ended: whether jobs that have ended are remembered for good (by slurmdbd).
-    """
-
-    jobs: dict[str, JobState] = field(default_factory=dict)
-    problem: str = ""
-    knows_ended: bool = False
-
-
-class Slurm:
+class Slurm(Scheduler):
     """SLURM by its commands.
 
     Args:
+        profile: of the jobs that it is to submit; asking needs none.
         timeout_seconds: for one command.
     """
 
-    def __init__(self, timeout_seconds: float = 30.0) -> None:
+    name = "slurm"
+    outlives = True
+
+    def __init__(self, profile: Profile | None = None, timeout_seconds: float = 30.0) -> None:
+        self.profile = profile
         self._timeout = timeout_seconds
         self.has_accounting = True
         """Whether sacct answers; learnt from its first refusal."""
 
-    def submit(self, script: Path, options: Sequence[str] = ()) -> str:
+    def limits(self) -> Limits:
+        """As ``scontrol show config`` has them."""
+        return Limits(batch.max_array_size(self.config()))
+
+    def render(self, array: JobArray, folder: Path) -> str:
+        """The batch script of an array."""
+        if self.profile is None:
+            raise ValueError("a profile is needed to write a batch script")
+        return batch.script(self.profile, array, folder)
+
+    def submit(self, array: JobArray, folder: Path, after: str = "") -> list[str]:
+        """Write the batch script of an array beside its launch file, and hand it to sbatch."""
+        script = folder / f"{array.name}.sh"
+        script.write_bytes(os.fsencode(self.render(array, folder)))  # its paths as the system has them
+        number = self.sbatch(script, [f"--dependency=afterany:{after}"] if after else [])
+        return [f"{number}_{index}" for index in range(array.size)]
+
+    def requeue(self, job: str) -> None:
+        """By ``scontrol requeue``."""
+        self._run(["scontrol", "requeue", job])
+
+    def sbatch(self, script: Path, options: Sequence[str] = ()) -> str:
         """Hand a script to sbatch, in the script's folder.
 
         Returns:
@@ -162,7 +116,7 @@ class Slurm:
             raise UnreachableError(f"sbatch answered {answer!r}, which is no job id.")
         return str(found[-1])
 
-    def queue(self, names: Iterable[str], user: int | None = None) -> Answers:
+    def queue(self, names: Iterable[str], user: int | None = None) -> QueueSnapshot:
         """How jobs stand, by one squeue for all arrays of these names.
 
         It asks by name and not by number, so that an array is found whose number nobody has
@@ -175,7 +129,7 @@ class Slurm:
         """
         wanted = sorted(names)
         if not wanted:
-            return Answers()
+            return QueueSnapshot()
         command = ["squeue", "--noheader", "--array", "--states=all", f"--name={','.join(wanted)}",
                    "--format=%F|%K|%j|%T|%r|%N|%L|%S"]  # fmt: skip
         if user is not None:
@@ -187,8 +141,8 @@ class Slurm:
         # in a container a process may have another user's number than SLURM knows.
         return self._queue(command)
 
-    def _queue(self, command: list[str]) -> Answers:
-        answers = Answers()
+    def _queue(self, command: list[str]) -> QueueSnapshot:
+        answers = QueueSnapshot()
         try:
             for line in self._run(command).splitlines():
                 if not re.match(r"\d+\|\d+\|(?:[^|]*\|){5}", line):
@@ -201,7 +155,7 @@ class Slurm:
             return answers
         return answers
 
-    def account(self, names: Iterable[str], since: float) -> Answers:
+    def account(self, names: Iterable[str], since: float) -> QueueSnapshot:
         """How jobs ended that squeue no longer knows, and what they have cost, by one sacct.
 
         A job that was requeued has a line for each of its runs: the last says how it ended.
@@ -210,7 +164,7 @@ class Slurm:
             names: of the arrays.
             since: when the first was submitted, in seconds since 1970.
         """
-        answers = Answers()
+        answers = QueueSnapshot()
         if not self.has_accounting:
             return answers
         # A week more costs nothing, names are unique, and clocks may differ, or may have been set since.

@@ -8,7 +8,6 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,31 +15,13 @@ from hpc.jobs.launch import Launch
 from hpc.jobs.node.rank_info import for_jobs
 from hpc.jobs.spec import WorkerSpec
 from hpc.profile import Profile
+from hpc.schedulers.base import JobArray
 
 if TYPE_CHECKING:
     from hpc.jobs.user_files import Stamps
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""
-
-
-@dataclass(frozen=True)
-class Array:
-    """One array of jobs: one call of sbatch.
-
-    Attributes:
-        name: of its jobs, by which they are found again.
-        first: number of its first job within the launch.
-        size: how many jobs.
-        workers: how many of them run at once.
-        memory: the factor of the profile's mem_gb.
-    """
-
-    name: str
-    first: int
-    size: int
-    workers: int
-    memory: float = 1.0
 
 
 def deal(trials: Sequence[str], profile: Profile, workers: int) -> list[tuple[str, ...]]:
@@ -61,7 +42,7 @@ def deal(trials: Sequence[str], profile: Profile, workers: int) -> list[tuple[st
     return [tuple(trials[job::jobs]) for job in range(jobs)]
 
 
-def arrays(name: str, sizes: Mapping[float, int], workers: int, max_array_size: int) -> list[Array]:
+def arrays(name: str, sizes: Mapping[float, int], workers: int, max_array_size: int) -> list[JobArray]:
     """Split jobs into arrays that the cluster takes.
 
     Args:
@@ -71,12 +52,12 @@ def arrays(name: str, sizes: Mapping[float, int], workers: int, max_array_size: 
         max_array_size: of the cluster; it bounds the index, which begins at 0.
     """
     max_array_size = max(1, max_array_size)  # where arrays are turned off, sbatch says so
-    found: list[Array] = []
+    found: list[JobArray] = []
     first = 0
     for memory, size in sizes.items():
         for start in range(0, size, max_array_size):
             part = min(max_array_size, size - start)
-            found.append(Array(f"{name}.{len(found)}", first + start, part, min(workers, part), memory))
+            found.append(JobArray(f"{name}.{len(found)}", first + start, part, min(workers, part), memory))
         first += size
     return found
 
@@ -93,7 +74,7 @@ def max_array_size(config: Mapping[str, str]) -> int:
     return min(size, int(tasks.group(1))) if tasks else size
 
 
-def script(profile: Profile, array: Array, folder: Path, verb: str = "job") -> str:
+def script(profile: Profile, array: JobArray, folder: Path, verb: str = "job") -> str:
     """The batch script of an array, as submitit renders it.
 
     It holds no path in an option: sbatch is called in the folder of the launch, and logs are
