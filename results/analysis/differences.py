@@ -93,17 +93,17 @@ def code_differences(a: Run, b: Run, *provenances: Mapping[str, Any]) -> list[Di
     for name in sorted({*changes[0], *changes[1]}):
         texts = [change.get(name) for change in changes]
         if texts[0] != texts[1]:
-            said = [None if text is None else f"{_changed_lines(text)} changed lines, not committed"
+            changes_of = [None if text is None else f"{_changed_lines(text)} changed lines, not committed"
                     for text in texts]  # fmt: skip
-            found.append(Difference("code", name, *said))
+            found.append(Difference("code", name, *changes_of))
     codes = [
         sorted({attempt.code for trial in run.trials.values() for attempt in trial.attempts.values()})
         or [str(provenance.get("code") or "")]
         for run, provenance in zip((a, b), provenances, strict=True)
     ]
     if codes[0] != codes[1]:
-        words = [", ".join(filter(None, code)) or "none of the user's" for code in codes]
-        found.append(Difference("code", "digest of model and data files", *words))
+        shown = [", ".join(filter(None, code)) or "none of the user's" for code in codes]
+        found.append(Difference("code", "digest of model and data files", *shown))
     return found
 
 

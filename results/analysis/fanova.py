@@ -6,8 +6,6 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hpc.results.stats import is_number, word_for_missing
 from hpc.results.store import Run, RunError
 from hpc.results.tables import points
@@ -52,6 +50,7 @@ def importance(run: Run) -> pd.DataFrame:
     Source: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient approach for assessing hyperparameter
     importance, ICML 2014; the forest and the shares are those of Optuna.
     """
+    import numpy as np
     import pandas as pd
 
     names, frame = of_search(run)
@@ -111,6 +110,8 @@ def is_log(values: pd.Series) -> bool:
     That is: they are positive, the greatest is at least 30 times the least, and their median is nearer to
     the middle of their logarithms.
     """
+    import numpy as np
+
     low, middle, high = values.quantile([0.0, 0.5, 1.0])
     if not (low > 0 and high / low >= _SPREAD):
         return False

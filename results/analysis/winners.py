@@ -1,4 +1,4 @@
-"""The best point of a run, and how sure that is, in words."""
+"""The best point of a run, and how sure that is."""
 
 from __future__ import annotations
 

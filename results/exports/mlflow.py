@@ -180,7 +180,7 @@ class _Mlflow:
 
 
 def _metadata(run: Run) -> dict[str, Any]:
-    """What is told of every trial of a run; ``run_id`` stays when its folder is moved or copied."""
+    """The tags of every trial of a run; ``run_id`` stays when its folder is moved or copied."""
     texts = []
     for name in ("provenance.json", "sweep.yaml"):
         path = run.folder / name

@@ -88,7 +88,7 @@ def points_chart(chart: ChartData) -> ChartParts:
 
 
 BEST = 5
-"""Learning curves in colour: more can't be told apart."""
+"""Learning curves in colour: the eye does not tell more apart."""
 
 
 OTHERS = 80

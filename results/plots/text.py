@@ -1,4 +1,4 @@
-"""Names and values of users in words that can be drawn."""
+"""Names and values of users as texts that can be drawn."""
 
 from __future__ import annotations
 

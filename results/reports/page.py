@@ -69,7 +69,7 @@ class Board:
         grid: the table.
         best: the column of the objective.
         trials: the id of each row's best trial.
-        ties: of which rows can't be told from the first.
+        ties: for each row, whether it is statistically tied with the first.
         whiskers: ``(low, mean, high)`` of each row on an axis of 100 pixels, the mean None where it is
             beyond; empty without intervals.
         hint: an example of what may stand in the filter.

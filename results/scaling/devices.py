@@ -70,7 +70,7 @@ def advice(model: AlphaBeta, *, trials: int, devices: int, batch_size: int, step
 
 
 def format_duration(low: float, middle: float, high: float) -> str:
-    """Seconds and their interval in words, in a unit that suits them."""
+    """Seconds with their interval, in a unit that suits them."""
     for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if middle >= size or unit == "s":
             break

@@ -193,7 +193,7 @@ def _rest(model: AlphaBeta, several: pd.DataFrame, rng: np.random.Generator) -> 
     """What the model leaves over of steps on several ranks, on average, and of those drawn anew."""
     left = []
     for row, spread in zip(rows_of(several), _spreads(several), strict=True):
-        said = model.predict(int(row.ranks), int(row.batch_size)).step_seconds
+        predicted = model.predict(int(row.ranks), int(row.batch_size)).step_seconds
         noise = np.exp(np.concatenate([[0.0], rng.normal(0, spread, DRAWS)]))
-        left.append(row.step_seconds * noise - said)
+        left.append(row.step_seconds * noise - predicted)
     return np.asarray(np.mean(left, axis=0).clip(0.0))

@@ -6,7 +6,7 @@ from hpc.results.store import Run, TrialState
 
 
 def values(run: Run, trial: TrialState) -> list[float] | None:
-    """The last values of all objectives of a finished trial, as the search was told; None if one is unknown.
+    """The last values of all objectives of a finished trial, as the search gets them; None if one is unknown.
 
     ``parameters`` is its number of trainable weights, ``seconds`` how long it took.
     """

@@ -26,7 +26,7 @@ class Rival:
         place: of the point among those given.
         difference: by which the best is better, on average.
         p: how likely so great a difference is where there is none; corrected for the number of pairs.
-            NaN where that can't be told, of single values.
+            NaN where that is unknown, of single values.
         more: how many further seeds would tell them apart if all stays as it is; None if that can't
             be told, or is more than ``MAX_FURTHER``.
     """
@@ -37,7 +37,7 @@ class Rival:
     more: int | None
 
     def is_tied(self, level: float = LEVEL) -> bool:
-        """Whether it can't be told from the best."""
+        """Whether it is statistically tied with the best."""
         return not self.p <= 1 - level
 
 
@@ -157,7 +157,7 @@ def _moderated(variances: Floats, freedoms: Floats) -> tuple[Floats, Floats]:
 def _chance(
     difference: float, variances: Floats, freedoms: Floats, numbers: Sequence[int], folds: int | None
 ) -> float:
-    """How likely so great a difference of two means is where there is none; NaN if that can't be told."""
+    """How likely so great a difference of two means is where there is none; NaN if that is unknown."""
     if not (freedoms > 0).all():
         return math.nan  # of single trainings
     import numpy as np

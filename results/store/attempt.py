@@ -1,7 +1,7 @@
 """An attempt at a trial as records tell it, and what became of it.
 
-Records of one attempt stand in several files: its worker tells how it goes, the command that watches what
-became of a worker that is gone. What they come to does not depend on the order in which they are read.
+Records of one attempt stand in several files: its worker records its progress; a command that watches records
+the end of a worker that is gone. The state does not depend on the order in which they are read.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Attempt:
         started: when it began, in seconds since 1970; of a pack, when its lanes did.
         ended: when it ended, or when the last was heard of it.
         workload: sizes and timings of what was trained; empty in records of earlier versions.
-        told: what was told of it, of which its state is made, until it has ended well.
+        reports: the records that its state is decided by, by their kind; empty once it has ended well.
     """
 
     state: str = "running"
@@ -112,13 +112,14 @@ class Attempt:
     energy_joules: float | None = None
     ended: float = 0.0
     workload: Workload = field(default_factory=Workload)
-    told: dict[str, Any] = field(default_factory=dict)
+    reports: dict[str, Any] = field(default_factory=dict)
 
     def begin(self, record: Mapping[str, Any]) -> None:
-        """Take in that it was started; what was told last counts.
+        """Take in that it was started; the latest record counts.
 
         Raises:
-            KeyError, TypeError, ValueError: what it goes on from is not told as this version knows it.
+            KeyError, TypeError, ValueError: the record does not say what it goes on from, as this version
+                knows it.
         """
         if self.job_id and (record["time"], record["job"]) < (self.started, self.job_id):
             return
@@ -127,7 +128,7 @@ class Attempt:
             from_ = int(after["attempt"]), int(after["epoch"])
             its = {"epoch": from_[1], "best": after["best"], "metrics": after["metrics"]}
             checked({**its["metrics"], "best": its["best"]})
-            self.told["after"] = its
+            self.reports["after"] = its
         self.after = from_
         self.ranks, self.node = record["ranks"], record["node"]
         self.job_id, self.code = record["job"], record.get("code", "")
@@ -145,14 +146,14 @@ class Attempt:
         """
         if self.state in _ENDED_WELL:
             return
-        last = self.told.get("epoch")
+        last = self.reports.get("epoch")
         if last is None or (record["epoch"], record["seconds"]) > (last["epoch"], last["seconds"]):
-            self.told["epoch"] = {n: record.get(n) for n in ("epoch", "metrics", "seconds", "time")}
-        if value is not None and better(value, self.told.get("best")):
-            self.told["best"] = value
+            self.reports["epoch"] = {n: record.get(n) for n in ("epoch", "metrics", "seconds", "time")}
+        if value is not None and better(value, self.reports.get("best")):
+            self.reports["best"] = value
 
     def end_well(self, state: str, record: Mapping[str, Any]) -> None:
-        """Take in that it was finished, or pruned, whatever a command has said of it that watched in vain.
+        """Take in that it was finished, or pruned; this overrules what a command that watches has recorded.
 
         Args:
             state: finished or pruned; one that was finished is not pruned.
@@ -172,7 +173,7 @@ class Attempt:
         self.energy_joules = record.get("energy_joules")
         self.weights, self.confusion = record.get("weights", ""), record.get("confusion", {})
         self.workload = _workload_of(record)
-        self.told = {}
+        self.reports = {}
 
     def end_badly(self, how: str, record: Mapping[str, Any], *, is_its_own: bool) -> None:
         """Take in that it was stopped, or has failed.
@@ -186,11 +187,11 @@ class Attempt:
         if self.state in _ENDED_WELL:
             return
         rank = [not is_its_own, record["time"], str(record.get("error", ""))]
-        if how not in self.told or rank < self.told[how]["rank"]:
-            self.told[how] = {"rank": rank, **record}
+        if how not in self.reports or rank < self.reports[how]["rank"]:
+            self.reports[how] = {"rank": rank, **record}
 
     def settle(self, begins: Iterable[float], better: Callable[[float, float | None], bool]) -> None:
-        """Say what it has come to by all that was told.
+        """Decide its state by all records so far.
 
         Args:
             begins: when its job was begun, each time that it was.
@@ -201,20 +202,20 @@ class Attempt:
             self.history = list(by_epoch.values())
         if self.state in _ENDED_WELL:
             return
-        epoch, after = self.told.get("epoch"), self.told.get("after")
-        stopped, failed = self.told.get("stopped"), self.told.get("failed")
+        epoch, after = self.reports.get("epoch"), self.reports.get("after")
+        stopped, failed = self.reports.get("stopped"), self.reports.get("failed")
         verdicts = [one for one in (stopped, failed) if one is not None]
         self.state = "failed" if failed else "waiting" if stopped else "running"
         self.reason, self.error = (failed["reason"], failed["error"]) if failed else ("", "")
         self.lost = bool(stopped and stopped.get("lost", False))
         self.alone = bool(stopped and stopped.get("alone", False))
         ways = [one for one in (epoch, after) if one is not None]
-        # Who tells it for the worker has read its epochs, which may not be read any more.
+        # A command that records the end has read the epochs, which may not be read any more.
         self.epochs = max(
             [one["epoch"] for one in ways] + [one.get("epochs", 0) for one in verdicts], default=0
         )
         self.metrics = ways[0]["metrics"] if ways else {}
-        self.best = self.told.get("best")
+        self.best = self.reports.get("best")
         if after and after["best"] is not None and better(after["best"], self.best):
             self.best = after["best"]
         seconds = [one.get("seconds") for one in (failed, stopped, epoch) if one is not None]
@@ -224,7 +225,7 @@ class Attempt:
 
 
 def _end(verdict: Mapping[str, Any], heard: float, begins: Iterable[float]) -> float:
-    """When an attempt ended; what is told of it after the job was requeued comes too late to say."""
+    """When an attempt ended; a record from after the job was requeued is too late to say."""
     is_late = any(heard < begin <= verdict["time"] for begin in begins)
     return float(verdict.get("ended") or (heard if is_late else max(heard, verdict["time"])))
 

@@ -45,7 +45,7 @@ def _note(run: RunState, record: Record) -> None:
 
 
 def _launched(run: RunState, record: Record) -> None:
-    if dict(record) not in run.launches:  # told twice
+    if dict(record) not in run.launches:  # recorded twice
         run.launches.append(dict(record))
 
 
@@ -117,7 +117,7 @@ def _unfit(run: RunState, record: Record) -> None:
 
 
 def _keep_newest(run: RunState, record: Record, name: str, **entries: Any) -> None:
-    """Keep what was told of a job last: each of its groups tells, and again when it is requeued."""
+    """Keep the latest record of a kind: each group of a job writes one, and again when it is requeued."""
     job = run.jobs.setdefault(record["job"], {})
     if record["time"] >= job.get(name, -math.inf):
         job.update({name: record["time"], **entries})

@@ -18,7 +18,7 @@ SCRATCH = ".tmp-"
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let errors of the block's writing name the file; the system itself tells it only when one is opened."""
+    """Let errors of writing in the block name the file; the system names it only when one is opened."""
     try:
         yield
     except OSError as error:

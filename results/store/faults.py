@@ -1,4 +1,4 @@
-"""The faults of a run's folder: what of it is not as the run has left it, or can't be read."""
+"""The faults of a run's folder: damages, edits, and records that can't be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpc.results.store.state import RunState
 
 
 def find_faults(run: RunState, text: str, seal: Seal | None) -> list[str]:
-    """What of the folder is not as the run has left it, in sentences.
+    """Damages and edits of the folder, each as a sentence.
 
     Args:
         run: as read.
@@ -38,7 +38,7 @@ def find_faults(run: RunState, text: str, seal: Seal | None) -> list[str]:
 
 
 def count_skipped(tail: Tail, folding: Folding) -> dict[str, dict[str, int]]:
-    """What of the records could not be read, by file: in words, and how many times."""
+    """How many lines of records could not be read, by file and reason."""
     found: dict[str, dict[str, int]] = {}
     for (file, why), number in sorted(folding.skipped.items()):
         found.setdefault(file, {})[why] = number

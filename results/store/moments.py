@@ -1,8 +1,8 @@
-"""Moments that order and spans are told by, whatever is done to the clock meanwhile.
+"""Times and spans that stay right whatever is done to the clock meanwhile.
 
 The clock of a machine may be set at any time: by a person, by NTP after the machine has booted, by a virtual
-machine that wakes up. What it says is for people. Spans are told by the clock that goes on since the machine
-booted, which nobody sets: clock_gettime(2).
+machine that wakes up. What it says is for people. Spans are measured by the clock that goes on since the
+machine booted, which nobody sets: clock_gettime(2).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _zero: float | None = None
-"""When the machine booted, in seconds since 1970, as its clock has said once."""
+"""When the machine booted, in seconds since 1970, by its clock at the time of asking."""
 
 
 def uptime() -> float:
@@ -50,8 +50,8 @@ def steady(shared: str = "") -> Iterator[None]:
     """
     global _zero
     before = _zero
-    where, _, told = shared.partition("/")
-    _zero = float(told) if where and where == boot() else time.time() - uptime()
+    where, _, value = shared.partition("/")
+    _zero = float(value) if where and where == boot() else time.time() - uptime()
     try:
         yield
     finally:
@@ -66,7 +66,7 @@ def stamp() -> dict[str, Any]:
 def since(record: Mapping[str, Any]) -> float:
     """Seconds since a record was written.
 
-    They are told by the clock alone if that was on another machine, or before this one booted; never less
+    They are measured by the clock alone if that was on another machine, or before this one booted; never less
     than 0.
     """
     if record.get("boot") and record["boot"] == boot():

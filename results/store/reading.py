@@ -23,7 +23,7 @@ class Mark:
     Attributes:
         read: bytes that were taken in, whole lines.
         end: how many of the last of them are known by ``checksum``.
-        checksum: by which another file of that name is told.
+        checksum: of these, by which another file of that name is recognised.
     """
 
     read: int = 0

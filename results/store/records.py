@@ -70,7 +70,7 @@ class Records:
         return os.fstat(self._file).st_nlink == 0 and self._path.parent.parent.is_dir()
 
     def _write_again(self) -> None:
-        """Bring back a file that has no name any more; records that are told twice count once."""
+        """Write a file that was removed again; records that stand twice count once."""
         old, self._file = self._file, self._open()
         place = 0
         while data := os.pread(old, 1 << 20, place):
@@ -89,7 +89,7 @@ class Records:
 
 
 def finite(value: Any) -> Any:
-    """The value with NaN and infinities as None: JSON has no words for them."""
+    """The value with NaN and infinities as None: JSON has none of them."""
     if type(value) in (str, int, bool, type(None)):
         return value
     if isinstance(value, (dict, Mapping)):

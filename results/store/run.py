@@ -1,4 +1,4 @@
-"""A run as its folder tells it."""
+"""A run, read from its folder."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def _html_of_name(run: Run) -> str:
 
 
 class Run(RunState):
-    """A run as its folder tells it. Reading it needs no scheduler and changes nothing.
+    """A run, read from its folder. Reading needs no scheduler and changes nothing.
 
     Args:
         folder: of the run.
         keep_epochs: whether to keep the metrics of every epoch, as ``TrialState.history`` needs.
         job: whose trials alone matter; records of other jobs of its launch are not read then.
 
-    What it tells does not depend on the order in which the files of records are read.
+    Its state does not depend on the order in which the files of records are read.
 
     Raises:
-        RunError: there is no such folder, or it is not one of a run, or nothing in it tells the objective.
+        RunError: there is no such folder, or it is not one of a run, or nothing in it names the objective.
     """
 
     as_html: ClassVar[Callable[[Run], str]] = staticmethod(_html_of_name)
@@ -107,19 +107,19 @@ class Run(RunState):
         return self._tail.bytes_read
 
     def skipped(self) -> dict[str, dict[str, int]]:
-        """What could not be read, by file: in words, and how many times.
+        """How many lines of records could not be read, by file and reason.
 
-        Lines of epochs, most of which are not read here, are missing; a table of epochs tells those.
+        Lines of epochs, most of which are not read here, are missing; a table of epochs has those.
         """
         return count_skipped(self._tail, self._folding)
 
     @property
     def unknown(self) -> set[str]:
-        """Trials of which something is told, but not what they are."""
+        """The ids of trials that have records, but none that says what they are."""
         return set(self._folding.early)
 
     def faults(self) -> list[str]:
-        """What of the run's folder is not as the run has left it, in sentences."""
+        """Damages and edits of the run's folder, each as a sentence."""
         text = text_in(self.sweep_file) or ""
         seal = seal_in(text)
         is_new = text and text not in self.sweep_texts and (self.sweep_texts or seal)

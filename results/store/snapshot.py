@@ -27,7 +27,7 @@ _KEYS = {
     "jobs_seen": "_seen",
 }  # fmt: skip
 """The attributes of :class:`RunState` that are kept, and their keys in the file."""
-_ATTEMPT_KEYS = {"tracing_seconds": "drawing_seconds", "workload": "facts"}
+_ATTEMPT_KEYS = {"tracing_seconds": "drawing_seconds", "workload": "facts", "reports": "told"}
 """The attributes of :class:`Attempt` whose keys in the file are others."""
 
 

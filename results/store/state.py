@@ -101,7 +101,7 @@ class RunState(RunFolder):
 
         Args:
             job: by its name.
-            time: of something that it did, by which records of earlier versions are told.
+            time: of something that it did, by which jobs of earlier versions are assigned.
         """
         number = self.launch_number(job)
         before = [

@@ -1,5 +1,6 @@
 """Tables of runs, as pandas DataFrames."""
 
+from hpc.results.tables import selection
 from hpc.results.tables.by_epoch import counted_epochs
 from hpc.results.tables.by_point import points, trials_by_point
 from hpc.results.tables.formats import FORMATS, render, write_parquet
@@ -13,6 +14,7 @@ __all__ = [
     "points",
     "render",
     "save",
+    "selection",
     "table",
     "trials_by_point",
     "write_parquet",

@@ -26,17 +26,15 @@ def epoch_table(run: Run, trials: list[TrialState]) -> pd.DataFrame:
     metrics = [name for name in columns if name.startswith("metrics.")]
     metrics = [name.removeprefix("metrics.") for name in metrics if columns[name].null_count < len(places)]
     names = parameter_columns(run, {"trial_id", "model", "seed", "fold", "epoch", *metrics, "seconds"})
-    columns_of_trials: dict[str, Any] = {
+    by_trial: dict[str, Any] = {
         "trial_id": [trial.trial_id for trial in trials],
         **model_column(run, trials),
         **{names[name]: [trial.params.get(name) for trial in trials] for name in names},
         "seed": [trial.seed for trial in trials],
         **fold_column(run, trials),
     }
-    columns_of_trials["trial_id"] = pd.Categorical(
-        columns_of_trials["trial_id"], columns_of_trials["trial_id"]
-    )
-    frame = make_frame(columns_of_trials, whole=["seed", "fold"], real=[]).iloc[places].reset_index(drop=True)
+    by_trial["trial_id"] = pd.Categorical(by_trial["trial_id"], by_trial["trial_id"])
+    frame = make_frame(by_trial, whole=["seed", "fold"], real=[]).iloc[places].reset_index(drop=True)
     frame["epoch"] = columns["epoch"].to_numpy()
     for name in metrics:
         frame[name] = columns[f"metrics.{name}"].to_numpy()
@@ -87,6 +85,6 @@ def _counted(gathered: pa.Table, trials: list[TrialState]) -> tuple[Array, Array
                 most[place, attempt] = end
     rows = np.flatnonzero(epochs <= most[places, attempts])
     rows = rows[np.lexsort((rows, epochs[rows], places[rows]))]
-    is_last = np.ones(len(rows), bool)  # of those that were told twice, as after a crash of a disk
+    is_last = np.ones(len(rows), bool)  # of those that were recorded twice, as after a crash of a disk
     is_last[:-1] = (np.diff(places[rows]) != 0) | (np.diff(epochs[rows]) != 0)
     return places[rows[is_last]], rows[is_last]

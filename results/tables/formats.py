@@ -40,7 +40,7 @@ def render(frame: pd.DataFrame, form: str) -> str:
     if form == "json":
         return str(frame.to_json(orient="records", indent=2, date_format="iso")) + "\n"
     short = frame.drop(columns=["error"], errors="ignore")
-    short = short.assign(error=frame["error"].map(_first_line)) if "error" in frame else short
+    short = short.assign(error=frame["error"].map(_short_error)) if "error" in frame else short
     if form not in _TABULATE:
         raise ValueError(f"there is no format {form!r}; there are {', '.join(FORMATS)}")
     if form == "table":
@@ -67,5 +67,7 @@ def _for(form: str, value: Any) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
 
 
-def _first_line(text: object) -> str | None:
-    return text.splitlines()[0] if isinstance(text, str) and text else None
+def _short_error(error: object) -> str | None:
+    from hpc.sweeps.text import first_line
+
+    return first_line(error) if isinstance(error, str) and error else None

@@ -33,8 +33,8 @@ def where(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
             raise ValueError("it names no column")
         for name in read.names:
             if name not in frame:
-                said = f"{expression.cited(condition)}: there is no column {expression.cited(name)}"
-                raise RunError(f"{said}{_instead(frame, name)}.")
+                message = f"{expression.cited(condition)}: there is no column {expression.cited(name)}"
+                raise RunError(f"{message}{_instead(frame, name)}.")
         rows = zip(*(_values(frame[name]) for name in read.names), strict=True)
         chosen = np.fromiter((read(row) for row in rows), bool, len(frame))
     except RunError:
@@ -160,9 +160,8 @@ def _check(frame: pd.DataFrame, names: Iterable[str]) -> None:
 
 
 def _instead(frame: pd.DataFrame, name: str) -> str:
-    """What there is instead: the names that are nearly the same, or all."""
-    from difflib import get_close_matches
+    """The most similar name of a column, or the names of all."""
+    from hpc.sweeps.text import did_you_mean
 
     known = [str(column) for column in frame]
-    near = get_close_matches(name, known, 1)
-    return f" (did you mean {near[0]!r}?)" if near else f"; there are {', '.join(known)}"
+    return did_you_mean(name, known) or f"; there are {', '.join(known)}"

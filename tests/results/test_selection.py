@@ -51,7 +51,7 @@ def test_rows_of_which_a_condition_holds(table: pd.DataFrame, condition: str, tr
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        ("widht > 8", "there is no column 'widht' (did you mean 'width'?)"),
+        ("widht > 8", "there is no column 'widht' (did you mean \"width\"?)"),
         ("zzz > 8", "there is no column 'zzz'; there are trial_id, state"),
         ("width >", "is no condition on columns (invalid syntax"),
         ("width", "(8 is neither true nor false); write for example 'learning_rate > 0.001 and state =="),
@@ -197,7 +197,7 @@ def test_rows_in_order_with_unknown_values_last(table: pd.DataFrame) -> None:
 
 def test_columns_in_the_order_asked_for(table: pd.DataFrame) -> None:
     assert list(selection.columns(table, ["seed", "trial_id"])) == ["seed", "trial_id"]
-    with pytest.raises(RunError, match=r"no column 'sed' \(did you mean 'seed'\?\)"):
+    with pytest.raises(RunError, match=r"no column 'sed' \(did you mean \"seed\"\?\)"):
         selection.columns(table, ["sed"])
 
 
