@@ -35,18 +35,21 @@ PROJECT = {
     "def tower(given, width):\n    assert given is block\n    return [block(width), block(width)]\n",
     "models/net.py": NET,
     "jobs/helper.py": "NAME = 'their own jobs'\n",
-    "data/samples.py": "import sweeps.sizes\nimport tests.tools\nfrom sklearn.datasets import load_digits\n\n\n"
+    "data/samples.py": "import sweeps.sizes\nimport tests.tools\n"
+    "from sklearn.datasets import load_digits\n\n\n"
     "def digits():\n    assert tests.tools.NAME == 'their own tests'\n"
     "    x, y = load_digits(return_X_y=True)\n    return x[: sweeps.sizes.ALL], y[: sweeps.sizes.ALL]\n",
     "sweeps/sizes.py": "ALL = 300\n",
     "tests/tools.py": "NAME = 'their own tests'\n",
     "results/__init__.py": "NAME = 'their own results'\n",
-    "own.yaml": "name: own\nmodel: models.net:build\ndata: data/samples.py:digits\nspace: {width: [4, 8]}\n"
+    "own.yaml": "name: own\nmodel: models.net:build\ndata: data/samples.py:digits\n"
+    "space: {width: [4, 8]}\n"
     "fixed: {epochs: 1, batch_size: 50}\nobjective: val_accuracy\n",
-    "again.yaml": "name: again\nmodel: models/net.py:build\ndata: data.samples:digits\nspace: {width: [4, 8]}\n"
+    "again.yaml": "name: again\nmodel: models/net.py:build\ndata: data.samples:digits\n"
+    "space: {width: [4, 8]}\n"
     "fixed: {epochs: 1, batch_size: 50}\nobjective: val_accuracy\n",
-    "script.py": "import hpc\nfrom hpc import results as tables, sweeps as ours\nfrom models.layers import block\n"
-    "import results\n\nassert results.NAME == 'their own results'\n"
+    "script.py": "import hpc\nfrom hpc import results as tables, sweeps as ours\n"
+    "from models.layers import block\nimport results\n\nassert results.NAME == 'their own results'\n"
     "if __name__ == '__main__':\n"
     "    outcome = hpc.run(ours.load('own.yaml'), folder='runs/script', workers=1)\n"
     "    print(outcome.is_good, len(tables.table('runs/script')), block(3).units)\n",
@@ -62,6 +65,8 @@ def project(folder: Path, *, packages: bool) -> Path:
         packages: whether its folders have an ``__init__.py``.
     """
     for name, text in PROJECT.items():
+        if not packages:  # without a package, a neighbour by a relative name is another module
+            text = text.replace("assert block is beside\n", "").replace("    assert given is block\n", "")
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

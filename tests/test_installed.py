@@ -22,6 +22,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*command: str | Path, cwd: Path) -> str:
     env = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    env["LD_LIBRARY_PATH"] = f"{sys.prefix}/lib"  # where the MPI of the libraries' environment is
     done = subprocess.run(
         [str(one) for one in command], cwd=cwd, env=env, capture_output=True, text=True, timeout=300
     )
