@@ -34,9 +34,10 @@ from hpc.jobs.training.base import (
 )
 from hpc.jobs.training.checkpoint import Best, Position, State
 from hpc.jobs.training.graphs import Graphs
-from hpc.jobs.training.loop import Loop, Rows
+from hpc.jobs.training.loop import Loop
 from hpc.jobs.training.pack import plan
 from hpc.jobs.training.parts import refuse_own_steps
+from hpc.jobs.training.samples import Rows
 from hpc.jobs.training.single import Single
 from hpc.models import Dataset, Split
 

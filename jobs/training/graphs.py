@@ -21,9 +21,11 @@ from hpc.jobs.collectives.world import World
 from hpc.jobs.options import OWN_FUNCTIONS
 from hpc.jobs.training import keras_private
 from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
-from hpc.jobs.training.loop import Loop, specs
+from hpc.jobs.training.loop import Loop
+from hpc.jobs.training.model_numbers import Number, numbers_of
 from hpc.jobs.training.pack import Pack, Plan, Shape
-from hpc.jobs.training.single import Number, Single, numbers_of
+from hpc.jobs.training.samples import specs
+from hpc.jobs.training.single import Single
 from hpc.models import Array, Dataset
 
 if TYPE_CHECKING:

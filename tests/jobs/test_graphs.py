@@ -16,7 +16,7 @@ from hpc.jobs.training import graphs as graphs_module
 from hpc.jobs.training.base import Trained
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.loop import FIRST_STEPS
-from hpc.jobs.training.single import _drop
+from hpc.jobs.training.model_numbers import drop_by_tensor
 from hpc.models import Dataset, Split, mlp
 from tests.jobs.rank import made_up
 from tests.jobs.working import train, weights_digest
@@ -176,12 +176,12 @@ def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
     keras.utils.set_random_seed(1)
     for shape in (None, (None, 1)):
         layer = keras.layers.Dropout(0.3, noise_shape=shape)
-        found = np.asarray(_drop(layer, x, training=True))
+        found = np.asarray(drop_by_tensor(layer, x, training=True))
         its = np.asarray(layer(x, training=True))
         assert set(np.unique(found)) == set(np.unique(its)) == {0, np.float32(1 / 0.7)}
         assert found.mean() == pytest.approx(1, abs=0.02)
         assert (found == found[:, :1]).all() == (its == its[:, :1]).all() == (shape is not None)
-        np.testing.assert_array_equal(_drop(layer, x), x)
+        np.testing.assert_array_equal(drop_by_tensor(layer, x), x)
 
 
 @pytest.mark.parametrize("how", ["adam", "adamw", "amsgrad", "embedding", "subclass"])

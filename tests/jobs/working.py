@@ -17,7 +17,7 @@ from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.training.base import Epoch, EpochDecision, Lane, Trained
 from hpc.jobs.training.checkpoint import State
 from hpc.jobs.training.graph import train_lanes
-from hpc.jobs.training.loop import digest
+from hpc.jobs.training.samples import digest
 from hpc.jobs.worker import Worker
 from hpc.models import Array, Dataset, dataset
 from hpc.results import Plan, Run, create
