@@ -167,7 +167,7 @@ class TrialSubject:
 
     def _ask(self, sweep: Sweep) -> None:
         """Make sure that the function which gives the data may be run, if it is none of ours."""
-        from hpc.jobs.check import data_of
+        from hpc.jobs.references import data_of
 
         reference = data_of(sweep)
         if not reference.is_users_code:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpc.jobs.job_logs import OUT_OF_MEMORY
 from hpc.jobs.launch import Launch
 from hpc.jobs.outcome import Loss, records_of
-from hpc.jobs.supervisor import OUT_OF_MEMORY
 from hpc.results import Records, Run, TrialState, moments
 from hpc.scheduler import REASONS, Account, Answers, JobState, SchedulerError, Slurm
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.check import arguments, model_of
+from hpc.jobs.arguments import arguments
 from hpc.jobs.collectives import horovod
 from hpc.jobs.data.preparation import Preparation
 from hpc.jobs.options import COMPILED, Options, make_ready, options
+from hpc.jobs.references import model_of
 from hpc.jobs.spec import WorkerSpec
 from hpc.jobs.training.base import Training
 from hpc.jobs.training.estimator import is_estimator, regresses

@@ -22,7 +22,8 @@ from hpc.jobs.launch import Launch
 from hpc.jobs.node import device
 from hpc.jobs.node.rank import complete
 from hpc.jobs.node.rank_info import find_rank_info, for_ranks
-from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
+from hpc.jobs.srun import choose_backend, mpi_vendor, offered, srun
+from hpc.jobs.supervisor import Job
 from hpc.results import write_text
 from hpc.sweeps.text import message_of
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpc.jobs import stored
 from hpc.jobs.build import Builder
-from hpc.jobs.check import data_of, digest, model_of
+from hpc.jobs.check import digest
 from hpc.jobs.collectives import horovod
 from hpc.jobs.collectives.clock import Clock
 from hpc.jobs.collectives.world import World
@@ -23,6 +23,7 @@ from hpc.jobs.data.preparation import Preparation
 from hpc.jobs.node import device, energy
 from hpc.jobs.node.rank_info import RankInfo, find_rank_info
 from hpc.jobs.node.stop import StopRequest
+from hpc.jobs.references import data_of, model_of
 from hpc.jobs.source.base import TrialSource
 from hpc.jobs.source.searching import SearchSource
 from hpc.jobs.source.static import StaticSource

@@ -91,8 +91,7 @@ def all_of(study: Study, owner: str = "w") -> list[Asked]:
 
 def running(study: Study) -> int:
     return sum(
-        len(entries_of(which, TrialState.RUNNING))
-        for which in (study.studies.search, study.studies.confirm)
+        len(entries_of(which, TrialState.RUNNING)) for which in (study.studies.search, study.studies.confirm)
     )
 
 

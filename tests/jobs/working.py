@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpc import sweeps
-from hpc.jobs.check import check, data_of, division_of, function_options
+from hpc.jobs.check import check
+from hpc.jobs.references import data_of, division_of, function_options
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.training.base import Epoch, EpochDecision, Lane, Trained
 from hpc.jobs.training.checkpoint import State
