@@ -120,10 +120,6 @@ class Checkpoints:
                 old.unlink(missing_ok=True)
         return path
 
-    def newest(self, trial: str) -> Path | None:
-        """The file from which a trial can go on, if there is one."""
-        return next(iter(self.newest_first(trial)), None)
-
     def newest_first(self, trial: str) -> list[Path]:
         """The files of a trial; a killed writer may have left the one before, too."""
         whole = [path for path in self._files(trial) if not path.name.startswith(".")]

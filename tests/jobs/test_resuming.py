@@ -154,12 +154,11 @@ def test_a_checkpoint_is_read_back_to_the_bit(tmp_path: Path) -> None:
 
 def test_only_the_newest_checkpoint_of_a_trial_is_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.newest("t1") is None
+    assert not checkpoints.newest_first("t1")
     for epochs, samples in ((0, 64), (9, 0), (10, 0)):
         checkpoints.save("t1", state(epochs=epochs, samples=samples))
         checkpoints.save("t12", state(epochs=1))
-    newest = checkpoints.newest("t1")
-    assert newest is not None
+    (newest,) = checkpoints.newest_first("t1")
     assert newest.name == "t1-10-0.npz"
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     checkpoints.remove("t1")
