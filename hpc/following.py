@@ -27,7 +27,7 @@ def run(
     workers: int | None,
     ranks: int | None,
     view: View,
-    rehearse: str = "",
+    inject_fault: str = "",
     mixed_code: bool = False,
 ) -> Outcome:
     """Submit, and watch until no job is left; try again what the profile says to.
@@ -40,7 +40,7 @@ def run(
     while True:
         submission = submit_with(
             sweep, named, folder, workers=workers, ranks=ranks, slurm=slurm, note=view.note,
-            rehearse=rehearse, only=only, mixed_code=mixed_code,
+            inject_fault=inject_fault, only=only, mixed_code=mixed_code,
         )  # fmt: skip
         for text in submission.said:
             view.note(text)
@@ -55,7 +55,7 @@ def run(
             only = None  # jobs have ended, and the search has more: points to confirm, or trials put back
             continue
         only = retries(submission.run, named.profile.retry)
-        if rehearse or error or not only or not submission.job_ids:
+        if inject_fault or error or not only or not submission.job_ids:
             return Outcome(submission.run, trained, submission.left, error=error)
         view.note(f"Trying again, as the profile says: {', '.join(only)}")
 

@@ -17,9 +17,7 @@ from hpc import profile as profiles
 from hpc.interrupting import deaf, interruptible
 from hpc.jobs import stored
 from hpc.jobs.check import check
-from hpc.jobs.node import device
-from hpc.jobs.node.processes import identity
-from hpc.jobs.node.rank_info import RankInfo, find_rank_info, leftover
+from hpc.jobs.node import RankInfo, device, find_rank_info, identity, leftover
 from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker
@@ -78,7 +76,7 @@ def run(
     ranks: int | None = None,
     view: View | None = None,
     profiles_file: Path | None = None,
-    rehearse: str = "",
+    inject_fault: str = "",
     measure: bool = False,
     storage: str | None = None,
     mixed_code: bool = False,
@@ -94,7 +92,7 @@ def run(
         ranks: per job, instead of the profile's.
         view: what shows progress; only what goes wrong, on standard error, unless given.
         profiles_file: a file of profiles that counts before all others.
-        rehearse: as ``WorkerSpec.inject_fault``.
+        inject_fault: as ``WorkerSpec.inject_fault``.
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
@@ -111,7 +109,7 @@ def run(
         named = replace(named, profile=named.profile.model_copy(update={"measure": True}))
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
     shown = view or _complaints()
-    outcome = _run(sweep, named, path, workers, ranks, shown, rehearse, mixed_code, began)
+    outcome = _run(sweep, named, path, workers, ranks, shown, inject_fault, mixed_code, began)
     return outcome if view else _complained(outcome, shown)
 
 
@@ -173,7 +171,7 @@ def _run(
     workers: int | None,
     ranks: int | None,
     view: View,
-    rehearse: str = "",
+    inject_fault: str = "",
     mixed_code: bool = False,
     began: float | None = None,
 ) -> Outcome:
@@ -182,7 +180,7 @@ def _run(
         from hpc import following
 
         return following.run(
-            sweep, named, folder, workers=workers, ranks=ranks, view=view, rehearse=rehearse,
+            sweep, named, folder, workers=workers, ranks=ranks, view=view, inject_fault=inject_fault,
             mixed_code=mixed_code,
         )  # fmt: skip
     place = find_rank_info(os.environ)
@@ -196,7 +194,7 @@ def _run(
         }  # fmt: skip
         storage = named.profile.storage or ""
         return _Runner(
-            folder, sweep, resources, view, followers, rehearse, asked, storage, mixed_code
+            folder, sweep, resources, view, followers, inject_fault, asked, storage, mixed_code
         ).carry_out()
 
 
@@ -210,7 +208,7 @@ class _Runner:
         resources: Resources,
         view: View,
         followers: _Followers,
-        rehearse: str,
+        inject_fault: str,
         asked: dict[str, Any],
         storage: str,
         mixed_code: bool,
@@ -220,7 +218,7 @@ class _Runner:
         self._resources = resources
         self._view = view
         self._followers = followers
-        self._rehearse = rehearse
+        self._inject_fault = inject_fault
         self._asked = asked
         self._storage = storage
         self._search: Search | None = None
@@ -352,7 +350,7 @@ class _Runner:
         return WorkerSpec(
             str(self._folder.resolve()), job_id, tasks, number=number, ranks=self._resources.ranks,
             threads=self._resources.threads, checkpoint_min=self._resources.checkpoint_min,
-            inject_fault=self._rehearse, measure=self._resources.measure, files=self._sources.stamps,
+            inject_fault=self._inject_fault, measure=self._resources.measure, files=self._sources.stamps,
             parent=parent, zero=moments.zero(),
         )  # fmt: skip
 

@@ -285,7 +285,7 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
 
 def _put_back(run: Run, jobs: list[str], records: Records) -> list[str]:
     """Let a search hand out again what jobs had of it that are gone without having seen to that."""
-    from hpc.jobs.source.study import put_back
+    from hpc.jobs.source import put_back
 
     try:
         put_back(run.folder, jobs)

@@ -146,7 +146,7 @@ def submit(
     profiles_file: Path | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
-    rehearse: str = "",
+    inject_fault: str = "",
     storage: str | None = None,
     mixed_code: bool = False,
 ) -> Submission:
@@ -161,7 +161,7 @@ def submit(
         profiles_file: a file of profiles that counts before all others.
         slurm: to talk to.
         note: hears what a person should know while it goes on.
-        rehearse: as ``WorkerSpec.inject_fault``.
+        inject_fault: as ``WorkerSpec.inject_fault``.
         storage: URL of a database for the study of a search, instead of the profile's.
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
 
@@ -174,7 +174,7 @@ def submit(
     path = Path(folder) if folder is not None else Path("runs") / sweep.name
     named = profiles.with_storage(profiles.find(on, [sweep.folder], profiles_file), storage)
     return submit_with(
-        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, rehearse=rehearse,
+        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, inject_fault=inject_fault,
         mixed_code=mixed_code,
     )  # fmt: skip
 
@@ -277,7 +277,7 @@ def submit_with(
     ranks: int | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
-    rehearse: str = "",
+    inject_fault: str = "",
     only: Collection[str] | None = None,
     mixed_code: bool = False,
 ) -> Submission:
@@ -294,7 +294,18 @@ def submit_with(
         try:
             said = {"workers": workers, "ranks": ranks}
             submitter = _Submitter(
-                run, records, slurm, note, sweep, named, profile, resources, sources, config, rehearse, said
+                run,
+                records,
+                slurm,
+                note,
+                sweep,
+                named,
+                profile,
+                resources,
+                sources,
+                config,
+                inject_fault,
+                said,
             )
             return submitter.submit(only)
         finally:
@@ -315,7 +326,7 @@ class _Submitter:
     _resources: Resources
     _sources: Sources
     _config: Mapping[str, str]
-    _rehearse: str
+    _inject_fault: str
     _said: Mapping[str, int | None]  # of workers and ranks, on the command line
 
     def submit(self, only: Collection[str] | None) -> Submission:
@@ -370,7 +381,7 @@ class _Submitter:
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if facts.get("backend") == "gloo" else ""
         batch.launch(
-            planned.profile, number, planned.jobs, inject_fault=self._rehearse, backend=backend,
+            planned.profile, number, planned.jobs, inject_fault=self._inject_fault, backend=backend,
             asks=self._sweep.is_asked, files=self._sources.stamps,
         ).write(folder)  # fmt: skip
         self._records.append(

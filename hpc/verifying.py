@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpc import profile as profiles
 from hpc import running
-from hpc.jobs.node.rank_info import find_rank_info
+from hpc.jobs.node import find_rank_info
 from hpc.outcome import View
 from hpc.owners import whose_code
 from hpc.results import Run, TrialState
@@ -117,8 +117,8 @@ def _train(
 ) -> TrialState:
     for _ in range(3):  # a second time goes on with what was interrupted
         outcome = running.run(
-            sweep, on=on, folder=folder, workers=1, ranks=ranks, profiles_file=profiles_file, rehearse=kind,
-            view=View(),
+            sweep, on=on, folder=folder, workers=1, ranks=ranks, profiles_file=profiles_file,
+            inject_fault=kind, view=View(),
         )  # fmt: skip
         if outcome.is_good:
             break

@@ -11,9 +11,9 @@ OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?
 
 NODE_FAILURE = re.compile(r"node failure", re.IGNORECASE)
 
-NODES, DOWN = (re.compile(words, re.IGNORECASE) for words in (r"nodes? ", r" (?:not responding|down)"))
+NODES, DOWN = (re.compile(pattern, re.IGNORECASE) for pattern in (r"nodes? ", r" (?:not responding|down)"))
 
-MOST_CHARACTERS = 1_000
+MAX_CHARACTERS = 1_000
 """Of a line of a log in which an error is looked for: users' programs may print any."""
 
 
@@ -49,24 +49,26 @@ class JobLogs:
             return file.read().decode(errors="replace")
 
     def tail(self, lines: int = 25) -> str:
-        """The new ends of what the ranks have said: of those that tell an error, if some do."""
+        """The new ends of the ranks' output: of those that tell an error, if some do."""
         path = self._folder / log_of_ranks(self._job_id)
         text = self._new_in(path) if path.exists() else ""
-        said: dict[int, list[str]] = {}
+        lines_by_rank: dict[int, list[str]] = {}
         for line in text.splitlines():
             label = re.match(r" *(\d+): ?", line) if self._is_labelled else None
-            said.setdefault(int(label[1]) if label else 0, []).append(line[label.end() if label else 0 :])
-        texts = {rank: "\n".join(said[rank][-lines:]) for rank in sorted(said)}
+            lines_by_rank.setdefault(int(label[1]) if label else 0, []).append(
+                line[label.end() if label else 0 :]
+            )
+        texts = {rank: "\n".join(lines_by_rank[rank][-lines:]) for rank in sorted(lines_by_rank)}
         telling = {rank: text for rank, text in texts.items() if "Error" in text} or texts
         return "\n".join(f"rank {rank}:\n{text}" for rank, text in list(telling.items())[:2])
 
-    def why(self, code: int, said: str) -> str:
+    def why(self, code: int, output: str) -> str:
         """A sentence on why srun ended, then the ends of the logs."""
         tail = self.tail()
         error = last_error(tail)
-        lines = [line for line in said.splitlines() if "task" in line or "rror:" in line]
-        words = error or (lines[0] if lines else f"srun ended with exit code {code}")
-        return "\n".join([words, *lines[:10], tail])
+        lines = [line for line in output.splitlines() if "task" in line or "rror:" in line]
+        why = error or (lines[0] if lines else f"srun ended with exit code {code}")
+        return "\n".join([why, *lines[:10], tail])
 
 
 def log_of_ranks(job_id: str) -> str:
@@ -74,26 +76,26 @@ def log_of_ranks(job_id: str) -> str:
     return f"{job_id}_ranks_log.out"
 
 
-def reason_in(said: str) -> str:
+def reason_in(output: str) -> str:
     """Why ranks ended, by what their logs and srun have printed: one of the reasons of a failed trial."""
-    if OUT_OF_MEMORY.search(said):
+    if OUT_OF_MEMORY.search(output):
         return "out-of-memory"
-    return "node-failure" if NODE_FAILURE.search(said) or _names_lost_nodes(said) else "error"
+    return "node-failure" if NODE_FAILURE.search(output) or _names_lost_nodes(output) else "error"
 
 
-def _names_lost_nodes(said: str) -> bool:
+def _names_lost_nodes(output: str) -> bool:
     """Whether a line names nodes and then says that they are down; in time that goes by its length."""
-    named = ((line, NODES.search(line)) for line in said.splitlines())
+    named = ((line, NODES.search(line)) for line in output.splitlines())
     return any(found and DOWN.search(line, found.end()) for line, found in named)
 
 
-def tee(stream: IO[str], said: list[str]) -> None:
+def tee(stream: IO[str], lines: list[str]) -> None:
     """Print the lines of a stream to stderr as they come, and keep them in a list."""
     with stream:
         for line in stream:
             sys.stderr.write(line)
             sys.stderr.flush()
-            said.append(line)
+            lines.append(line)
 
 
 def last_error(text: str) -> str:
@@ -101,7 +103,7 @@ def last_error(text: str) -> str:
     lines = [
         line
         for line in text.splitlines()
-        if re.match(r"[\w.]*(?:Error|Exception)\b.*:", line[:MOST_CHARACTERS])
+        if re.match(r"[\w.]*(?:Error|Exception)\b.*:", line[:MAX_CHARACTERS])
     ]
     return lines[-1] if lines else ""
 

@@ -25,7 +25,7 @@ from hpc.models import (
 )
 from hpc.sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, Trial, did_you_mean
 
-MOST_READ = 8 * 2**20
+MAX_READ = 8 * 2**20
 """Bytes of a file of data up to which it is read before anything is submitted."""
 
 DRAWN_TO_CHECK = 200
@@ -79,7 +79,7 @@ def data_file_is_valid(subject: Subject) -> Iterator[str]:
     """A file of data can be read; only a small one is read, since this runs on a login node."""
     sweep = subject.sweep
     reference = data_of(sweep)
-    if not reference.reader or reference.source().stat().st_size > MOST_READ:
+    if not reference.reader or reference.source().stat().st_size > MAX_READ:
         return
     options = {name: v for name, v in data_options(sweep).items() if name not in OF_WHOLES}
     division = Division(**{name: v for name, v in options.items() if name in DIVISION}, validation_split=0.0)
@@ -278,10 +278,10 @@ def _metric_problems(sweep: Sweep, metric: str, key: tuple[str | int, ...]) -> I
         )
     given = _values(sweep, "metrics")
     known: dict[str, None] = {}
-    said = division_of(sweep).classes
+    chosen = division_of(sweep).classes
     may_be = (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False)
     for metrics in given:
-        for classes in may_be if said == "auto" else (said,):
+        for classes in may_be if chosen == "auto" else (chosen,):
             names = metric_names(Options(metrics=metrics), classes=classes)
             known.update(dict.fromkeys(names))
     if metric not in known and not _compiles_itself(sweep):

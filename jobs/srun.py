@@ -67,14 +67,16 @@ def choose_backend(backend: str, mpi: str, offered: Sequence[str], vendor: str) 
 def offered() -> list[str]:
     """The plugins that ``srun --mpi=list`` names on this machine."""
     answer = subprocess.run(["srun", "--mpi=list"], capture_output=True, text=True)
-    said = answer.stdout + "\n" + answer.stderr
-    said = said[said.find("types are") :] if "types are" in said else said  # a site may say more before that
-    return [word for word in re.findall(r"[\w.]+", said) if re.match(r"pmi|none", word)]
+    output = answer.stdout + "\n" + answer.stderr
+    output = (
+        output[output.find("types are") :] if "types are" in output else output
+    )  # a site may say more before that
+    return [word for word in re.findall(r"[\w.]+", output) if re.match(r"pmi|none", word)]
 
 
 def mpi_vendor() -> str:
     """Whose MPI mpi4py loads; empty if it loads none."""
     code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.get_vendor()[0])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    words = answer.stdout.strip().splitlines()[-1:] if answer.returncode == 0 else []
-    return "".join(words).strip()
+    lines = answer.stdout.strip().splitlines()[-1:] if answer.returncode == 0 else []
+    return "".join(lines).strip()

@@ -20,8 +20,7 @@ from typing import Any
 
 from hpc.jobs.job_logs import JobLogs, complaint, reason_in, tee
 from hpc.jobs.launch import Launch
-from hpc.jobs.node.rank import RankSpec, complete
-from hpc.jobs.node.rank_info import for_ranks
+from hpc.jobs.node import RankSpec, complete, for_ranks
 from hpc.jobs.outcome import MAX_LOSSES, Loss, kills_its_job, records_of
 from hpc.jobs.spec import Task
 from hpc.jobs.srun import choose_backend, mpi_vendor, offered, srun
@@ -126,11 +125,11 @@ class _Supervisor:
                 return 0
             label = f"{self._job.job_id}.{self._job.restart}.{number}"
             before = self._attempts(run)
-            code, said = self._step(tasks, label)
+            code, output = self._step(tasks, label)
             run.refresh()
             hows = self._left(label)
             # A signal that comes before Python listens ends a rank; that is a stop, too.
-            if "stopped" in hows or "User defined signal 2" in said:
+            if "stopped" in hows or "User defined signal 2" in output:
                 self._tell_of_lost(run, Loss("stopped", "another group of ranks was stopped"))
                 self._put_back()
                 if self._launch.worker.inject_fault:
@@ -145,13 +144,13 @@ class _Supervisor:
             if code and self._is_ending():
                 self._put_back()
                 return 0  # by cancel, time limit, preemption, a node: what it means, SLURM knows better
-            reason, guilty = reason_in(said + self._logs.new()), self._guilty(said, tasks)
-            self._tell_of_lost(run, Loss("died", self._logs.why(code, said), reason), guilty=guilty)
+            reason, guilty = reason_in(output + self._logs.new()), self._guilty(output, tasks)
+            self._tell_of_lost(run, Loss("died", self._logs.why(code, output), reason), guilty=guilty)
             self._put_back()
             if self._attempts(run) > before:
                 self._failed_starts = 0
-            elif not self._try_another_backend(said) and not self._may_start_again(run):
-                self._record("unfit", job=self._job.job_id, error=self._logs.why(code, said))
+            elif not self._try_another_backend(output) and not self._may_start_again(run):
+                self._record("unfit", job=self._job.job_id, error=self._logs.why(code, output))
                 return 1
         return 1
 
@@ -180,10 +179,10 @@ class _Supervisor:
         found = re.search(r"JobState=(\w+)", self._show())
         return found is not None and found[1] != "RUNNING"
 
-    def _guilty(self, said: str, tasks: list[Task]) -> set[str] | None:
+    def _guilty(self, output: str, tasks: list[Task]) -> set[str] | None:
         """Ids of the trials of the group whose rank died first; srun ends the others with it."""
         groups = self._launch.groups
-        found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", said)
+        found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", output)
         if groups == 1 or not found:
             return None
         group = int(found[1]) // (self._launch.ranks // groups)
@@ -212,7 +211,7 @@ class _Supervisor:
     def _give_up(self, run: Run, reason: str) -> int:
         """Fail the trials that the job was stopped in, since it may not be started again."""
         allowed = self._launch.requeues
-        words = (
+        why = (
             f"the job was requeued {self._job.restart} times, and the profile allows no more (requeues)"
             if allowed
             else "the job was stopped, and the profile allows no requeue (requeues: 0)"
@@ -222,10 +221,10 @@ class _Supervisor:
             if trial.state == "waiting" and attempt.job_id == self._job.job_id:
                 self._record(
                     "failed", trial=trial.trial_id, attempt=max(trial.attempts), reason=reason,
-                    error=f"{words}; hpc resume goes on with the trial from its checkpoint",
+                    error=f"{why}; hpc resume goes on with the trial from its checkpoint",
                     seconds=attempt.seconds,
                 )  # fmt: skip
-        self._record("unfit", job=self._job.job_id, error=words)
+        self._record("unfit", job=self._job.job_id, error=why)
         return 1
 
     def _leave_what_kills(self, run: Run) -> None:
@@ -234,10 +233,10 @@ class _Supervisor:
         for trial in run.trials.values():
             if kills_its_job(trial, self._job.job_id, most):
                 times = sum(one.job_id == self._job.job_id and one.lost for one in trial.attempts.values())
-                words = f"the job ended {times} times in this trial; did a node fail, or was it killed?"
+                why = f"the job ended {times} times in this trial; did a node fail, or was it killed?"
                 self._record(
                     "failed", trial=trial.trial_id, attempt=max(trial.attempts), reason="node-failure",
-                    error=words,
+                    error=why,
                     seconds=trial.attempt.seconds,
                 )  # fmt: skip
                 self._given_up.add(trial.trial_id)
@@ -250,7 +249,7 @@ class _Supervisor:
         return sum(len(trial.attempts) for trial in self._launch.trials(self._number, run))
 
     def _step(self, tasks: list[Task], label: str) -> tuple[int, str]:
-        """Run the ranks once; srun's exit code, and what it said."""
+        """Run the ranks once; srun's exit code, and its output."""
         launch, groups = self._launch, self._launch.groups
         backend, mpi = self._choose()
         self._backend = backend
@@ -265,15 +264,15 @@ class _Supervisor:
         try:
             env = {**os.environ, **variables}
             process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
-            said: list[str] = []
+            lines: list[str] = []
             assert process.stderr is not None
-            reader = threading.Thread(target=tee, args=(process.stderr, said), daemon=True)
+            reader = threading.Thread(target=tee, args=(process.stderr, lines), daemon=True)
             reader.start()
             code = process.wait()
             reader.join(5)
         finally:
             path.unlink(missing_ok=True)
-        return code, "".join(said[-200:])
+        return code, "".join(lines[-200:])
 
     def _choose(self) -> tuple[str, str]:
         launch = self._launch
@@ -283,19 +282,19 @@ class _Supervisor:
             return "gloo", "none"
         return choose_backend(launch.backend, launch.mpi, offered(), mpi_vendor())
 
-    def _try_another_backend(self, said: str) -> bool:
+    def _try_another_backend(self, output: str) -> bool:
         """Meet by Gloo where MPI did not work and nobody insists on it."""
         if self._backend != "mpi" or self._launch.backend != "auto":
             return False
-        words = self._logs.tail() + said
-        if not re.search(r"MPI|PMI|could not join", words):
+        output = self._logs.tail() + output
+        if not re.search(r"MPI|PMI|could not join", output):
             return False
         self._backend = "gloo"
-        self._record("note", text=f"MPI did not work, so the ranks meet by Gloo: {complaint(words)}")
+        self._record("note", text=f"MPI did not work, so the ranks meet by Gloo: {complaint(output)}")
         return True
 
     def _left(self, label: str) -> list[str]:
-        """How the groups of a step said that they left."""
+        """How the groups of a step left, by their records."""
         found = []
         for path in (self._run_folder / "records").glob(f"{self._job.job_id}*.jsonl"):
             for line in path.read_bytes().splitlines():
@@ -329,7 +328,7 @@ class _Supervisor:
         """Let a search hand out again what this job's ranks had of it, to whoever asks first."""
         if not self._launch.asks:
             return
-        from hpc.jobs.source.study import put_back
+        from hpc.jobs.source import put_back
 
         job = self._job.job_id
         try:
@@ -351,8 +350,8 @@ class _Supervisor:
         command = ["scontrol", "requeue", job.job_id]
         answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if answer.returncode:
-            words = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
-            self._record("unfit", job=job.job_id, error=words)
+            why = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
+            self._record("unfit", job=job.job_id, error=why)
             return
         time.sleep(120)  # SLURM ends this process
 

@@ -20,8 +20,8 @@ from hpc.jobs.source import preparing, repair, settling
 from hpc.jobs.source.confirmation import plan_confirmation
 from hpc.jobs.source.dealer import Dealer
 from hpc.jobs.source.entries import attributes_of, entries_of
+from hpc.jobs.source.file_lock import FileLock
 from hpc.jobs.source.studies import JOURNAL, Studies, open_studies
-from hpc.jobs.source.turn import Turn
 from hpc.results import Run, RunError
 from hpc.sweeps import Sweep, Trial
 from hpc.sweeps.searches import optuna_private
@@ -29,7 +29,7 @@ from hpc.sweeps.searches import optuna_private
 __all__ = ["JOURNAL", "Asked", "Study", "open_study", "put_back"]
 
 LOCK_SECONDS = 60
-"""After which the turn of one who asked on another machine and was killed there is taken away."""
+"""After which the lock of one who asked on another machine and was killed there is taken away."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = self.folder / "jobs" / "asking"
         path.parent.mkdir(exist_ok=True)
-        self._turn = Turn(path, LOCK_SECONDS, self.note)
+        self._lock = FileLock(path, LOCK_SECONDS, self.note)
         with self._taking_time():
             self.studies = open_studies(self.sweep, self.folder, self.storage, self.name, self.note)
         self._dealer = Dealer(self.studies)
@@ -88,21 +88,21 @@ class Study:
             self.seconds += time.perf_counter() - start
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """While nobody else asks; the time counts as that of the storage."""
         with self._taking_time():
-            self._turn.acquire()
+            self._lock.acquire()
             try:
                 yield
             finally:
                 try:
-                    self._turn.release()
+                    self._lock.release()
                 except RuntimeError:  # taken away, since this took too long
                     self.note(f"asking for a trial took more than {LOCK_SECONDS} seconds")
 
-    def clear_turn(self) -> None:
-        """Take its turn from one who was killed, when nobody else can be asking."""
-        self._turn.clear()
+    def clear_lock(self) -> None:
+        """Take the lock from one who was killed, when nobody else can be asking."""
+        self._lock.clear()
 
     # What is there
 
@@ -141,7 +141,7 @@ class Study:
         Raises:
             RunError: one of the other runs can't be read.
         """
-        with self._alone():
+        with self._locked():
             search = self.studies.search
             before = search.user_attrs.get("prepared")
             if before == self.studies.wanted:
@@ -171,7 +171,7 @@ class Study:
         Args:
             owner: who asks, by whom the trial is known if nothing more is heard of it.
         """
-        with self._alone():
+        with self._locked():
             study = self.studies.search
             trial = self._dealer.deal(study, owner)
             if trial is None and self.sweep.confirm is not None:
@@ -229,7 +229,7 @@ class Study:
         """
         if self.sweep.is_adaptive:
             self.prepare(is_anew=True)
-        with self._alone():
+        with self._locked():
             count = repair.restore(self.studies, run)
         self.prepare()
         return count
@@ -243,7 +243,7 @@ class Study:
             run: read after they were gone.
             is_gone: says of an owner whether it is.
         """
-        with self._alone():
+        with self._locked():
             settling.settle(self.studies, run, is_gone)
 
     def revive(self, run: Run, left_alone: Mapping[str, str]) -> int:
@@ -253,7 +253,7 @@ class Study:
             run: whose lock the caller holds.
             left_alone: trials that are not to be trained again.
         """
-        with self._alone():
+        with self._locked():
             settling.revive(self.studies, run, left_alone)
         return self.left()
 

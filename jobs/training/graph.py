@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpc.jobs.collectives import World
 from hpc.jobs.collectives.base import Compression
-from hpc.jobs.collectives.world import World
 from hpc.jobs.training.base import (
     BoundaryRequest,
     DivergedError,
@@ -202,7 +202,7 @@ class _Training:
         self.running = list(self.lanes)
         if len(self.lanes) == 1:
             (lane,) = self.lanes
-            draw_apart(lane.model, self.world.rank)
+            seed_by_rank(lane.model, self.world.rank)
             _start_equal(lane.model, self.world)
         self._take_up([lane.begin for lane in self.lanes])
         if isinstance(self.loop, Single) and not self.lanes[0].by_sample:
@@ -336,7 +336,7 @@ def _start_equal(model: keras.Model, world: World) -> None:
     world.broadcast([v.value for v in [*model.weights, *model.optimizer.variables]])
 
 
-def draw_apart(model: keras.Model, rank: int) -> None:
+def seed_by_rank(model: keras.Model, rank: int) -> None:
     """Give each rank random numbers of its own, or all would drop the same units."""
     known = {id(v) for v in [*model.weights, *model.metrics_variables]}
     for variable in model.variables:

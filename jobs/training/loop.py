@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import World
+from hpc.jobs.collectives import World
 from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.jobs.training.samples import (
@@ -38,14 +38,14 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
 
 
 class Loop(ABC):
-    """Epochs as TensorFlow graphs, drawn once each: those of a model, or of several stacked ones.
+    """Epochs as TensorFlow graphs, each traced once: those of a model, or of several stacked ones.
 
     Attributes:
         lanes: how many trials are trained at once.
         orders: in how many orders these see the samples; 1 where all see the same batches.
         stride: steps between two boundaries.
         training_seconds: in which they were trained and measured.
-        tracing_seconds: in which their graphs were drawn; 0 where they were there.
+        tracing_seconds: in which their graphs were traced; 0 where they were there.
     """
 
     _confusion: tf.Variable
@@ -60,11 +60,11 @@ class Loop(ABC):
         parts: int = 1,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Make graphs, which are drawn when they first run.
+        """Make graphs, which are traced when they first run.
 
         Args:
             world: the ranks that train together.
-            data: of which shapes and types count.
+            data: its shapes and types count.
             lanes: how many trials are trained at once.
             orders: in how many orders these see the samples; 1 where all see the same batches.
             parts: in which each batch is taken, one after the other.
@@ -159,8 +159,8 @@ class Loop(ABC):
         """Let all ranks have the same moving statistics; they are of each rank's samples until then."""
 
     @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        """While a graph is drawn."""
+    def _tracing(self) -> Iterator[None]:
+        """While a graph is traced."""
         yield
 
     def _batch(self, x: Any, y: Any, rows: tf.Tensor) -> Any:
@@ -246,9 +246,9 @@ class Loop(ABC):
         return values
 
     def _call(self, steps: Callable[..., tf.Tensor], *inputs: Any) -> Any:
-        """Run a graph; the first time it is drawn, too, which takes longer than its few steps.
+        """Run a graph; the first time it is traced, too, which takes longer than its few steps.
 
-        Steps of which none can be drawn are taken one by one.
+        Steps that can't be traced are taken one by one.
         """
         import tensorflow as tf
 
@@ -275,7 +275,7 @@ class Loop(ABC):
     def take_steps_singly(self, why: str) -> None:
         """Take steps one by one from now on, as Python says."""
         self._graphs = dict.fromkeys(self._graphs)
-        self._note(f"no graph can be drawn, so that steps are taken one by one, which is slow: {why}")
+        self._note(f"no graph can be traced, so that steps are taken one by one, which is slow: {why}")
 
     def _adjust(self, seconds: float, *, whole: bool) -> None:
         """Take more or fewer steps next time, so that a boundary comes every few seconds."""
@@ -341,7 +341,7 @@ class Loop(ABC):
             # One iteration at a time: Horovod tells reductions apart by name.
             return tf.while_loop(lambda start: start < last, step, [start], parallel_iterations=1)
 
-        with self._drawing():
+        with self._tracing():
             if self._world.clock is None:
                 take(first)
             else:
@@ -364,6 +364,6 @@ class Loop(ABC):
             self._evaluate_batch(take_rows(x, rows), take_rows(y, rows), Slice(low, high - low, batch))
             return (start + batch,)
 
-        with self._drawing():
+        with self._tracing():
             tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
         return self._values()

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-MOST_CLASSES = 100
+MAX_CLASSES = 100
 """Above that, a matrix of confusions is no longer counted."""
 
 
 def counted_classes(data: Dataset) -> int:
     """Of how many classes a matrix of confusions is counted; 0 for none."""
-    return data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
+    return data.num_classes if data.num_classes and data.num_classes <= MAX_CLASSES else 0
 
 
 def make_metrics(model: keras.Model, data: Dataset) -> None:
     """Make the variables of the metrics, which Keras does when it sees the first sample.
 
-    A graph in the drawing of which variables are made is drawn once more.
+    TensorFlow traces a graph twice if variables are made while it is traced.
     """
     import tensorflow as tf
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpc.jobs.collectives import World
 from hpc.jobs.collectives.base import Compression
-from hpc.jobs.collectives.world import World
 from hpc.jobs.training import keras_private
 from hpc.jobs.training.adam import adam_step, is_adam
 from hpc.jobs.training.base import Metrics
@@ -234,8 +234,8 @@ class Single(Loop):
         self._confuse(*(tf.nest.map_structure(lambda value: value[some], given) for given in (y, y_pred)))
 
     @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        """While a graph is drawn, the model's numbers are what the variables will hold when it runs.
+    def _tracing(self) -> Iterator[None]:
+        """While a graph is traced, the model's numbers are what the variables will hold when it runs.
 
         Dropout then takes its rate as a tensor, and Adam takes its step in one kernel.
         """

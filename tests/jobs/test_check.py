@@ -360,7 +360,7 @@ def test_a_small_file_of_data_is_read_before_anything_is_submitted(
         assert said in problems(folder, {"data": data, "objective": "val_loss"})
     assert not problems(folder, {"data": {"name": "prices.csv", "classes": True}})
     assert not problems(folder, {"data": {"name": "prices.npz", "classes": False}, "objective": "val_loss"})
-    monkeypatch.setattr("hpc.jobs.rules.MOST_READ", 10)
+    monkeypatch.setattr("hpc.jobs.rules.MAX_READ", 10)
     assert not problems(folder, {"data": "prices.csv"})
 
 

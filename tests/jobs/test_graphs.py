@@ -83,7 +83,7 @@ def test_trials_that_differ_in_numbers_share_their_graphs_and_end_as_alone(trial
         assert not any("call" in vars(layer) for layer in together.model.layers)
         first = first or together.model
         assert together.model is first
-    assert graphs.drawn == 1
+    assert graphs.traced == 1
 
 
 def test_what_is_no_number_has_graphs_of_its_own() -> None:
@@ -109,7 +109,7 @@ def test_what_is_no_number_has_graphs_of_its_own() -> None:
         model = network(data, trial)
         model.optimizer.build(model.trainable_variables)
         assert graphs.of(model, data, ALONE).model is model, trial
-    assert graphs.drawn == len(trials)
+    assert graphs.traced == len(trials)
     model = network(data, {"hidden_size": 17, "seed": 5})
     model.optimizer.build(model.trainable_variables)
     assert graphs.of(model, data, ALONE).model is not model
@@ -146,7 +146,7 @@ def test_what_keras_can_not_tell_of_a_model_is_never_shared() -> None:
             of(loss=lambda y, p, factor=factor: factor * keras.losses.mean_squared_error(y, p)),
         ):
             assert graphs.of(model, data, ALONE).model is model
-    assert graphs.drawn == 8
+    assert graphs.traced == 8
 
 
 def test_two_penalties_of_one_factor_are_not_one_penalty() -> None:
@@ -164,9 +164,9 @@ def test_two_penalties_of_one_factor_are_not_one_penalty() -> None:
     graphs, data, one = Graphs(), made_up(20, 0), l2(0.1)
     graphs.of(of(one, one), data, ALONE)
     graphs.of(of(l2(0.1), l2(0.2)), data, ALONE)
-    assert graphs.drawn == 2
+    assert graphs.traced == 2
     graphs.of(of(l2(0.3), l2(0.4)), data, ALONE)
-    assert graphs.drawn == 2
+    assert graphs.traced == 2
 
 
 def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
@@ -241,13 +241,13 @@ def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
             model = network(data, {"hidden_size": size})
             model.optimizer.build(model.trainable_variables)
             graphs.of(model, data, ALONE)
-        return graphs.drawn
+        return graphs.traced
 
-    monkeypatch.setattr(graphs_module, "MOST_KEPT", 2)
+    monkeypatch.setattr(graphs_module, "MAX_KEPT", 2)
     assert drawn([1, 2, 1, 2, 1]) == 2
     assert drawn([1, 2, 1, 3, 1]) == 3  # the one used longest ago is given up
     assert drawn([1, 2, 3, 1]) == 4
-    monkeypatch.setattr(graphs_module, "MOST_KEPT_BYTES", 1)
+    monkeypatch.setattr(graphs_module, "MAX_KEPT_BYTES", 1)
     assert drawn([1, 1, 2, 1]) == 3
 
 

@@ -19,7 +19,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hpc import sweeps
-from hpc.jobs.source.budget import Budget
+from hpc.jobs.source.budget import BudgetGuard
 from hpc.jobs.source.entries import entries_of
 from hpc.jobs.source.journal import Journal
 from hpc.jobs.source.study import Asked, Study, open_study
@@ -431,8 +431,8 @@ def test_asha_prunes_the_worse_and_leaves_the_better(tmp_path: Path) -> None:
     assert reached == [0, 1, 0, 1, 0, 1, 0, 1]
 
 
-def budget_of(folder: Path, **changes: Any) -> Budget:
-    return Budget(sweep_of(**changes), Run(folder))
+def budget_of(folder: Path, **changes: Any) -> BudgetGuard:
+    return BudgetGuard(sweep_of(**changes), Run(folder))
 
 
 def test_a_budget_ends_the_search_before_it_is_overrun(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import World
+from hpc.jobs.collectives import World
 from hpc.jobs.training import keras_private
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.jobs.training.loop import Loop
@@ -39,7 +39,7 @@ class Pack(Loop):
         plans: of the models.
         shape: of the pack.
         world: of one rank.
-        data: of which shapes and types count.
+        data: its shapes and types count.
     """
 
     def __init__(self, plans: Sequence[Plan], shape: Shape, world: World, data: Dataset) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hpc.jobs.options import OWN_FUNCTIONS, Options
 from hpc.jobs.training import keras_private
-from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
+from hpc.jobs.training.fingerprint import UnprovedError, fingerprint_of
 from hpc.models import Array
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ ELEMENTWISE = (
 OPTIMIZERS = ("SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adadelta", "Adagrad", "Lion")
 """Optimizers each of whose steps is the learning rate times what does not depend on it."""
 
-NUMBERS = ("input_dropout", "dropout", "l1", "l2")
+LANE_NUMBERS = ("input_dropout", "dropout", "l1", "l2")
 """Hyperparameters of ``mlp`` and ``linear`` that are numbers in their models, if they are not 0."""
 
 
@@ -72,7 +72,7 @@ class Plan:
         """The plan of a model with the same weights, made with other numbers.
 
         Args:
-            params: hyperparameters of the trial; those of ``NUMBERS`` are taken.
+            params: hyperparameters of the trial; those of ``LANE_NUMBERS`` are taken.
             chosen: of its training.
         """
         first, others = params.get("input_dropout", 0.0), params.get("dropout", 0.0)
@@ -183,7 +183,7 @@ def _rest(model: keras.Model, found: Plan) -> str:
     masked += [(rate, name) for name in ("initial_learning_rate", "warmup_target")]
     masks = {(id(owner), name): "a number" for owner, name in masked}
     try:
-        return fingerprint(parts, [*model.trainable_variables, *optimizer.variables], masks, OWN_FUNCTIONS)
+        return fingerprint_of(parts, [*model.trainable_variables, *optimizer.variables], masks, OWN_FUNCTIONS)
     except UnprovedError as error:
         raise PackError(str(error)) from None
 
