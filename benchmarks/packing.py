@@ -17,13 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc.jobs.collectives.world import World
-from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import RankInfo
+from hpc.jobs.collectives import World
+from hpc.jobs.node import RankInfo, device
 from hpc.jobs.options import compile_model, options
+from hpc.jobs.training import Graphs, train_lanes
 from hpc.jobs.training.base import Lane, Trained
-from hpc.jobs.training.graph import train_lanes
-from hpc.jobs.training.graphs import Graphs
 from hpc.models import Array, Dataset, Split, mlp
 
 CASES = {

@@ -30,14 +30,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpc.jobs.collectives import World
 from hpc.jobs.collectives.base import Compression
-from hpc.jobs.collectives.world import World
-from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import RankInfo, find_rank_info
+from hpc.jobs.node import RankInfo, device, find_rank_info
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.training.graph import order
-from hpc.jobs.training.graphs import Graphs
-from hpc.jobs.training.single import Single
+from hpc.jobs.training import Graphs, Single, order
 from hpc.models import MODELS, Dataset, Split
 from tests.jobs.working import weights_digest
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hpc.jobs.training.fingerprint import fingerprint
+from hpc.jobs.training import fingerprint_of
 from hpc.models import mlp
 
 
@@ -55,7 +55,7 @@ def main() -> None:
             model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
             model.optimizer.build(model.trainable_variables)
             start = time.perf_counter()
-            prints.add(fingerprint([model], [*model.variables, *model.optimizer.variables], {}))
+            prints.add(fingerprint_of([model], [*model.variables, *model.optimizer.variables], {}))
             proofs.append(1000 * (time.perf_counter() - start))
 
             def step(x: Any, y: Any, model: Any = model) -> Any:

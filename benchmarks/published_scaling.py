@@ -21,12 +21,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpc.results.scaling import BACKWARD, factors, overlapped
+from hpc.results.scaling import factors
 
 BATCH = 64
 LINK_BYTES_PER_SECOND = 25e9 / 8
 FUSION_BYTES = 64 * 2**20
 """Horovod's fusion buffer then, see its docs/tensor-fusion.rst."""
+BACKWARD = 2 / 3
+"""Share of the backward pass in the compute: it multiplies by each weight twice, the forward pass once."""
+
+
+def overlapped(compute_seconds: float, collective_seconds: float) -> float:
+    """What of the collectives remains if they run beside the backward pass as far as that goes."""
+    return max(0.0, collective_seconds - BACKWARD * compute_seconds)
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import World
-from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import RankInfo
+from hpc.jobs.collectives import World
+from hpc.jobs.node import RankInfo, device
 from hpc.jobs.options import compile_model, options
-from hpc.jobs.training.graph import order
-from hpc.jobs.training.graphs import Graphs
+from hpc.jobs.training import Graphs, order
 from hpc.models import Dataset, Split, mlp
 
 FEATURES, CLASSES = 784, 10

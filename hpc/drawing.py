@@ -19,7 +19,7 @@ from hpc.trial_facts import find_trial, trial_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from hpc.jobs.data.preparation import Prepared
+    from hpc.jobs.data import Prepared
 
 
 def draw(
@@ -154,8 +154,8 @@ class TrialContext:
     def prepared(self) -> Prepared:
         """The data as the worker had them, though not scaled: a kept model does that itself."""
         from hpc.jobs.collectives import horovod
-        from hpc.jobs.data.preparation import Preparation
-        from hpc.jobs.training.leaving import an_error
+        from hpc.jobs.data import Preparation
+        from hpc.jobs.training import an_error
 
         sweep = stored.load(self.run.folder, self.run.sweep_texts)
         self._ask(sweep)
@@ -167,7 +167,7 @@ class TrialContext:
 
     def _ask(self, sweep: Sweep) -> None:
         """Make sure that the function which gives the data may be run, if it is none of ours."""
-        from hpc.jobs.check import data_of
+        from hpc.jobs.references import data_of
 
         reference = data_of(sweep)
         if not reference.is_users_code:

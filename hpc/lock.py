@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from hpc.jobs.node.processes import identity, is_running
+from hpc.jobs.node import identity, is_running
 from hpc.results import RunError
 
 BEAT_SECONDS = 5.0

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpc.jobs.job_logs import OUT_OF_MEMORY
 from hpc.jobs.launch import Launch
 from hpc.jobs.outcome import Loss, records_of
-from hpc.jobs.supervisor import OUT_OF_MEMORY
 from hpc.results import Records, Run, TrialState, moments
 from hpc.schedulers.base import Account, JobState, QueueSnapshot, SchedulerError
 from hpc.schedulers.slurm import REASONS, Slurm
@@ -286,7 +286,7 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
 
 def _put_back(run: Run, jobs: list[str], records: Records) -> list[str]:
     """Let a search hand out again what jobs had of it that are gone without having seen to that."""
-    from hpc.jobs.source.study import put_back
+    from hpc.jobs.source import put_back
 
     try:
         put_back(run.folder, jobs)

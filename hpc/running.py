@@ -18,9 +18,7 @@ from hpc.folder_guard import standing
 from hpc.interrupting import ignore_signals, interruptible
 from hpc.jobs import stored
 from hpc.jobs.check import check
-from hpc.jobs.node import device
-from hpc.jobs.node.processes import identity
-from hpc.jobs.node.rank_info import RankInfo, find_rank_info, leftover
+from hpc.jobs.node import RankInfo, device, find_rank_info, identity, leftover
 from hpc.jobs.outcome import Loss, records_of
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.worker import Worker

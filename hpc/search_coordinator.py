@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpc.jobs.outcome import Loss, records_of
-from hpc.jobs.source.budget import Budget
+from hpc.jobs.source import BudgetGuard
 from hpc.results import Records, Run, RunError
 from hpc.sweeps import Sweep
 from hpc.sweeps.text import format_error
 
 if TYPE_CHECKING:
-    from hpc.jobs.source.study import Study
+    from hpc.jobs.source import Study
 
 
 class SearchCoordinator:
@@ -74,18 +74,17 @@ class SearchCoordinator:
 
     def _opened(self) -> Study:
         """The study, made anew from the records where it is gone or is not what they say."""
-        from hpc.jobs.source.journal import turn_of
-        from hpc.jobs.source.study import JOURNAL, open_study
+        from hpc.jobs.source import JOURNAL, lock_of, open_study
 
         run, journal = self._run, self._run.folder / JOURNAL
         alone = not any("array" in job and "ended" not in job for job in run.jobs.values())
         if alone and not run.study["storage"]:
-            turn_of(journal).clear()  # of one who was killed on another machine: nobody else is at work
+            lock_of(journal).clear()  # of one who was killed on another machine: nobody else is at work
         study, size = None, _size(journal)
         try:
             study = open_study(self._sweep, run, self._note)
             if alone:
-                study.clear_turn()
+                study.clear_lock()
             wrong = study.unlike(run)
         except Exception as error:
             if run.study["storage"] or isinstance(error, OSError):
@@ -138,7 +137,7 @@ class SearchCoordinator:
         with self._using_storage():
             self._adopt()
             self._study.settle(self._run, is_gone)
-        budget = Budget(self._sweep, self._run)
+        budget = BudgetGuard(self._sweep, self._run)
         why = budget.ends({}) or budget.ended()
         if why:
             self._note(f"No further trial is begun: {why}.")
@@ -148,7 +147,7 @@ class SearchCoordinator:
 
     def waiting(self) -> int:
         """How many trials could be handed out right now."""
-        if Budget(self._sweep, self._run).ends({}):
+        if BudgetGuard(self._sweep, self._run).ends({}):
             return 0
         with self._using_storage():
             return self._study.waiting()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc import orphans, reconcile
-from hpc.jobs.node.processes import is_running
+from hpc.jobs.node import is_running
 from hpc.lock import Holder, holder, lock
 from hpc.results import Records, Run, RunError
 from hpc.results.text import cut

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hpc.jobs.node.streams import print_anything
+from hpc.jobs.node import print_anything
 
 
 def main(arguments: list[str]) -> int:
@@ -17,9 +17,9 @@ def main(arguments: list[str]) -> int:
     """
     print_anything()
     if arguments[0] == "rank":
-        from hpc.jobs.node.rank import rank
+        from hpc.jobs.node import run_rank
 
-        return rank(Path(arguments[1]))
+        return run_rank(Path(arguments[1]))
     if arguments[0] == "canary":
         from hpc.jobs.canary import main as canary
 

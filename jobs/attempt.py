@@ -13,11 +13,8 @@ from hpc.jobs.context import WorkerContext
 from hpc.jobs.options import Options
 from hpc.jobs.resuming import forget, identity_of, state_of
 from hpc.jobs.spec import Task
+from hpc.jobs.training import Checkpoints, PackError, Plan, State, an_error, is_estimator, plan
 from hpc.jobs.training.base import DivergedError, Epoch, EpochDecision, Lane, Trained, Training
-from hpc.jobs.training.checkpoint import Checkpoints, State
-from hpc.jobs.training.estimator import is_estimator
-from hpc.jobs.training.leaving import an_error
-from hpc.jobs.training.pack import PackError, Plan, plan
 from hpc.sweeps import SIZES
 from hpc.sweeps.text import format_error, message_of
 
@@ -55,7 +52,7 @@ class Attempt:
         self._progress = TrialProgress(context.sweep.objective.mode)
         self._state = state_of(context, self.trial)
         if self._state is not None:
-            self._progress.restore(self._state.facts)
+            self._progress.restore(self._state.metadata)
         self._start = 0.0
         self._joules: float | None = None
         self._times: dict[str, float] = {}
@@ -178,7 +175,7 @@ class Attempt:
             **identity_of(context, self.trial),
         }  # fmt: skip
         try:
-            Checkpoints(context.folder).save(self.trial.trial_id, replace(state, facts=metadata))
+            Checkpoints(context.folder).save(self.trial.trial_id, replace(state, metadata=metadata))
         except Exception as error:  # a full disk, no memory: the one before is still there
             context.note(f"no checkpoint of {self.trial.trial_id}: {format_error(error)}")
             return
@@ -255,10 +252,10 @@ class Attempt:
             )
         self._tell("skipped")
 
-    def fail(self, reason: str, words: str) -> None:
+    def fail(self, reason: str, error: str) -> None:
         """Record why it has failed."""
         self.is_over = True
-        self._context.record("failed", **self._who, reason=reason, error=words, seconds=self._seconds())
+        self._context.record("failed", **self._who, reason=reason, error=error, seconds=self._seconds())
         self._tell("diverged" if reason == "diverged" else "failed")
         if reason == "diverged":
             forget(self._context, self.trial)

@@ -8,17 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.check import arguments, model_of
+from hpc.jobs.arguments import arguments
 from hpc.jobs.collectives import horovod
-from hpc.jobs.data.preparation import Preparation
+from hpc.jobs.data import Preparation
 from hpc.jobs.options import COMPILED, Options, make_ready, options
+from hpc.jobs.references import model_of
 from hpc.jobs.spec import WorkerSpec
+from hpc.jobs.training import (
+    LANE_NUMBERS,
+    Graphs,
+    KerasSettings,
+    Plan,
+    is_estimator,
+    plan,
+    refuse_own_steps,
+    regresses,
+)
 from hpc.jobs.training.base import Training
-from hpc.jobs.training.estimator import is_estimator, regresses
-from hpc.jobs.training.graphs import Graphs
-from hpc.jobs.training.keras_settings import KerasSettings
-from hpc.jobs.training.pack import NUMBERS, Plan, plan
-from hpc.jobs.training.parts import refuse_own_steps
 from hpc.jobs.user_files import Sources, require_same_modules
 from hpc.models import FROM_DATA, Dataset, Importer, signature_of
 from hpc.sweeps import Sweep, Trial
@@ -128,7 +134,7 @@ class Builder:
         if trial.model != self._sweep.model or trial.model not in ("mlp", "linear"):
             return None  # a baseline does not have the defaults of the sweep's model
         params = {**self._sweep.defaults, **trial.params}
-        numbers = [*NUMBERS, "learning_rate", "weight_decay", "clip_norm"]
+        numbers = [*LANE_NUMBERS, "learning_rate", "weight_decay", "clip_norm"]
         numbers += ["momentum"] if chosen.optimizer == "sgd" else []
         rest = {name: value for name, value in params.items() if name not in numbers}
         given = [name for name in numbers if params.get(name)]

@@ -17,12 +17,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.collectives.file_rendezvous import FileRendezvous, join_seconds, presence
+from hpc.jobs.collectives import FileRendezvous, join_seconds, presence
 from hpc.jobs.launch import Launch
-from hpc.jobs.node import device
-from hpc.jobs.node.rank import complete
-from hpc.jobs.node.rank_info import find_rank_info, for_ranks
-from hpc.jobs.supervisor import Job, choose_backend, mpi_vendor, offered, srun
+from hpc.jobs.node import complete, device, find_rank_info, for_ranks
+from hpc.jobs.srun import choose_backend, mpi_vendor, offered, srun
+from hpc.jobs.supervisor import Job
 from hpc.results import write_text
 from hpc.sweeps.text import message_of
 
@@ -121,10 +120,10 @@ def versions() -> dict[str, str | None]:
 
 def space(folder: Path) -> dict[str, int | None]:
     """Bytes and inodes that a user may yet take of a file system; None where it does not say."""
-    facts = os.statvfs(folder)
+    status = os.statvfs(folder)
     return {
-        "free_bytes": facts.f_bavail * facts.f_frsize,
-        "free_inodes": facts.f_favail if facts.f_files else None,
+        "free_bytes": status.f_bavail * status.f_frsize,
+        "free_inodes": status.f_favail if status.f_files else None,
     }
 
 
@@ -135,7 +134,7 @@ def reach(storage: str, limit_seconds: float = CONNECT_SECONDS) -> str:
         storage: its URL.
         limit_seconds: after which it is taken not to answer.
     """
-    said = [f"no answer within {limit_seconds:g} seconds"]
+    problems = [f"no answer within {limit_seconds:g} seconds"]
 
     def connect() -> None:
         from sqlalchemy import create_engine
@@ -144,14 +143,14 @@ def reach(storage: str, limit_seconds: float = CONNECT_SECONDS) -> str:
             engine = create_engine(storage)
             engine.connect().close()
             engine.dispose()
-            said.append("")
+            problems.append("")
         except Exception as error:  # of SQLAlchemy or the driver
-            said.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            problems.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
     asking = threading.Thread(target=connect, daemon=True)  # drivers name their own limits each in its way
     asking.start()
     asking.join(limit_seconds)
-    return said[-1]
+    return problems[-1]
 
 
 def ways_to_meet(launch: Launch, plugins: list[str], vendor: str) -> list[tuple[str, str]]:
@@ -179,8 +178,13 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
     here = Job.of(os.environ)
     step = folder / f"step-{backend}.json"
     variables = for_ranks(os.environ, backend, launch.groups)
-    facts = {"folder": str(folder), "label": backend, "threads": launch.worker.threads, "ranks": launch.ranks}
-    write_text(step, json.dumps({**facts, "environment": variables}))
+    settings = {
+        "folder": str(folder),
+        "label": backend,
+        "threads": launch.worker.threads,
+        "ranks": launch.ranks,
+    }
+    write_text(step, json.dumps({**settings, "environment": variables}))
     name = f"{here.job_id}_{backend}"
     command = srun(launch, name, mpi, step)
     command[-2:] = ["canary", "rank", str(step)]  # instead of a worker's rank
@@ -188,13 +192,13 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
     env = {**os.environ, **variables}
     start = time.monotonic()
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
-    said, in_time = _said_until(process, limit_seconds)
+    output, in_time = _output_until(process, limit_seconds)
     ranks = _told(folder, backend, launch.ranks if process.returncode == 0 else 0)
     error = next((one["error"] for one in ranks if one["error"]), "")
     if not in_time:
         error = error or f"the ranks did not end within {limit_seconds:.0f} seconds"
     elif process.returncode or len(ranks) < launch.ranks:
-        error = error or _words(said) or f"srun ended with exit code {process.returncode}"
+        error = error or _error_in(output) or f"srun ended with exit code {process.returncode}"
     logs = sorted(Path.cwd().glob(f"{name}_*_log.out")) if error else []
     return {
         "backend": backend,
@@ -202,7 +206,7 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
         "seconds": round(time.monotonic() - start, 1),
         "ranks": ranks,
         "error": error,
-        "log": "\n".join([said[-2000:], *(_tail(path) for path in logs[:2])]).strip() if error else "",
+        "log": "\n".join([output[-2000:], *(_tail(path) for path in logs[:2])]).strip() if error else "",
     }
 
 
@@ -218,7 +222,7 @@ def _told(folder: Path, label: str, wanted: int) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in paths]
 
 
-def _said_until(process: subprocess.Popen[str], limit_seconds: float) -> tuple[str, bool]:
+def _output_until(process: subprocess.Popen[str], limit_seconds: float) -> tuple[str, bool]:
     """What a process says on stderr, and whether it has ended by itself."""
     try:
         return process.communicate(timeout=limit_seconds)[1], True
@@ -231,8 +235,8 @@ def _said_until(process: subprocess.Popen[str], limit_seconds: float) -> tuple[s
         return process.communicate()[1], False
 
 
-def _words(said: str) -> str:
-    lines = [line for line in said.splitlines() if "rror" in line]
+def _error_in(output: str) -> str:
+    lines = [line for line in output.splitlines() if "rror" in line]
     return lines[0] if lines else ""
 
 
@@ -249,44 +253,51 @@ def rank(path: Path) -> int:
     """
     step = json.loads(path.read_text())
     complete(os.environ, step["environment"])
-    from hpc.jobs.collectives.world import World
+    from hpc.jobs.collectives import World
 
     folder, label = Path(step["folder"]), str(step["label"])
-    place = find_rank_info(os.environ)
-    me = presence(place.rank, os.environ)
-    number = place.group * place.size + place.rank
-    facts: dict[str, Any] = {"rank": number, "node": me.node, "size": place.size, "clock": _clock(folder)}
-    facts |= {"sum": None, "gpu": None, "gpus": None, "seconds_load": None, "seconds_join": None, "error": ""}
+    info = find_rank_info(os.environ)
+    me = presence(info.rank, os.environ)
+    number = info.group * info.size + info.rank
+    report: dict[str, Any] = {"rank": number, "node": me.node, "size": info.size, "clock": _clock(folder)}
+    report |= {
+        "sum": None,
+        "gpu": None,
+        "gpus": None,
+        "seconds_load": None,
+        "seconds_join": None,
+        "error": "",
+    }
     target = folder / f"rank-{label}-{number:05}.json"
-    threads = step["threads"] or device.granted_cpus(os.environ, place.local_size)
+    threads = step["threads"] or device.granted_cpus(os.environ, info.local_size)
     device.prepare(os.environ, threads)
     try:
-        place.require(step["ranks"])
-        if place.size > 1:
+        info.require(step["ranks"])
+        if info.size > 1:
             # In the order of World, which can't be asked how long each part has taken.
-            FileRendezvous(folder / f".before-{label}-{place.group}", me, place.size).gather(
+            FileRendezvous(folder / f".before-{label}-{info.group}", me, info.size).gather(
                 join_seconds(os.environ)
             )
             from hpc.jobs.collectives import horovod
 
             start = time.monotonic()
             horovod.load()
-            facts["seconds_load"] = round(time.monotonic() - start, 1)
+            report["seconds_load"] = round(time.monotonic() - start, 1)
         start = time.monotonic()
-        world = World(place, folder, label)
-        if place.size > 1:
-            facts["seconds_join"] = round(time.monotonic() - start, 1)
-        facts["gpu"] = device.start(threads, place.local_rank, 0, place.local_size)
-        if place.size == 1:
-            facts["seconds_load"] = round(time.monotonic() - start, 1)
-        facts["gpus"] = _gpus()
-        facts["sum"] = world.add([1])[0]
-        facts["clock"] = _clock(folder)
-        write_text(target, json.dumps(facts))
+        world = World(info, folder, label)
+        if info.size > 1:
+            report["seconds_join"] = round(time.monotonic() - start, 1)
+        report["gpu"] = device.start(threads, info.local_rank, 0, info.local_size)
+        if info.size == 1:
+            report["seconds_load"] = round(time.monotonic() - start, 1)
+        report["gpus"] = _gpus()
+        report["sum"] = world.add([1])[0]
+        report["clock"] = _clock(folder)
+        write_text(target, json.dumps(report))
         world.leave()
     except Exception as error:
-        facts["error"] = f"{type(error).__name__}: {message_of(error)}"
-        write_text(target, json.dumps(facts))
+        report["error"] = f"{type(error).__name__}: {message_of(error)}"
+        write_text(target, json.dumps(report))
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)  # MPI and Horovod would wait for the other ranks

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.collectives.world import World
-from hpc.jobs.node import device, energy
-from hpc.jobs.node.processes import is_running
-from hpc.jobs.node.stop import StopRequest
+from hpc.jobs.collectives import World
+from hpc.jobs.node import StopRequest, device, energy, is_running
 from hpc.jobs.source.base import TrialSource
 from hpc.jobs.spec import WorkerSpec
+from hpc.jobs.training import ModelStore
 from hpc.jobs.training.base import Stopped
-from hpc.jobs.training.model_store import ModelStore
 from hpc.results import Records
 from hpc.sweeps import Sweep
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc.jobs.context import WorkerContext
-from hpc.jobs.training.checkpoint import Checkpoints, State, facts_of, read
+from hpc.jobs.training import Checkpoints, State, metadata_of, read
 from hpc.sweeps import Trial
 from hpc.sweeps.text import format_error
 
@@ -26,7 +26,7 @@ def state_of(context: WorkerContext, trial: Trial) -> State | None:
     if context.world.rank == 0:
         for path in Checkpoints(context.folder).newest_first(trial.trial_id):
             try:
-                wrong = _foreign(context, facts_of(path), trial)
+                wrong = _foreign(context, metadata_of(path), trial)
                 state = None if wrong else read(path)  # all of it: a broken array shows only here
             except Exception as error:  # zipfile, numpy and json have errors of their own
                 wrong = f"can't be read: {format_error(error)}"
@@ -37,7 +37,7 @@ def state_of(context: WorkerContext, trial: Trial) -> State | None:
     if found is None:
         return None
     state = state or _read_when_there(Path(found))
-    _note_other_arithmetic(context, trial, state.facts.get("arithmetic"))
+    _note_other_arithmetic(context, trial, state.metadata.get("arithmetic"))
     return state
 
 
@@ -68,9 +68,9 @@ def _foreign(context: WorkerContext, saved: Mapping[str, Any], trial: Trial) -> 
         "made_with": "was made by other versions of the libraries", "data": "was made with other data",
     }  # fmt: skip
     later = ("trial", "data")  # those of earlier versions do not say these
-    for name, words in ways.items():
+    for name, why in ways.items():
         if (saved.get(name, mine[name]) if name in later else saved[name]) != mine[name]:
-            return f"{words} ({saved[name]})" if name == "trial" else words
+            return f"{why} ({saved[name]})" if name == "trial" else why
     return ""
 
 

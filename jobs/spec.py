@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hpc.jobs.node.processes import Identity
+from hpc.jobs.node import Identity
 from hpc.sweeps import Trial
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,22 +16,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from hpc.jobs.job_logs import JobLogs, complaint, reason_in, tee
 from hpc.jobs.launch import Launch
-from hpc.jobs.node.rank import RankSpec, complete
-from hpc.jobs.node.rank_info import for_ranks
+from hpc.jobs.node import RankSpec, complete, for_ranks
 from hpc.jobs.outcome import MAX_LOSSES, Loss, kills_its_job, records_of
 from hpc.jobs.spec import Task
+from hpc.jobs.srun import choose_backend, mpi_vendor, offered, srun
 from hpc.results import Records, Run, TrialState
 from hpc.results.store import parse
 
 RESTARTED = "the job was started anew by SLURM"
-OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)
-NODE_FAILURE = re.compile(r"node failure", re.IGNORECASE)
-NODES, DOWN = (re.compile(words, re.IGNORECASE) for words in (r"nodes? ", r" (?:not responding|down)"))
-MOST_CHARACTERS = 1_000
-"""Of a line of a log in which an error is looked for: users' programs may print any."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class _Supervisor:
         self._job = job
         self._number = number
         self._backend = ""
-        self._sizes: dict[Path, int] = {}
+        self._logs = JobLogs(folder, job.job_id, is_labelled=launch.ranks > 1)
         self._given_up: set[str] = set()
         self._failed_starts = 0
 
@@ -130,11 +125,11 @@ class _Supervisor:
                 return 0
             label = f"{self._job.job_id}.{self._job.restart}.{number}"
             before = self._attempts(run)
-            code, said = self._step(tasks, label)
+            code, output = self._step(tasks, label)
             run.refresh()
             hows = self._left(label)
             # A signal that comes before Python listens ends a rank; that is a stop, too.
-            if "stopped" in hows or "User defined signal 2" in said:
+            if "stopped" in hows or "User defined signal 2" in output:
                 self._tell_of_lost(run, Loss("stopped", "another group of ranks was stopped"))
                 self._put_back()
                 if self._launch.worker.inject_fault:
@@ -149,13 +144,13 @@ class _Supervisor:
             if code and self._is_ending():
                 self._put_back()
                 return 0  # by cancel, time limit, preemption, a node: what it means, SLURM knows better
-            reason, guilty = _reason(said + self._new_in_logs()), self._guilty(said, tasks)
-            self._tell_of_lost(run, Loss("died", self._why(code, said), reason), guilty=guilty)
+            reason, guilty = reason_in(output + self._logs.new()), self._guilty(output, tasks)
+            self._tell_of_lost(run, Loss("died", self._logs.why(code, output), reason), guilty=guilty)
             self._put_back()
             if self._attempts(run) > before:
                 self._failed_starts = 0
-            elif not self._try_another_backend(said) and not self._may_start_again(run):
-                self._record("unfit", job=self._job.job_id, error=self._why(code, said))
+            elif not self._try_another_backend(output) and not self._may_start_again(run):
+                self._record("unfit", job=self._job.job_id, error=self._logs.why(code, output))
                 return 1
         return 1
 
@@ -184,10 +179,10 @@ class _Supervisor:
         found = re.search(r"JobState=(\w+)", self._show())
         return found is not None and found[1] != "RUNNING"
 
-    def _guilty(self, said: str, tasks: list[Task]) -> set[str] | None:
+    def _guilty(self, output: str, tasks: list[Task]) -> set[str] | None:
         """Ids of the trials of the group whose rank died first; srun ends the others with it."""
         groups = self._launch.groups
-        found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", said)
+        found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", output)
         if groups == 1 or not found:
             return None
         group = int(found[1]) // (self._launch.ranks // groups)
@@ -216,7 +211,7 @@ class _Supervisor:
     def _give_up(self, run: Run, reason: str) -> int:
         """Fail the trials that the job was stopped in, since it may not be started again."""
         allowed = self._launch.requeues
-        words = (
+        why = (
             f"the job was requeued {self._job.restart} times, and the profile allows no more (requeues)"
             if allowed
             else "the job was stopped, and the profile allows no requeue (requeues: 0)"
@@ -226,10 +221,10 @@ class _Supervisor:
             if trial.state == "waiting" and attempt.job_id == self._job.job_id:
                 self._record(
                     "failed", trial=trial.trial_id, attempt=max(trial.attempts), reason=reason,
-                    error=f"{words}; hpc resume goes on with the trial from its checkpoint",
+                    error=f"{why}; hpc resume goes on with the trial from its checkpoint",
                     seconds=attempt.seconds,
                 )  # fmt: skip
-        self._record("unfit", job=self._job.job_id, error=words)
+        self._record("unfit", job=self._job.job_id, error=why)
         return 1
 
     def _leave_what_kills(self, run: Run) -> None:
@@ -238,10 +233,10 @@ class _Supervisor:
         for trial in run.trials.values():
             if kills_its_job(trial, self._job.job_id, most):
                 times = sum(one.job_id == self._job.job_id and one.lost for one in trial.attempts.values())
-                words = f"the job ended {times} times in this trial; did a node fail, or was it killed?"
+                why = f"the job ended {times} times in this trial; did a node fail, or was it killed?"
                 self._record(
                     "failed", trial=trial.trial_id, attempt=max(trial.attempts), reason="node-failure",
-                    error=words,
+                    error=why,
                     seconds=trial.attempt.seconds,
                 )  # fmt: skip
                 self._given_up.add(trial.trial_id)
@@ -254,7 +249,7 @@ class _Supervisor:
         return sum(len(trial.attempts) for trial in self._launch.trials(self._number, run))
 
     def _step(self, tasks: list[Task], label: str) -> tuple[int, str]:
-        """Run the ranks once; srun's exit code, and what it said."""
+        """Run the ranks once; srun's exit code, and its output."""
         launch, groups = self._launch, self._launch.groups
         backend, mpi = self._choose()
         self._backend = backend
@@ -265,19 +260,19 @@ class _Supervisor:
         RankSpec(workers, launch.cwd, variables).write(path)
         command = srun(launch, self._job.job_id, mpi, path)
         print(f"{' '.join(command)}  # {backend}", flush=True)
-        self._sizes = {path: path.stat().st_size for path in self._logs()}
+        self._logs.begin_step()
         try:
             env = {**os.environ, **variables}
             process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace")
-            said: list[str] = []
+            lines: list[str] = []
             assert process.stderr is not None
-            reader = threading.Thread(target=_tee, args=(process.stderr, said), daemon=True)
+            reader = threading.Thread(target=tee, args=(process.stderr, lines), daemon=True)
             reader.start()
             code = process.wait()
             reader.join(5)
         finally:
             path.unlink(missing_ok=True)
-        return code, "".join(said[-200:])
+        return code, "".join(lines[-200:])
 
     def _choose(self) -> tuple[str, str]:
         launch = self._launch
@@ -287,19 +282,19 @@ class _Supervisor:
             return "gloo", "none"
         return choose_backend(launch.backend, launch.mpi, offered(), mpi_vendor())
 
-    def _try_another_backend(self, said: str) -> bool:
+    def _try_another_backend(self, output: str) -> bool:
         """Meet by Gloo where MPI did not work and nobody insists on it."""
         if self._backend != "mpi" or self._launch.backend != "auto":
             return False
-        words = self._log_tail() + said
-        if not re.search(r"MPI|PMI|could not join", words):
+        output = self._logs.tail() + output
+        if not re.search(r"MPI|PMI|could not join", output):
             return False
         self._backend = "gloo"
-        self._record("note", text=f"MPI did not work, so the ranks meet by Gloo: {_complaint(words)}")
+        self._record("note", text=f"MPI did not work, so the ranks meet by Gloo: {complaint(output)}")
         return True
 
     def _left(self, label: str) -> list[str]:
-        """How the groups of a step said that they left."""
+        """How the groups of a step left, by their records."""
         found = []
         for path in (self._run_folder / "records").glob(f"{self._job.job_id}*.jsonl"):
             for line in path.read_bytes().splitlines():
@@ -333,45 +328,13 @@ class _Supervisor:
         """Let a search hand out again what this job's ranks had of it, to whoever asks first."""
         if not self._launch.asks:
             return
-        from hpc.jobs.source.study import put_back
+        from hpc.jobs.source import put_back
 
         job = self._job.job_id
         try:
             put_back(self._run_folder, [job])
         except Exception as error:  # a database that does not answer is no reason to end here
             self._record("note", text=f"what job {job} had of the search waits for `hpc resume`: {error}")
-
-    def _why(self, code: int, said: str) -> str:
-        """A sentence on why srun ended, then the ends of the logs."""
-        tail = self._log_tail()
-        error = _last_error(tail)
-        lines = [line for line in said.splitlines() if "task" in line or "rror:" in line]
-        words = error or (lines[0] if lines else f"srun ended with exit code {code}")
-        return "\n".join([words, *lines[:10], tail])
-
-    def _logs(self) -> list[Path]:
-        return sorted(self._folder.glob(f"{self._job.job_id}_*log.out"))
-
-    def _new_in_logs(self) -> str:
-        """What has been written into the job's logs, its own included, since the step began."""
-        return "\n".join(self._new_in(path) for path in self._logs())
-
-    def _new_in(self, path: Path) -> str:
-        with path.open("rb") as file:
-            file.seek(self._sizes.get(path, 0))
-            return file.read().decode(errors="replace")
-
-    def _log_tail(self, lines: int = 25) -> str:
-        """The new ends of what the ranks have said: of those that tell an error, if some do."""
-        path = self._folder / log_of_ranks(self._job.job_id)
-        text = self._new_in(path) if path.exists() else ""
-        said: dict[int, list[str]] = {}
-        for line in text.splitlines():
-            label = re.match(r" *(\d+): ?", line) if self._launch.ranks > 1 else None
-            said.setdefault(int(label[1]) if label else 0, []).append(line[label.end() if label else 0 :])
-        texts = {rank: "\n".join(said[rank][-lines:]) for rank in sorted(said)}
-        telling = {rank: text for rank, text in texts.items() if "Error" in text} or texts
-        return "\n".join(f"rank {rank}:\n{text}" for rank, text in list(telling.items())[:2])
 
     def _requeue(self, run: Run) -> None:
         """Go back into the queue, unless the job was cancelled, or gets nowhere."""
@@ -387,8 +350,8 @@ class _Supervisor:
         command = ["scontrol", "requeue", job.job_id]
         answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if answer.returncode:
-            words = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
-            self._record("unfit", job=job.job_id, error=words)
+            why = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
+            self._record("unfit", job=job.job_id, error=why)
             return
         time.sleep(120)  # SLURM ends this process
 
@@ -401,113 +364,6 @@ class _Supervisor:
         records = Records(self._run_folder / "records" / f"{self._job.job_id}.jsonl")
         records.append(record, **entries)
         records.close()
-
-
-def srun(launch: Launch, job_id: str, mpi: str, step: Path | str) -> list[str]:
-    """The command that starts the ranks.
-
-    Args:
-        launch: of the job.
-        job_id: for the names of logs.
-        mpi: the value of ``--mpi``.
-        step: the file of the step.
-    """
-    # Jobs of `sbatch --export=NONE` have SLURM_EXPORT_ENV=NONE, by which ranks would lack all that the
-    # profile's setup exports. https://slurm.schedmd.com/sbatch.html#OPT_export
-    command = ["srun", "--kill-on-bad-exit=1", f"--mpi={mpi}", "--export=ALL", "--open-mode=append"]
-    # One log for all ranks, each line with its rank: a thousand ranks don't make a thousand files.
-    command += [f"--output={log_of_ranks(job_id)}", f"--ntasks={launch.ranks}"]
-    command += ["--label"] if launch.ranks > 1 else []
-    # Since SLURM 22.05, srun no longer takes the CPUs per task from the job.
-    if "SLURM_CPUS_PER_TASK" in os.environ:
-        command.append(f"--cpus-per-task={os.environ['SLURM_CPUS_PER_TASK']}")
-    return [*command, *launch.srun, *shlex.split(launch.python), "-u", "-m", "hpc.jobs", "rank", str(step)]
-
-
-def log_of_ranks(job_id: str) -> str:
-    """The name of the file that all ranks of a job print into."""
-    return f"{job_id}_ranks_log.out"
-
-
-def choose_backend(backend: str, mpi: str, offered: Sequence[str], vendor: str) -> tuple[str, str]:
-    """How several ranks meet, and the value of ``srun --mpi``.
-
-    Open MPI 5 speaks PMIx only, and MPICH and Intel MPI both PMIx and PMI-2; where the site's srun
-    offers nothing that our MPI speaks, or there is no MPI, it is Gloo.
-
-    Args:
-        backend: ``auto``, ``mpi`` or ``gloo``.
-        mpi: a plugin of SLURM's by name, or ``auto``.
-        offered: names of SLURM's plugins, as ``srun --mpi=list`` has them.
-        vendor: of the MPI that mpi4py loads, empty if there is none.
-
-    Returns:
-        ``mpi`` or ``gloo``, and the plugin.
-    """
-    if backend == "gloo":
-        return "gloo", "none"
-    if mpi != "auto":
-        return "mpi", mpi
-    pmix = sorted((name for name in offered if name.startswith("pmix")), key=lambda n: (n != "pmix", n))
-    pmi2 = [name for name in offered if name == "pmi2"]
-    spoken = pmix if vendor == "Open MPI" else [*pmix, *pmi2]
-    if vendor and spoken:
-        return "mpi", spoken[0]
-    if backend == "mpi":
-        return "mpi", (pmix or pmi2 or ["pmix"])[0]
-    return "gloo", "none"
-
-
-def offered() -> list[str]:
-    """The plugins that ``srun --mpi=list`` names on this machine."""
-    answer = subprocess.run(["srun", "--mpi=list"], capture_output=True, text=True)
-    said = answer.stdout + "\n" + answer.stderr
-    said = said[said.find("types are") :] if "types are" in said else said  # a site may say more before that
-    return [word for word in re.findall(r"[\w.]+", said) if re.match(r"pmi|none", word)]
-
-
-def mpi_vendor() -> str:
-    """Whose MPI mpi4py loads; empty if it loads none."""
-    code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.get_vendor()[0])"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    words = answer.stdout.strip().splitlines()[-1:] if answer.returncode == 0 else []
-    return "".join(words).strip()
-
-
-def _reason(said: str) -> str:
-    if OUT_OF_MEMORY.search(said):
-        return "out-of-memory"
-    return "node-failure" if NODE_FAILURE.search(said) or _names_lost_nodes(said) else "error"
-
-
-def _names_lost_nodes(said: str) -> bool:
-    """Whether a line names nodes and then says that they are down; in time that goes by its length."""
-    named = ((line, NODES.search(line)) for line in said.splitlines())
-    return any(found and DOWN.search(line, found.end()) for line, found in named)
-
-
-def _tee(stream: IO[str], said: list[str]) -> None:
-    with stream:
-        for line in stream:
-            sys.stderr.write(line)
-            sys.stderr.flush()
-            said.append(line)
-
-
-def _last_error(text: str) -> str:
-    """The last line of a log that names an error, without its traceback."""
-    lines = [
-        line
-        for line in text.splitlines()
-        if re.match(r"[\w.]*(?:Error|Exception)\b.*:", line[:MOST_CHARACTERS])
-    ]
-    return lines[-1] if lines else ""
-
-
-def _complaint(text: str) -> str:
-    """What a log or srun complains of, in one line."""
-    lines = [line for line in text.splitlines() if "rror:" in line]
-    return _last_error(text) or (lines[0] if lines else "no reason was given")
 
 
 def _output(command: Sequence[str]) -> str:

@@ -9,16 +9,11 @@ from typing import Any
 
 from hpc.jobs.attempt import Attempt, PrunedError
 from hpc.jobs.build import Builder
-from hpc.jobs.collectives.shared_memory import LEFT
+from hpc.jobs.collectives import LEFT
 from hpc.jobs.context import WorkerContext
 from hpc.jobs.spec import Task
-from hpc.jobs.training import packing
+from hpc.jobs.training import Fault, Graphs, LeavingError, Position, an_error, check_measures, packing, plan
 from hpc.jobs.training.base import BoundaryRequest, DivergedError, Stopped, Trained
-from hpc.jobs.training.checkpoint import Position
-from hpc.jobs.training.faults import Fault
-from hpc.jobs.training.graphs import Graphs
-from hpc.jobs.training.leaving import LeavingError, an_error
-from hpc.jobs.training.pack import check_measures, plan
 from hpc.jobs.training.registry import backend_of, backends
 from hpc.results import format_traceback
 from hpc.sweeps.text import format_error, message_of
@@ -179,25 +174,25 @@ class Trainer:
             attempt.finish(trained)
             return 1
         cause = min(failures, key=lambda other: (other["follows"], other["rank"]))
-        words = cause["error"] if context.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
-        attempt.fail(cause["reason"], words)
+        why = cause["error"] if context.world.size == 1 else f"rank {cause['rank']}: {cause['error']}"
+        attempt.fail(cause["reason"], why)
         return 0
 
     def _train_pack(self, attempts: Sequence[Attempt]) -> int:
         for attempt in attempts:
             attempt.begin(len(attempts))
-        trained, words = None, ""
+        trained, message = None, ""
         try:
             trained = self._run(attempts)
         except Stopped:
             raise
         except BaseException as raised:  # its traceback holds the pack: nothing is trained before it is gone
-            words = f"{len(attempts)} trials at once: {format_error(an_error(raised))}"
+            message = f"{len(attempts)} trials at once: {format_error(an_error(raised))}"
         if trained is None:
             self._graphs.forget()
-            self._context.note(f"{words}; each is trained by itself instead")
+            self._context.note(f"{message}; each is trained by itself instead")
             for attempt in attempts:
-                attempt.stop(words, alone=True)
+                attempt.stop(message, alone=True)
             left = [attempt.task for attempt in attempts if attempt.failure is None]
             again = [replace(task, attempt=task.attempt + 1, unpacked=True) for task in left]
             return sum(self._train([self._attempt(task)]) for task in again)
@@ -249,19 +244,19 @@ class Trainer:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """The reason and the words for a trial's failure.
+    """The reason and the message for a trial's failure.
 
     ``follows`` is true of errors that another rank's failure has brought about.
     """
     import tensorflow as tf
 
-    said = message_of(error)
-    message = said if isinstance(error, LeavingError) else f"{type(error).__name__}: {said}"
+    text = message_of(error)
+    message = text if isinstance(error, LeavingError) else f"{type(error).__name__}: {text}"
     reason = "error"
     if isinstance(error, DivergedError):
         return {"reason": "diverged", "error": str(error), "follows": False}
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
         reason = "out-of-memory"
-    follows = any(words in message for words in ("Horovod has been shut down", "HorovodInternalError", LEFT))
+    follows = any(sign in message for sign in ("Horovod has been shut down", "HorovodInternalError", LEFT))
     first = message.strip().splitlines()[0]
     return {"reason": reason, "error": f"{first}\n{format_traceback(error)}", "follows": follows}

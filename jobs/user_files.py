@@ -218,8 +218,8 @@ def _name(path: Path, sweep: Sweep) -> str:
 
 
 def _stamp(path: Path, reference: Reference, known: Sequence[Any] | None) -> list[Any]:
-    facts = path.stat()
-    size, time_ns = facts.st_size, facts.st_mtime_ns
+    status = path.stat()
+    size, time_ns = status.st_size, status.st_mtime_ns
     is_data = reference.reader is not None
     if is_data and size > REMEMBERED_BYTES and known is not None and list(known[:2]) == [size, time_ns]:
         return [size, time_ns, str(known[2])]

@@ -14,25 +14,18 @@ from typing import Any
 
 from hpc.jobs import stored
 from hpc.jobs.build import Builder
-from hpc.jobs.check import data_of, digest, model_of
-from hpc.jobs.collectives import horovod
-from hpc.jobs.collectives.clock import Clock
-from hpc.jobs.collectives.world import World
+from hpc.jobs.check import digest
+from hpc.jobs.collectives import Clock, World, horovod
 from hpc.jobs.context import WorkerContext
-from hpc.jobs.data.preparation import Preparation
-from hpc.jobs.node import device, energy
-from hpc.jobs.node.rank_info import RankInfo, find_rank_info
-from hpc.jobs.node.stop import StopRequest
+from hpc.jobs.data import Preparation
+from hpc.jobs.node import RankInfo, StopRequest, device, energy, find_rank_info
+from hpc.jobs.references import data_of, model_of
+from hpc.jobs.source import SearchSource, StaticSource
 from hpc.jobs.source.base import TrialSource
-from hpc.jobs.source.searching import SearchSource
-from hpc.jobs.source.static import StaticSource
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.trainer import Trainer
+from hpc.jobs.training import Graphs, KerasSettings, ModelStore, contained
 from hpc.jobs.training.base import Stopped
-from hpc.jobs.training.graphs import Graphs
-from hpc.jobs.training.keras_settings import KerasSettings
-from hpc.jobs.training.leaving import contained
-from hpc.jobs.training.model_store import ModelStore
 from hpc.jobs.user_files import Sources, require_same_data
 from hpc.models import Importer
 from hpc.results import Records, moments

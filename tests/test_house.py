@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,116 @@ def test_the_rooms_export_what_they_promise() -> None:
             assert getattr(room, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'submti'"):
         _ = hpc.submti
+
+
+PACKAGES = ("collectives", "data", "node", "source", "training")
+"""The sub-packages of jobs."""
+PUBLIC_MODULES = {
+    "hpc.jobs.collectives.horovod",
+    "hpc.jobs.node.device",
+    "hpc.jobs.node.energy",
+    "hpc.jobs.node.processes",
+    "hpc.jobs.source.earlier",
+    "hpc.jobs.training.packing",
+}
+"""Modules that are used as such, by their names; beside them the contracts and the registries."""
+MAX_LINES = 400
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(["hpc", *(part for part in parts if part not in ("__init__", "hpc"))])
+
+
+JOBS = {name_of(path): path for path in sorted((ROOT / "jobs").rglob("*.py"))}
+
+
+def imports_of_jobs(path: Path, *, resolves: bool = False) -> set[str]:
+    """The modules of jobs that a file imports, at the top or within functions.
+
+    Args:
+        path: of the file.
+        resolves: whether a name that a package re-exports counts as one of the module that defines it, and
+            imports for types do not count.
+    """
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if resolves and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            homes = DEFINED_IN if resolves else {}
+            found |= {name if name in JOBS else homes.get(name, str(node.module)) for name in names}
+    return found & JOBS.keys()
+
+
+DEFINED_IN = {
+    f"hpc.jobs.{package}.{alias.name}": str(node.module)
+    for package in PACKAGES
+    for node in ast.walk(ast.parse(JOBS[f"hpc.jobs.{package}"].read_text()))
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+}
+"""For each name that a package re-exports its module."""
+
+
+def test_no_modules_of_jobs_import_each_other_in_a_circle() -> None:
+    graph = {name: imports_of_jobs(path, resolves=True) - {name} for name, path in JOBS.items()}
+    assert sum(map(len, graph.values())) > 150
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("room", ["hpc", "jobs", "benchmarks"])
+def test_of_a_package_of_jobs_only_what_it_re_exports_is_imported_elsewhere(room: str) -> None:
+    inner = {
+        name for name in JOBS
+        if name.count(".") > 2 and name.rpartition(".")[2] not in ("base", "registry")
+        and name not in PUBLIC_MODULES
+    }  # fmt: skip
+    assert len(inner) > 30
+    for path in sorted((ROOT / room).rglob("*.py")):
+        if any(folder.is_symlink() for folder in path.parents):
+            continue  # a room beside this one
+        own = f"hpc.jobs.{path.relative_to(ROOT).parts[1]}." if room == "jobs" else "-"
+        foreign = {name for name in imports_of_jobs(path) & inner if not name.startswith(own)}
+        assert not foreign, path
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_packages_of_jobs_give_what_they_promise(name: str) -> None:
+    package = importlib.import_module(f"hpc.jobs.{name}")
+    modules = {module.rpartition(".")[2] for module in JOBS if module.startswith(f"{package.__name__}.")}
+    assert not modules & set(package.__all__)  # the module would hide it once it is imported
+    for public in package.__all__:
+        assert getattr(package, public) is not None
+    for_types = [
+        alias.name
+        for node in ast.walk(ast.parse(JOBS[package.__name__].read_text()))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{package.__name__}.")
+        for alias in node.names
+    ]
+    assert sorted(for_types) == sorted(package.__all__)
+    with pytest.raises(AttributeError, match=f"'hpc.jobs.{name}' has no attribute 'nothing'"):
+        _ = package.nothing
+
+
+def test_packages_of_jobs_load_nothing_heavy() -> None:
+    code = f"import sys, {', '.join(f'hpc.jobs.{name}' for name in PACKAGES)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "hpc.jobs.training" in loaded
+    assert not loaded & (HEAVY | {"optuna", "numpy", "pandas", "sklearn"})
+
+
+@pytest.mark.parametrize("path", JOBS.values(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_of_jobs_are_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES

@@ -26,7 +26,7 @@ for group in (run, inspect, results, operate):
 
 def main() -> None:
     """Run the command as it was typed, and end the process with its exit code."""
-    from hpc.jobs.node.streams import print_anything
+    from hpc.jobs.node import print_anything
 
     print_anything()
     gc.disable()  # a short command is mostly imports, which make no garbage: a tenth faster

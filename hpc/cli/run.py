@@ -201,7 +201,7 @@ def _carry_out(request: RunRequest, sweep: Sweep | None = None) -> None:
 
 def _train(request: RunRequest, sweep: Sweep | None, view: View) -> Outcome:
     from hpc import running
-    from hpc.jobs.node.processes import begun
+    from hpc.jobs.node import begun
 
     began = begun(os.getpid())  # when the command was typed
     if sweep is None:

@@ -18,7 +18,7 @@ def check_packages(
         versions: the version of each package; None for those that are missing.
         ranks: the number of ranks of a job; None where that is not known yet.
     """
-    from hpc.jobs.collectives.horovod import INSTALL
+    from hpc.jobs.collectives import INSTALL
 
     there = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     found: list[Finding] = []

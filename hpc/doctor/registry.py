@@ -146,7 +146,7 @@ def _requeue(one: Examination) -> Iterator[Finding]:
 
 
 def _mpi(one: Examination) -> Iterator[Finding]:
-    from hpc.jobs.supervisor import mpi_vendor, offered
+    from hpc.jobs.srun import mpi_vendor, offered
 
     yield check_mpi(one.profile, offered(), None if one.profile.python else mpi_vendor())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.jobs.launch import Launch
-from hpc.jobs.node.rank_info import for_jobs
+from hpc.jobs.node import for_jobs
 from hpc.jobs.spec import WorkerSpec
 from hpc.profile import Profile
 from hpc.schedulers.base import JobArray

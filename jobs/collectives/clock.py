@@ -18,7 +18,7 @@ SIZES = tuple(4**power for power in range(5, 13))
 """Bytes of the arrays that are reduced to see how long that takes: 1 KiB to 16 MiB."""
 SIZE_SECONDS, TIMES = 0.25, (10, 200)
 """About how long each of them is reduced again and again, and how many times at least and at most."""
-MOST_SUMS = 4096
+MAX_SUMS = 4096
 """Of the last so many sums of an epoch it is known which rank came last; the others are taken to be alike."""
 PARTS = ("steps", "input", "collective")
 
@@ -37,7 +37,7 @@ class Clock:
 
         self._seconds = {part: tf.Variable(0.0, False, dtype=tf.float64) for part in PARTS}
         self._sums = tf.Variable(0, False, dtype=tf.int32)
-        self._single = tf.Variable(tf.zeros([MOST_SUMS], tf.float64), False)
+        self._single = tf.Variable(tf.zeros([MAX_SUMS], tf.float64), False)
         self._has_gpu = bool(tf.config.list_logical_devices("GPU"))
         self._steps = 0
 
@@ -56,7 +56,7 @@ class Clock:
         spent = tf.maximum(ended - began, 0.0)  # TensorFlow has only a clock that may be set
         self._seconds[part].assign_add(spent)
         if part == "collective":
-            place = self._sums % MOST_SUMS
+            place = self._sums % MAX_SUMS
             self._single.scatter_update(tf.IndexedSlices([spent], [place]))
             self._sums.assign_add(1)
         return outputs
@@ -82,7 +82,7 @@ class Clock:
             return [tf.identity(some)]
 
     def count(self, steps: int) -> None:
-        """So many steps were taken; with 0 begin anew, as after those for which a graph was drawn."""
+        """So many steps were taken; with 0 begin anew, as after those for which a graph was traced."""
         if not steps:
             self._restart()
         self._steps += steps

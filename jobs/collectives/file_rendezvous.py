@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from hpc.jobs.node.rank_info import WorldError
+from hpc.jobs.node import WorldError
 
 JOIN_SECONDS = 60
 """How long ranks wait for each other to start; HPC_JOIN_SECONDS changes it."""

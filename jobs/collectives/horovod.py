@@ -9,8 +9,7 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any
 
-from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import find_rank_info
+from hpc.jobs.node import device, find_rank_info
 
 INSTALL = (
     "uv builds it with `uv sync` (3 to 8 minutes, needs a C++ compiler); see docs/install.md. "
@@ -38,9 +37,9 @@ def load_mpi() -> None:
             f"more than one rank needs Horovod, and Horovod needs mpi4py, which does not load: {error}. "
             f"{INSTALL}."
         ) from error
-    place = find_rank_info(os.environ)
+    info = find_rank_info(os.environ)
     # One that trains alone, beside other groups of ranks, must not wait for them in there.
-    if place.mpi and place.size > 1 and not MPI.Is_initialized():
+    if info.mpi and info.size > 1 and not MPI.Is_initialized():
         # Horovod's thread waits in MPI beside the arithmetic, and would take its time by asking busily.
         os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
         MPI.Init_thread(MPI.THREAD_MULTIPLE)

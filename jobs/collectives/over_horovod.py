@@ -13,7 +13,7 @@ from hpc.jobs.collectives import horovod
 from hpc.jobs.collectives.base import Collective, Compression
 from hpc.jobs.collectives.file_rendezvous import FileRendezvous, interface
 from hpc.jobs.collectives.rendezvous import rendezvous
-from hpc.jobs.node.rank_info import RankInfo, WorldError
+from hpc.jobs.node import RankInfo, WorldError
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -9,9 +9,8 @@ from hpc.jobs.collectives.base import Collective
 from hpc.jobs.collectives.file_rendezvous import FileRendezvous, join_seconds, presence
 from hpc.jobs.collectives.none import NoCollective
 from hpc.jobs.collectives.over_horovod import HorovodCollective
-from hpc.jobs.collectives.shared_memory import MOST_RANKS, SharedMemoryCollective
-from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import RankInfo
+from hpc.jobs.collectives.shared_memory import MAX_RANKS, SharedMemoryCollective
+from hpc.jobs.node import RankInfo, device
 
 
 def join(info: RankInfo, folder: Path, label: str) -> Collective:
@@ -42,7 +41,7 @@ def join(info: RankInfo, folder: Path, label: str) -> Collective:
     everyone = first.gather(join_seconds(os.environ))
     is_on_one = len({one.host for one in everyone}) == 1 and not device.local_gpus(os.environ)
     is_allowed = os.environ.get("HPC_SHARED_MEMORY") != "0"
-    shares = is_on_one and is_allowed and info.size <= MOST_RANKS
+    shares = is_on_one and is_allowed and info.size <= MAX_RANKS
     kind = SharedMemoryCollective if shares else HorovodCollective
     found = kind(info, me.node, meet)
     if info.rank == 0:

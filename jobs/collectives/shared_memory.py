@@ -21,13 +21,13 @@ import numpy as np
 from hpc.jobs.collectives.base import Collective, Compression
 from hpc.jobs.collectives.file_rendezvous import FileRendezvous
 from hpc.jobs.collectives.over_horovod import STALL, HorovodCollective
-from hpc.jobs.node.rank_info import RankInfo
+from hpc.jobs.node import RankInfo
 from hpc.models import Array
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-MOST_RANKS = 4
+MAX_RANKS = 4
 """Each reads what all have written; more of them had better share the work out, as Horovod does."""
 CONNECT_SECONDS = 30
 LEFT = "another rank has left the world"
@@ -48,7 +48,7 @@ class Memory:
         self._rank = rank
         self._peers = peers
         self._file = file
-        self._turn = 0
+        self._lock = 0
         self._memory: Array = np.empty((2, len(peers) + 1, 0), np.uint8)
 
     def sum(self, arrays: Sequence[Array]) -> list[Array]:
@@ -62,9 +62,9 @@ class Memory:
         if sum(sizes) > self._memory.shape[-1]:
             self._grow(sum(sizes))
         # By turns in two places: what is written now does not disturb those that still read.
-        self._turn = 1 - self._turn
+        self._lock = 1 - self._lock
         starts = np.cumsum([0, *sizes])
-        everyone = [list(_views(part, starts, arrays)) for part in self._memory[self._turn]]
+        everyone = [list(_views(part, starts, arrays)) for part in self._memory[self._lock]]
         for place, array in zip(everyone[self._rank], arrays, strict=True):
             np.copyto(place, array)
         self._meet()

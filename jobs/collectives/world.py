@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpc.jobs.collectives.base import Collective, Compression
 from hpc.jobs.collectives.file_rendezvous import presence
 from hpc.jobs.collectives.registry import join
-from hpc.jobs.node.rank_info import RankInfo, WorldError
+from hpc.jobs.node import RankInfo, WorldError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -96,18 +96,18 @@ class World:
         """End the world; the process goes on alone."""
         self._collective.leave()
 
-    def verify(self, facts: Mapping[str, Any], *, gpus: bool = False) -> None:
+    def verify(self, identity: Mapping[str, Any], *, gpus: bool = False) -> None:
         """Make sure, before the first step, that the ranks belong together.
 
         Args:
-            facts: of this rank: ``sweep`` and ``code`` (digests), ``gpu`` (None or a name that
+            identity: of this rank: ``sweep`` and ``code`` (digests), ``gpu`` (None or a name that
                 no other rank of the world may have).
             gpus: whether each rank must have one.
 
         Raises:
             WorldError: on every rank, with what is wrong and what to do.
         """
-        everyone = self.gather({**facts, "rank": self.rank, "node": self.node})
+        everyone = self.gather({**identity, "rank": self.rank, "node": self.node})
         ranks = [fact["rank"] for fact in everyone]
         if ranks != list(range(self.size)):
             raise WorldError(

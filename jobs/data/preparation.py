@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.check import data_of, division_of, function_options
-from hpc.jobs.training.keras_settings import KerasSettings
+from hpc.jobs.references import data_of, division_of, function_options
+from hpc.jobs.training import KerasSettings
 from hpc.models import Array, Dataset, Importer, ModelError, Split, dataset, hearing
 from hpc.sweeps import Folds, Sweep, Trial
 

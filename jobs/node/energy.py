@@ -12,11 +12,9 @@ Source: Linux, Documentation/power/powercap/powercap.rst; NVML API reference,
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -83,27 +81,28 @@ def packages(powercap: Path = POWERCAP) -> list[Path]:
     )
 
 
-def gpu_counter(index: int, nvml: Any = None) -> Callable[[], float] | None:
+def gpu_counter(index: int) -> Callable[[], float] | None:
     """What reads the energy of an NVIDIA GPU in joules; None where it can't be told.
 
     Args:
         index: of the GPU among all of the node's, as nvidia-smi counts them.
-        nvml: NVIDIA's library; looked for unless given.
     """
     try:
-        nvml = nvml or ctypes.CDLL("libnvidia-ml.so.1")
-        device = ctypes.c_void_p()
-        if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)):
-            return None
-    except (OSError, AttributeError):  # no driver, or one without these functions
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        device = pynvml.nvmlDeviceGetHandleByIndex(index)
+    except pynvml.NVMLError:  # no driver, or another GPU than was asked for
         return None
 
     def joules() -> float:
-        millijoules = ctypes.c_ulonglong()
-        error = nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules))
-        if error:
-            raise OSError(f"NVML says {error}: this GPU does not count its energy")
-        return millijoules.value / 1000
+        try:
+            millijoules: int = pynvml.nvmlDeviceGetTotalEnergyConsumption(device)
+        except pynvml.NVMLError as error:
+            raise OSError(f"NVML says {error}: this GPU does not count its energy") from error
+        return millijoules / 1000
 
     return joules
 

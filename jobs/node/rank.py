@@ -43,7 +43,7 @@ class RankSpec:
         return RankSpec(**{**entries, "workers": workers})
 
 
-def rank(path: Path) -> int:
+def run_rank(path: Path) -> int:
     """Be one of the ranks that srun has started.
 
     Args:

@@ -83,7 +83,7 @@ class RankInfo:
             )
 
     def split(self, groups: int) -> RankInfo:
-        """The place within one of so many groups of neighbouring ranks."""
+        """The same process within one of so many groups of neighbouring ranks."""
         if groups == 1:
             return self
         size = self.size // groups
@@ -110,7 +110,7 @@ def for_jobs(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_rank_info(env: Mapping[str, str]) -> RankInfo:
-    """Read the place of a process from its environment; one that is alone has no launcher.
+    """Read the rank of a process from its environment; one that is alone has no launcher.
 
     Args:
         env: ``os.environ``.
@@ -118,43 +118,43 @@ def find_rank_info(env: Mapping[str, str]) -> RankInfo:
     Raises:
         LauncherError: a launcher's variables are missing, are no numbers or don't go together.
     """
-    place = _launched(env)
-    if place.size == 1:
+    info = _launched(env)
+    if info.size == 1:
         return RankInfo()
     groups = _number(env, "HPC_GROUPS", FOR_RANKS) if "HPC_GROUPS" in env else 1
-    if not groups or place.size % groups:
-        what = f"HPC_GROUPS is {groups}, and {place.size} ranks can't be split into so many equal groups"
+    if not groups or info.size % groups:
+        what = f"HPC_GROUPS is {groups}, and {info.size} ranks can't be split into so many equal groups"
         raise _wrong(env, FOR_RANKS, what)
-    return place.split(groups)
+    return info.split(groups)
 
 
-def leftover(place: RankInfo, env: Mapping[str, str], found: str) -> LauncherError:
+def leftover(info: RankInfo, env: Mapping[str, str], found: str) -> LauncherError:
     """The error of a rank whose world is not there.
 
     Args:
-        place: as its variables say.
+        info: as its variables say.
         env: ``os.environ``.
         found: what there is instead, in words.
     """
     names = next((some for some in (_OF_OPEN_MPI, _OF_PMI) if some[0] in env), OF_SRUN)
-    what = f"{names[0]} says that this is rank {place.rank} of {place.size}, but MPI finds {found}"
+    what = f"{names[0]} says that this is rank {info.rank} of {info.size}, but MPI finds {found}"
     return _wrong(env, names, what)
 
 
 def _launched(env: Mapping[str, str]) -> RankInfo:
     if env.get("SUBMITIT_EXECUTOR") == "local":
-        return _place(env, _OF_SUBMITIT, "submitit", mpi=False)
+        return _info_from(env, _OF_SUBMITIT, "submitit", mpi=False)
     if "HPC_BACKEND" in env:  # a rank of a job of ours: jobs/supervisor.py has called srun
         return _of_srun(env, "srun", mpi=env["HPC_BACKEND"] == "mpi")
     if "SUBMITIT_EXECUTOR" in env:
         return RankInfo()
     if _says_several(env, _OF_OPEN_MPI):
-        place = _place(env, _OF_OPEN_MPI, "mpirun", mpi=True)
+        info = _info_from(env, _OF_OPEN_MPI, "mpirun", mpi=True)
         name = "OMPI_COMM_WORLD_NODE_RANK"
-        return replace(place, node=_number(env, name, _OF_OPEN_MPI) if name in env else 0)
+        return replace(info, node=_number(env, name, _OF_OPEN_MPI) if name in env else 0)
     if _says_several(env, _OF_PMI):  # MPICH's and Intel's mpirun
         is_whole = all(name in env for name in _OF_PMI)
-        return _place(env, _OF_PMI if is_whole else (*_OF_PMI[:2], *_OF_PMI[:2]), "mpirun", mpi=True)
+        return _info_from(env, _OF_PMI if is_whole else (*_OF_PMI[:2], *_OF_PMI[:2]), "mpirun", mpi=True)
     if "PMIX_RANK" in env and env.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         return _of_srun(env, "mpirun", mpi=True)
     return RankInfo()
@@ -184,11 +184,11 @@ def _of_srun(env: Mapping[str, str], launcher: str, *, mpi: bool) -> RankInfo:
         raise _wrong(env, OF_SRUN, what) from None
     names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE")
     known = {**env, "SLURM_STEP_TASKS_PER_NODE": str(of_node)}
-    return replace(_place(known, names, launcher, mpi=mpi), node=node)
+    return replace(_info_from(known, names, launcher, mpi=mpi), node=node)
 
 
-def _place(env: Mapping[str, str], names: Sequence[str], launcher: str, *, mpi: bool) -> RankInfo:
-    """The place that variables tell, whose names are those of rank, size, local rank and local size."""
+def _info_from(env: Mapping[str, str], names: Sequence[str], launcher: str, *, mpi: bool) -> RankInfo:
+    """The rank by variables whose names are those of rank, size, local rank and local size."""
     rank, size, local_rank, local_size = (_number(env, name, names) for name in names)
     for (low, of), (high, limit) in (
         ((rank, names[0]), (size, names[1])),

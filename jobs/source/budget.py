@@ -10,7 +10,7 @@ from hpc.results.stats import allocated
 from hpc.sweeps import Sweep
 
 
-class Budget:
+class BudgetGuard:
     """The limits of a sweep, held against what its run has taken so far.
 
     Args:

@@ -10,13 +10,13 @@ from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
 
-from hpc.jobs.source.turn import Turn
+from hpc.jobs.source.file_lock import FileLock
 from hpc.results.store import naming
 from hpc.sweeps.searches.optuna_private import JournalOperation
 
 OPERATIONS = frozenset(map(int, JournalOperation))
 LOCK_SECONDS = 30
-"""After which the turn of one who wrote on another machine and was killed there is taken away."""
+"""After which the lock of one who wrote on another machine and was killed there is taken away."""
 
 
 class Journal(BaseJournalBackend):
@@ -34,7 +34,7 @@ class Journal(BaseJournalBackend):
     def __init__(self, path: Path, note: Callable[[str], None] = lambda text: None) -> None:
         self._path = path.resolve()
         self._path.touch()
-        self._turn = turn_of(path, note)
+        self._lock = lock_of(path, note)
         self._entries = 0  # of those before the place that has been read up to
         self._offset = 0
 
@@ -59,7 +59,7 @@ class Journal(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries, all in one write."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        self._turn.acquire()
+        self._lock.acquire()
         try:
             file = os.open(self._path, os.O_RDWR | os.O_APPEND)
             try:
@@ -73,12 +73,12 @@ class Journal(BaseJournalBackend):
             finally:
                 os.close(file)
         finally:
-            self._turn.release()
+            self._lock.release()
 
 
-def turn_of(path: Path, note: Callable[[str], None] = lambda text: None) -> Turn:
-    """The turn of those who write to a journal."""
-    return Turn(path.with_name(f"{path.name}.lock"), LOCK_SECONDS, note)
+def lock_of(path: Path, note: Callable[[str], None] = lambda text: None) -> FileLock:
+    """The lock of a journal: its holder may write."""
+    return FileLock(path.with_name(f"{path.name}.lock"), LOCK_SECONDS, note)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpc.jobs.collectives.world import World
+from hpc.jobs.collectives import World
 from hpc.jobs.source.base import TrialSource
-from hpc.jobs.source.budget import Budget
+from hpc.jobs.source.budget import BudgetGuard
 from hpc.jobs.spec import Task
 from hpc.results import Run
 from hpc.sweeps import Sweep, Trial
@@ -53,7 +53,7 @@ class SearchSource(TrialSource):
         self._held = held
         self._record = record
         self._study: Study | None = None
-        self._budget: Budget | None = None
+        self._budget: BudgetGuard | None = None
         error = ""
         if world.rank == 0:
             try:
@@ -61,7 +61,7 @@ class SearchSource(TrialSource):
 
                 run = Run(folder)
                 self._study = open_study(sweep, run, lambda text: record("note", text=text))
-                self._budget = Budget(sweep, run)
+                self._budget = BudgetGuard(sweep, run)
                 wrong = self._study.unlike(run)
                 error = f"it is not what the records say: {wrong}" if wrong else ""
             except Exception as problem:  # told to all ranks, which would wait for ever
@@ -83,7 +83,7 @@ class SearchSource(TrialSource):
         found = self._agree_on(error, found)
         return [] if found is None else [Task.of_json(found)]
 
-    def _ask(self, study: Study, budget: Budget) -> dict[str, Any] | None:
+    def _ask(self, study: Study, budget: BudgetGuard) -> dict[str, Any] | None:
         before = study.seconds
         spent = budget.ends(self._held)
         asked = None if spent else study.ask(self._owner)

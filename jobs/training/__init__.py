@@ -1,1 +1,64 @@
 """How a trial is trained."""
+
+from typing import TYPE_CHECKING
+
+from hpc.jobs.lazy import lazily
+
+if TYPE_CHECKING:
+    from hpc.jobs.training.checkpoint import Checkpoints, Position, State, metadata_of, read
+    from hpc.jobs.training.estimator import is_estimator, regresses
+    from hpc.jobs.training.faults import Fault
+    from hpc.jobs.training.fingerprint import fingerprint_of
+    from hpc.jobs.training.graph import order, train_lanes
+    from hpc.jobs.training.graphs import Graphs
+    from hpc.jobs.training.keras_settings import KerasSettings
+    from hpc.jobs.training.leaving import LeavingError, an_error, contained
+    from hpc.jobs.training.model_store import ModelStore
+    from hpc.jobs.training.pack import LANE_NUMBERS, PackError, Plan, check_measures, plan
+    from hpc.jobs.training.parts import refuse_own_steps
+    from hpc.jobs.training.single import Single
+
+__all__ = [
+    "LANE_NUMBERS",
+    "Checkpoints",
+    "Fault",
+    "Graphs",
+    "KerasSettings",
+    "LeavingError",
+    "ModelStore",
+    "PackError",
+    "Plan",
+    "Position",
+    "Single",
+    "State",
+    "an_error",
+    "check_measures",
+    "contained",
+    "fingerprint_of",
+    "is_estimator",
+    "metadata_of",
+    "order",
+    "plan",
+    "read",
+    "refuse_own_steps",
+    "regresses",
+    "train_lanes",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "checkpoint": ["Checkpoints", "Position", "State", "metadata_of", "read"],
+        "estimator": ["is_estimator", "regresses"],
+        "faults": ["Fault"],
+        "fingerprint": ["fingerprint_of"],
+        "graph": ["order", "train_lanes"],
+        "graphs": ["Graphs"],
+        "keras_settings": ["KerasSettings"],
+        "leaving": ["LeavingError", "an_error", "contained"],
+        "model_store": ["ModelStore"],
+        "pack": ["LANE_NUMBERS", "PackError", "Plan", "check_measures", "plan"],
+        "parts": ["refuse_own_steps"],
+        "single": ["Single"],
+    },
+)

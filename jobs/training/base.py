@@ -17,7 +17,7 @@ from hpc.jobs.training.checkpoint import Position, State
 if TYPE_CHECKING:
     import keras
 
-    from hpc.jobs.data.preparation import Scaling
+    from hpc.jobs.data import Scaling
     from hpc.jobs.options import Options
     from hpc.models import Dataset
 

@@ -54,14 +54,14 @@ class State:
         position: of it.
         shared: arrays that are the same on all ranks: weights, and the optimizer's variables.
         own: arrays of each rank: its states of random numbers, its sums of metrics.
-        facts: of the trial so far, as plain values.
+        metadata: of the trial so far, as plain values.
         best: its best epoch, if the training is to end with that.
     """
 
     position: Position
     shared: Sequence[Array]
     own: Sequence[Sequence[Array]]
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     best: Best | None = None
 
 
@@ -106,7 +106,7 @@ class Checkpoints:
         arrays = {f"shared{i}": array for i, array in enumerate(state.shared)}
         for rank, own in enumerate(state.own):
             arrays |= {f"rank{rank}.{i}": array for i, array in enumerate(own)}
-        head = {"position": asdict(position), "shared": len(state.shared), "facts": state.facts,
+        head = {"position": asdict(position), "shared": len(state.shared), "facts": state.metadata,
                 "own": [len(own) for own in state.own]}  # fmt: skip
         if state.best is not None:
             arrays |= {f"best{i}": array for i, array in enumerate(state.best.weights)}
@@ -119,10 +119,6 @@ class Checkpoints:
             if old != path:
                 old.unlink(missing_ok=True)
         return path
-
-    def newest(self, trial: str) -> Path | None:
-        """The file from which a trial can go on, if there is one."""
-        return next(iter(self.newest_first(trial)), None)
 
     def newest_first(self, trial: str) -> list[Path]:
         """The files of a trial; a killed writer may have left the one before, too."""
@@ -164,8 +160,8 @@ def read(path: Path) -> State:
     return State(Position(**head["position"]), shared, own, head["facts"], best)
 
 
-def facts_of(path: Path) -> dict[str, Any]:
-    """The facts that a file holds, without its arrays."""
+def metadata_of(path: Path) -> dict[str, Any]:
+    """The metadata that a file holds, without its arrays."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        facts: dict[str, Any] = json.loads(str(archive["head"]))["facts"]
-    return facts
+        metadata: dict[str, Any] = json.loads(str(archive["head"]))["facts"]
+    return metadata

@@ -47,7 +47,7 @@ class UnprovedError(Exception):
     """Something is not known to be Keras' own; says what."""
 
 
-def fingerprint(
+def fingerprint_of(
     parts: Sequence[Any], variables: Sequence[Any], masks: Masks, own: Sequence[Callable[..., Any]] = ()
 ) -> str:
     """Digest of all that graphs depend on, but for the values of variables and what is masked.

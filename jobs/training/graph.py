@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpc.jobs.collectives import World
 from hpc.jobs.collectives.base import Compression
-from hpc.jobs.collectives.world import World
 from hpc.jobs.training.base import (
     BoundaryRequest,
     DivergedError,
@@ -34,9 +34,10 @@ from hpc.jobs.training.base import (
 )
 from hpc.jobs.training.checkpoint import Best, Position, State
 from hpc.jobs.training.graphs import Graphs
-from hpc.jobs.training.loop import Loop, Rows
+from hpc.jobs.training.loop import Loop
 from hpc.jobs.training.pack import plan
 from hpc.jobs.training.parts import refuse_own_steps
+from hpc.jobs.training.samples import Rows
 from hpc.jobs.training.single import Single
 from hpc.models import Dataset, Split
 
@@ -201,7 +202,7 @@ class _Training:
         self.running = list(self.lanes)
         if len(self.lanes) == 1:
             (lane,) = self.lanes
-            draw_apart(lane.model, self.world.rank)
+            seed_by_rank(lane.model, self.world.rank)
             _start_equal(lane.model, self.world)
         self._take_up([lane.begin for lane in self.lanes])
         if isinstance(self.loop, Single) and not self.lanes[0].by_sample:
@@ -335,7 +336,7 @@ def _start_equal(model: keras.Model, world: World) -> None:
     world.broadcast([v.value for v in [*model.weights, *model.optimizer.variables]])
 
 
-def draw_apart(model: keras.Model, rank: int) -> None:
+def seed_by_rank(model: keras.Model, rank: int) -> None:
     """Give each rank random numbers of its own, or all would drop the same units."""
     known = {id(v) for v in [*model.weights, *model.metrics_variables]}
     for variable in model.variables:

@@ -16,23 +16,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpc.jobs.collectives import World
 from hpc.jobs.collectives.base import Compression
-from hpc.jobs.collectives.world import World
 from hpc.jobs.options import OWN_FUNCTIONS
 from hpc.jobs.training import keras_private
-from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
-from hpc.jobs.training.loop import Loop, specs
+from hpc.jobs.training.fingerprint import UnprovedError, fingerprint_of
+from hpc.jobs.training.loop import Loop
+from hpc.jobs.training.model_numbers import Number, numbers_of
 from hpc.jobs.training.pack import Pack, Plan, Shape
-from hpc.jobs.training.single import Number, Single, numbers_of
+from hpc.jobs.training.samples import specs
+from hpc.jobs.training.single import Single
 from hpc.models import Array, Dataset
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-MOST_KEPT, MOST_KEPT_BYTES = 32, 2**28
+MAX_KEPT, MAX_KEPT_BYTES = 32, 2**28
 """Graphs that a worker keeps, and what their models' variables may take; the last is always kept."""
-MOST_LITTER_BYTES = 2**26
+MAX_LITTER_BYTES = 2**26
 """Variables that are of no more use, but not yet freed: Keras' models are cycles of references."""
 
 
@@ -40,10 +42,10 @@ class Graphs:
     """The graphs of a worker's trials; the same on all ranks.
 
     Args:
-        note: told once of each kind of model of which no graph can be drawn.
+        note: told once of each kind of model that can't be traced.
 
     Attributes:
-        drawn: how many loops were made, because there was none that fitted.
+        traced: how many loops were made, because there was none that fitted.
     """
 
     def __init__(self, note: Callable[[str], None] = lambda text: None) -> None:
@@ -53,7 +55,7 @@ class Graphs:
         self._tensors: dict[Any, tuple[Array, tf.Tensor]] = {}
         self._last_tensors: dict[Any, tuple[Array, tf.Tensor]] = {}
         self._litter_bytes: float = 0
-        self.drawn = 0
+        self.traced = 0
 
     def begin(self, seed: int, *, only_keras: bool = False) -> None:
         """Set Python, Keras and TensorFlow as they are at the start of a process with a seed.
@@ -67,7 +69,7 @@ class Graphs:
         import keras
 
         self._last_tensors, self._tensors = self._tensors, {}
-        if self._litter_bytes > MOST_LITTER_BYTES:
+        if self._litter_bytes > MAX_LITTER_BYTES:
             gc.collect()
             self._litter_bytes = 0
         if not (self._kept and only_keras):
@@ -125,7 +127,7 @@ class Graphs:
             PackError: they can't be trained together.
         """
         shape = Shape.of(plans, seeds)
-        key = f"{shape} {plans[0].shapes} {_facts(data)}"
+        key = f"{shape} {plans[0].shapes} {_data_signature(data)}"
         loop = self._kept.get(key)
         if isinstance(loop, Pack):
             loop.take(plans)
@@ -139,14 +141,14 @@ class Graphs:
         if key is not None and self._kept.pop(key, None) is loop:
             self._litter_bytes += loop.nbytes
         else:
-            self.drawn += 1
+            self.traced += 1
         if key is None:
             self._litter_bytes = math.inf
         else:
             self._kept[key] = loop
             while len(self._kept) > 1 and (
-                len(self._kept) > MOST_KEPT
-                or sum(loop.nbytes for loop in self._kept.values()) > MOST_KEPT_BYTES
+                len(self._kept) > MAX_KEPT
+                or sum(loop.nbytes for loop in self._kept.values()) > MAX_KEPT_BYTES
             ):
                 self._kept.pop(next(iter(self._kept)))
                 self._litter_bytes = math.inf
@@ -185,12 +187,12 @@ def _key(
     }
     try:
         variables = [*model.variables, *model.optimizer.variables]
-        found = fingerprint([model], variables, masks, OWN_FUNCTIONS)
+        found = fingerprint_of([model], variables, masks, OWN_FUNCTIONS)
     except UnprovedError:
         return None
-    return f"{found} {_facts(data)} {parts} {compression}"
+    return f"{found} {_data_signature(data)} {parts} {compression}"
 
 
-def _facts(data: Dataset) -> list[Any]:
-    """What graphs depend on of the data."""
+def _data_signature(data: Dataset) -> list[Any]:
+    """The parts of the data that graphs depend on: classes, shapes and types."""
     return [data.num_classes, *(str(specs(values)) for values in (data.train.x, data.train.y))]

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.collectives.world import World
-from hpc.jobs.training import keras_private
+from hpc.jobs.collectives import World
 from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State
+from hpc.jobs.training.samples import (
+    Orders,
+    Rows,
+    Slice,
+    count_of,
+    length,
+    samples_after,
+    specs,
+    steps_to,
+    take_rows,
+)
 from hpc.models import Array, Dataset
 from hpc.sweeps.text import format_error
 
@@ -24,68 +32,20 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-Rows = np.ndarray[Any, np.dtype[np.int32]]
 FIRST_STEPS = 4
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 4.0
 """Between two boundaries, at which a training may stop; SLURM gives notice 90 seconds before."""
-MOST_CLASSES = 100
-"""Above that, a matrix of confusions is no longer counted."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """What a rank takes of a batch of all ranks, in a graph.
-
-    Attributes:
-        first: place of its first sample in the batch.
-        count: of its samples; with 0, it computes with one that counts for nothing.
-        batch: samples of the batch.
-    """
-
-    first: tf.Tensor
-    count: tf.Tensor
-    batch: tf.Tensor
-
-    @property
-    def samples(self) -> tf.Tensor:
-        """How many, as a weight."""
-        import tensorflow as tf
-
-        return tf.cast(self.count, tf.float32)
-
-    @property
-    def share(self) -> tf.Tensor:
-        """Of the batch, from 0 to 1."""
-        import tensorflow as tf
-
-        return tf.cast(self.count, tf.float64) / tf.cast(self.batch, tf.float64)
-
-
-class _Orders:
-    """The orders of some epochs, one after the other; those asked for last are kept."""
-
-    def __init__(self, order: Callable[[int], Rows]) -> None:
-        self._order = order
-        self._range = (0, 0)
-        self._rows: Rows = np.empty(0, np.int32)
-
-    def between(self, first: int, last: int) -> Rows:
-        """Of the epochs from ``first`` up to, but not including, ``last``."""
-        if (first, last) != self._range:
-            self._rows = np.concatenate([self._order(index) for index in range(first, last)])
-            self._range = first, last
-        return self._rows
 
 
 class Loop(ABC):
-    """Epochs as TensorFlow graphs, drawn once each: those of a model, or of several stacked ones.
+    """Epochs as TensorFlow graphs, each traced once: those of a model, or of several stacked ones.
 
     Attributes:
         lanes: how many trials are trained at once.
         orders: in how many orders these see the samples; 1 where all see the same batches.
         stride: steps between two boundaries.
         training_seconds: in which they were trained and measured.
-        tracing_seconds: in which their graphs were drawn; 0 where they were there.
+        tracing_seconds: in which their graphs were traced; 0 where they were there.
     """
 
     _confusion: tf.Variable
@@ -100,11 +60,11 @@ class Loop(ABC):
         parts: int = 1,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Make graphs, which are drawn when they first run.
+        """Make graphs, which are traced when they first run.
 
         Args:
             world: the ranks that train together.
-            data: of which shapes and types count.
+            data: its shapes and types count.
             lanes: how many trials are trained at once.
             orders: in how many orders these see the samples; 1 where all see the same batches.
             parts: in which each batch is taken, one after the other.
@@ -199,8 +159,8 @@ class Loop(ABC):
         """Let all ranks have the same moving statistics; they are of each rank's samples until then."""
 
     @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        """While a graph is drawn."""
+    def _tracing(self) -> Iterator[None]:
+        """While a graph is traced."""
         yield
 
     def _batch(self, x: Any, y: Any, rows: tf.Tensor) -> Any:
@@ -212,7 +172,7 @@ class Loop(ABC):
 
     def _take(self, values: Any, rows: tf.Tensor) -> Any:
         """Those rows of the samples."""
-        return _take(values, rows)
+        return take_rows(values, rows)
 
     def train(
         self,
@@ -241,17 +201,19 @@ class Loop(ABC):
         Returns:
             The metrics of each lane over the last of these epochs.
         """
-        size = _count(x)
+        size = count_of(x)
         done, end = at.samples, (epochs - at.epochs) * size
         values: Any = None
-        rows = _Orders(lambda index: orders(at.epochs + 1 + index))
+        rows = Orders(lambda index: orders(at.epochs + 1 + index))
         while done < end:
-            stop = min(_after(done, self.stride, size, batch_size), end if done >= end - size else end - size)
+            stop = min(
+                samples_after(done, self.stride, size, batch_size), end if done >= end - size else end - size
+            )
             first = done // size
             some = rows.between(first, math.ceil(stop / size))
             start, anew = time.perf_counter(), done == end - size
             values = self.steps(x, y, some, done - first * size, stop - first * size, batch_size, anew=anew)
-            whole = stop == _after(done, self.stride, size, batch_size)
+            whole = stop == samples_after(done, self.stride, size, batch_size)
             if adjusts:
                 self._adjust(time.perf_counter() - start, whole=whole)
             done = stop
@@ -279,14 +241,14 @@ class Loop(ABC):
         numbers, before = map(np.int32, (first, last, batch_size)), self.tracing_seconds
         values = self._call(self._train_steps, x, y, rows, *numbers, np.bool_(anew))
         if self._world.clock is not None:
-            steps = _steps(last, _count(x), batch_size) - _steps(first, _count(x), batch_size)
+            steps = steps_to(last, count_of(x), batch_size) - steps_to(first, count_of(x), batch_size)
             self._world.clock.count(0 if self.tracing_seconds > before else steps)
         return values
 
     def _call(self, steps: Callable[..., tf.Tensor], *inputs: Any) -> Any:
-        """Run a graph; the first time it is drawn, too, which takes longer than its few steps.
+        """Run a graph; the first time it is traced, too, which takes longer than its few steps.
 
-        Steps of which none can be drawn are taken one by one.
+        Steps that can't be traced are taken one by one.
         """
         import tensorflow as tf
 
@@ -313,7 +275,7 @@ class Loop(ABC):
     def take_steps_singly(self, why: str) -> None:
         """Take steps one by one from now on, as Python says."""
         self._graphs = dict.fromkeys(self._graphs)
-        self._note(f"no graph can be drawn, so that steps are taken one by one, which is slow: {why}")
+        self._note(f"no graph can be traced, so that steps are taken one by one, which is slow: {why}")
 
     def _adjust(self, seconds: float, *, whole: bool) -> None:
         """Take more or fewer steps next time, so that a boundary comes every few seconds."""
@@ -379,7 +341,7 @@ class Loop(ABC):
             # One iteration at a time: Horovod tells reductions apart by name.
             return tf.while_loop(lambda start: start < last, step, [start], parallel_iterations=1)
 
-        with self._drawing():
+        with self._tracing():
             if self._world.clock is None:
                 take(first)
             else:
@@ -399,144 +361,9 @@ class Loop(ABC):
             rows = tf.range(start + low, start + high)
             if size > 1:  # a rank for which there is none measures one that counts for nothing
                 rows = tf.cond(high > low, lambda: rows, lambda: tf.range(start, start + 1))
-            self._evaluate_batch(_take(x, rows), _take(y, rows), Slice(low, high - low, batch))
+            self._evaluate_batch(take_rows(x, rows), take_rows(y, rows), Slice(low, high - low, batch))
             return (start + batch,)
 
-        with self._drawing():
+        with self._tracing():
             tf.while_loop(lambda start: start < count, step, [0], parallel_iterations=1)
         return self._values()
-
-
-def counted_classes(data: Dataset) -> int:
-    """Of how many classes a matrix of confusions is counted; 0 for none."""
-    return data.num_classes if data.num_classes and data.num_classes <= MOST_CLASSES else 0
-
-
-def make_metrics(model: keras.Model, data: Dataset) -> None:
-    """Make the variables of the metrics, which Keras does when it sees the first sample.
-
-    A graph in the drawing of which variables are made is drawn once more.
-    """
-    import tensorflow as tf
-
-    x, y = (tf.nest.map_structure(lambda v: tf.constant(v[:1]), v) for v in (data.train.x, data.train.y))
-    with unchanged(model):
-        model.compute_metrics(x, y, model(x, training=False))
-
-
-@contextmanager
-def unchanged(model: keras.Model) -> Iterator[None]:
-    """Put back what a model changes when it is called: random states, statistics, counters of the user's."""
-    trained = {id(variable) for variable in model.trainable_variables}
-    kept = [variable for variable in model.variables if id(variable) not in trained]
-    before = [np.array(variable) for variable in kept]
-    try:
-        yield
-    finally:
-        for variable, value in zip(kept, before, strict=True):
-            variable.assign(value)
-
-
-def confused(y: Any, y_pred: Any, classes: int) -> tf.Tensor | None:
-    """For each sample the place in a matrix of confusions (true class, taken class), counted by rows.
-
-    None unless the model has one output for each class, or a single one for two.
-    """
-    import tensorflow as tf
-
-    if not classes or not tf.is_tensor(y_pred) or len(y_pred.shape) != 2:
-        return None
-    if y_pred.shape[-1] == 1:
-        taken = tf.cast(y_pred[:, 0] > 0.5, tf.int32)
-    elif y_pred.shape[-1] == classes:
-        taken = tf.argmax(y_pred, axis=-1, output_type=tf.int32)
-    else:
-        return None
-    if len(y.shape) == 2 and y.shape[-1] > 1:
-        y = tf.argmax(y, axis=-1, output_type=tf.int32)
-    return tf.cast(tf.reshape(y, (-1,)), tf.int32) * classes + taken
-
-
-def is_adam(optimizer: Any) -> bool:
-    """Whether its steps are those of Keras' Adam, as AdamW's are; not for a subclass of the user's."""
-    import keras
-
-    known = keras.optimizers.Adam, keras.optimizers.AdamW
-    return type(optimizer) in known and "update_step" not in vars(optimizer) and not optimizer.amsgrad
-
-
-def adam_step(optimizer: Any, by_keras: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
-    """A step of Adam by TensorFlow's own kernel, which goes through memory once.
-
-    Source: D. P. Kingma, J. Ba, Adam, ICLR 2015, section 2, the order of computation at its end, as
-    both Keras' ``update_step`` and the kernel have it.
-    """
-    import tensorflow as tf
-
-    is_dense = isinstance(gradient, tf.Tensor)
-    if not is_dense or variable.dtype != gradient.dtype:
-        by_keras(gradient, variable, learning_rate)
-        return
-    (first, second), dtype = keras_private.adam_moments(optimizer, variable), variable.dtype
-    beta_1, beta_2 = tf.cast(optimizer.beta_1, dtype), tf.cast(optimizer.beta_2, dtype)
-    steps = tf.cast(optimizer.iterations + 1, dtype)
-    tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=first.value.handle,
-        v=second.value.handle,
-        beta1_power=tf.pow(beta_1, steps),
-        beta2_power=tf.pow(beta_2, steps),
-        lr=tf.cast(learning_rate, dtype),
-        beta1=beta_1,
-        beta2=beta_2,
-        epsilon=tf.cast(optimizer.epsilon, dtype),
-        grad=gradient,
-    )
-
-
-def digest(arrays: Sequence[Array]) -> str:
-    """SHA-256 of arrays, to the last bit."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
-
-
-def specs(values: Any) -> Any:
-    """What a graph has to know of arrays: their type, and the shape of one sample."""
-    import tensorflow as tf
-
-    return tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), values)
-
-
-def _take(values: Any, rows: tf.Tensor) -> Any:
-    import tensorflow as tf
-
-    return tf.nest.map_structure(lambda value: tf.gather(value, rows), values)
-
-
-def _after(done: int, steps: int, samples: int, batch_size: int) -> int:
-    """How many samples are done so many steps later; each epoch's last batch may be smaller."""
-    per_epoch = math.ceil(samples / batch_size)
-    epochs, rest = divmod(done, samples)
-    epochs, steps = divmod(epochs * per_epoch + rest // batch_size + steps, per_epoch)
-    return epochs * samples + steps * batch_size
-
-
-def _steps(done: int, samples: int, batch_size: int) -> int:
-    """How many steps lead to so many samples; each epoch's last batch may be smaller."""
-    epochs, rest = divmod(done, samples)
-    return epochs * math.ceil(samples / batch_size) + math.ceil(rest / batch_size)
-
-
-def _count(values: Any) -> int:
-    import tensorflow as tf
-
-    return int(tf.nest.flatten(values)[0].shape[0])
-
-
-def length(values: Any) -> tf.Tensor:
-    """How many samples there are, in a graph."""
-    import tensorflow as tf
-
-    return tf.shape(tf.nest.flatten(values)[0])[0]

@@ -13,7 +13,7 @@ from hpc.sweeps import Trial
 if TYPE_CHECKING:
     import keras
 
-    from hpc.jobs.data.preparation import Scaling
+    from hpc.jobs.data import Scaling
 
 
 class ModelStore:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpc.jobs.collectives.base import Compression
-from hpc.jobs.collectives.world import World
+from hpc.jobs.collectives import World
 
 
 def reduced(gradients: Sequence[Any], world: World, compression: Compression = "none") -> list[Any]:

@@ -18,9 +18,9 @@ from hpc.models import Dataset
 from hpc.sweeps import Trial
 
 T = TypeVar("T")
-MOST_LANES = 64
+MAX_LANES = 64
 """Lanes of a pack, unless the sweep says how many; with more of them a step hardly gets cheaper."""
-MOST_BYTES = 2**28
+MAX_BYTES = 2**28
 """What a pack may take for weights, optimizer and outputs, unless the sweep says how many lanes."""
 LANES_OF_A_SEED = 6
 """Trials with the same seed that make it worth while to keep seeds apart: they see the same batches."""
@@ -82,14 +82,14 @@ def portions(tasks: Sequence[T], most: int) -> Iterator[Sequence[T]]:
 
 
 def most_lanes(plan: Plan, batch_size: int, orders: int = 1) -> int:
-    """How many lanes fit into ``MOST_BYTES``."""
+    """How many lanes fit into ``MAX_BYTES``."""
     weights = sum(math.prod(v.shape) for v in plan.model.trainable_variables)
     outputs = sum(layer.units for layer in plan.dense) * max(batch_size, 1024)
     # Lanes that see other samples, or drop others of their values, have inputs of their own.
     copies = (2 if orders > 1 else 0) + (3 if 0 in plan.dropout else 0)
     inputs = copies * math.prod(plan.model.input_shape[1:]) * batch_size if copies else 0
     lane = (5 * weights + 4 * outputs + inputs) * np.dtype(plan.dense[0].compute_dtype).itemsize
-    return max(1, min(MOST_LANES, MOST_BYTES // int(lane)))
+    return max(1, min(MAX_LANES, MAX_BYTES // int(lane)))
 
 
 def choose(
@@ -114,16 +114,16 @@ def choose(
     """
     lanes = min(count, most_lanes(plan, batch_size, orders))
     if lanes < 2:
-        return Choice(1, f"more than one would take over {MOST_BYTES >> 20} MiB")
+        return Choice(1, f"more than one would take over {MAX_BYTES >> 20} MiB")
     parameters = sum(math.prod(v.shape) for v in plan.model.trainable_variables)
     if parameters <= SURE_PARAMETERS:
         return Choice(lanes, f"a step of a network with {parameters} parameters is mostly overhead")
     seconds = 6 * parameters * batch_size * steps * count / GUESSED_FLOPS
     if seconds < PROBED_SECONDS:
         return Choice(1, f"networks with {parameters} parameters gain nothing, as a rule")
-    alone, together = probe(lanes)
-    words = f"a step takes {1000 * alone:.2f} ms alone, {1000 * together:.2f} ms as one of {lanes}"
-    return Choice(lanes if together < alone else 1, words)
+    unpacked, packed = probe(lanes)
+    why = f"a step takes {1000 * unpacked:.2f} ms alone, {1000 * packed:.2f} ms as one of {lanes}"
+    return Choice(lanes if packed < unpacked else 1, why)
 
 
 def step_seconds(loop: Loop, graphs: Graphs, data: Dataset, batch_size: int, least_seconds: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpc.jobs.collectives.world import World
+from hpc.jobs.collectives import World
 from hpc.jobs.training.base import Training, TrainingBackend
 from hpc.jobs.training.estimator import EstimatorBackend
 from hpc.jobs.training.graph import GraphBackend

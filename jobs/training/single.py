@@ -6,28 +6,20 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpc.jobs.collectives import World
 from hpc.jobs.collectives.base import Compression
-from hpc.jobs.collectives.world import World
 from hpc.jobs.training import keras_private
+from hpc.jobs.training.adam import adam_step, is_adam
 from hpc.jobs.training.base import Metrics
 from hpc.jobs.training.checkpoint import Position, State, from_bytes, to_bytes
-from hpc.jobs.training.loop import (
-    Loop,
-    Slice,
-    adam_step,
-    confused,
-    counted_classes,
-    digest,
-    is_adam,
-    make_metrics,
-    unchanged,
-)
+from hpc.jobs.training.loop import Loop
+from hpc.jobs.training.measures import confused, counted_classes, make_metrics, unchanged
+from hpc.jobs.training.model_numbers import Number, drop_by_tensor, in_place
 from hpc.jobs.training.optimizer import reduced
 from hpc.jobs.training.parts import (
     check_layers,
@@ -37,76 +29,12 @@ from hpc.jobs.training.parts import (
     normalizes,
     whole_batch_metrics,
 )
+from hpc.jobs.training.samples import Slice, digest
 from hpc.models import Dataset, Split
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number that is an input of a model's graphs: the attribute of one of its objects."""
-
-    owner: Any
-    name: str
-    dtype: str
-
-    @property
-    def value(self) -> Any:
-        """What it is."""
-        return getattr(self.owner, self.name)
-
-    def put(self, value: Any) -> None:
-        """Make it another."""
-        setattr(self.owner, self.name, value)
-
-
-def numbers_of(model: keras.Model) -> list[Number]:
-    """Those that can be inputs, in the order of the layers."""
-    import keras
-
-    found = [
-        Number(layer, "rate", layer.compute_dtype)
-        for layer in keras_private.layers_of(model, itself=False)
-        if type(layer) is keras.layers.Dropout and layer.rate > 0 and "call" not in vars(layer)
-    ]
-    names = {keras.regularizers.L1: "l1", keras.regularizers.L2: "l2"}
-    for variable in penalized(model).values():
-        if type(variable.regularizer) in names:
-            found.append(Number(variable.regularizer, names[type(variable.regularizer)], variable.dtype))
-    optimizer, floatx = model.optimizer, keras.config.floatx()
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    schedule = keras_private.learning_rate(optimizer)  # a variable unless it is a schedule
-    if type(schedule) is keras.optimizers.schedules.CosineDecay:
-        found.append(Number(schedule, "initial_learning_rate", floatx))
-        found.append(Number(schedule, "decay_steps", "int64"))
-        if schedule.warmup_target is not None:
-            found.append(Number(schedule, "warmup_target", floatx))
-            found.append(Number(schedule, "warmup_steps", "int64"))
-    if optimizer.weight_decay is not None:
-        found.append(Number(optimizer, "weight_decay", floatx))
-    return found
-
-
-def penalized(model: keras.Model) -> dict[int, Any]:
-    """One of the variables of each regularizer, by the regularizer's identity."""
-    variables = [v for v in model.trainable_variables if v.regularizer is not None]
-    return {id(v.regularizer): v for v in reversed(variables)}
-
-
-@contextmanager
-def in_place(numbers: Sequence[Number], values: Sequence[Any]) -> Iterator[None]:
-    """Put other values in the place of a model's numbers for a while."""
-    before = [number.value for number in numbers]
-    try:
-        for number, value in zip(numbers, values, strict=True):
-            number.put(value)
-        yield
-    finally:
-        for number, value in zip(numbers, before, strict=True):
-            number.put(value)
 
 
 class Single(Loop):
@@ -306,15 +234,17 @@ class Single(Loop):
         self._confuse(*(tf.nest.map_structure(lambda value: value[some], given) for given in (y, y_pred)))
 
     @contextmanager
-    def _drawing(self) -> Iterator[None]:
-        """While a graph is drawn, the model's numbers are what the variables will hold when it runs.
+    def _tracing(self) -> Iterator[None]:
+        """While a graph is traced, the model's numbers are what the variables will hold when it runs.
 
         Dropout then takes its rate as a tensor, and Adam takes its step in one kernel.
         """
         import tensorflow as tf
 
         drops = [number.owner for number in self._numbers if number.name == "rate"]
-        instead: list[tuple[Any, str, Any]] = [(layer, "call", partial(_drop, layer)) for layer in drops]
+        instead: list[tuple[Any, str, Any]] = [
+            (layer, "call", partial(drop_by_tensor, layer)) for layer in drops
+        ]
         optimizer = self.model.optimizer
         if is_adam(optimizer):
             instead.append((optimizer, "update_step", partial(adam_step, optimizer, optimizer.update_step)))
@@ -442,17 +372,3 @@ def _state_of(model: keras.Model) -> list[Any]:
     measured = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in measured]
     return [*own, *model.optimizer.variables]
-
-
-def _drop(layer: Any, inputs: Any, training: bool = False) -> Any:
-    """What ``keras.layers.Dropout`` does, which wants its rate as a number."""
-    import keras
-    import tensorflow as tf
-
-    if not training:
-        return inputs
-    shape = tf.shape(inputs)
-    if layer.noise_shape is not None:
-        shape = [shape[axis] if size is None else size for axis, size in enumerate(layer.noise_shape)]
-    kept = keras.random.uniform(shape, dtype=inputs.dtype, seed=layer.seed_generator) >= layer.rate
-    return inputs * tf.where(kept, 1 / (1 - layer.rate), 0)

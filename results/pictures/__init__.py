@@ -3,7 +3,7 @@
 from hpc.results.pictures.boundary import decision_boundary
 from hpc.results.pictures.confusion_matrix import confusion
 from hpc.results.pictures.curves import learning_curves
-from hpc.results.pictures.excitation import exciting_inputs, filters
+from hpc.results.pictures.excitation import filters
 from hpc.results.pictures.sheets import most_wrong, samples, wrong_order
 from hpc.results.plots.base import FORMATS, save
 
@@ -11,7 +11,6 @@ __all__ = [
     "FORMATS",
     "confusion",
     "decision_boundary",
-    "exciting_inputs",
     "filters",
     "learning_curves",
     "most_wrong",

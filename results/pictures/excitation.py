@@ -23,23 +23,27 @@ _NOISE, _STEP = 10 / 255, 5 / 255  # of the ascent, where black is 0 and white i
 def filters(model: keras.Model, count: int = 16, steps: int = 20, seed: int = 0) -> Figure:
     """The images that most excite the first layer of a model, in a sheet: what its filters look for.
 
-    Each is shown with a brightness and a contrast of its own; where a ``Normalization`` comes
-    first, as that layer hands it on.
+    The layer is the first that is a ``Conv2D`` or ``Dense``, also within a nested model; what
+    excites it is taken before its activation. Each is shown with a brightness and a contrast of its
+    own; where a ``Normalization`` comes first, as that layer hands it on.
 
     Args:
-        model: that takes images, see :func:`exciting_inputs`.
+        model: whose input is one image of fixed size: (h, w), (h, w, 1), (h, w, 3) or a flat
+            square such as 784. Where a ``Rescaling`` or ``Normalization`` comes first, the noise
+            and the steps are as large as its input, else as if black were 0 and white 1.
         count: how many units at most, the first ones.
         steps: of the ascent.
         seed: of the noise it begins from.
 
     Raises:
-        ValueError: as :func:`exciting_inputs`.
+        ValueError: the model's inputs are no images, it has no such layer, no gradient leads from
+            the layer to the input, or ``count`` or ``steps`` is too small.
 
     Source: F. Chollet, "How convolutional neural networks see the world", The Keras Blog, 2016.
     """
     import numpy as np
 
-    images = as_images(_ascent(model, count, steps, seed)[0])
+    images = as_images(ascent(model, count, steps, seed)[0])
     axes = tuple(range(1, images.ndim))
     level, contrast = images.mean(axis=axes, keepdims=True), images.std(axis=axes, keepdims=True)
     shown = np.clip(0.5 + 0.2 * (images - level) / (contrast + 1e-8), 0.0, 1.0)
@@ -47,40 +51,29 @@ def filters(model: keras.Model, count: int = 16, steps: int = 20, seed: int = 0)
     return sheet_of(shown, captions, f"What excites the units of {_first(model).name} most")
 
 
-def exciting_inputs(model: keras.Model, count: int = 16, steps: int = 20, seed: int = 0) -> Array:
+def ascent(model: keras.Model, count: int = 16, steps: int = 20, seed: int = 0) -> tuple[Array, Array, Array]:
     """The images that most excite the first layer of a model, found by gradient ascent from grey noise.
 
-    The layer is the first that is a ``Conv2D`` or ``Dense``, also within a nested model; what
-    excites it is taken before its activation. A unit of a dense layer is raised itself. Of a
-    convolution's map those places are raised that are above the map's mean, on average: the
-    average over all places is linear in the image, whose best is a plain grey. The gradient is
-    divided by its root mean square.
+    A unit of a dense layer is raised itself. Of a convolution's map those places are raised that are
+    above the map's mean, on average: the average over all places is linear in the image, whose best
+    is a plain grey. The gradient is divided by its root mean square.
 
     Args:
-        model: whose input is one image of fixed size: (h, w), (h, w, 1), (h, w, 3) or a flat
-            square such as 784. Where a ``Rescaling`` or ``Normalization`` comes first, the noise
-            and the steps are as large as its input, else as if black were 0 and white 1.
+        model: as of :func:`filters`.
         count: how many units at most, the first ones.
         steps: of the ascent; 0 gives the noise.
         seed: of the noise.
 
     Returns:
-        Images of shape (count, h, w), or (count, h, w, 3) in colour, in the units of the model's
-        input and not clipped to its range; fewer than ``count`` if the layer has fewer units.
+        Images in units from grey, one for each unit, of the shape of the model's input; what is grey; how
+        large a unit is, both in those of the input. Nothing is clipped to the input's range.
 
     Raises:
-        ValueError: the model's inputs are no images, it has no such layer, no gradient leads from
-            the layer to the input, or ``count`` or ``steps`` is too small.
+        ValueError: as :func:`filters`.
 
     Source: F. Chollet, "How convolutional neural networks see the world", The Keras Blog, 2016,
     where a map's mean is taken after its ReLU.
     """
-    images, grey, unit = _ascent(model, count, steps, seed)
-    return as_images(grey + unit * images)
-
-
-def _ascent(model: keras.Model, count: int, steps: int, seed: int) -> tuple[Array, Array, Array]:
-    """What :func:`exciting_inputs` finds, in units from grey; what is grey, and how large a unit."""
     import numpy as np
     import tensorflow as tf
 

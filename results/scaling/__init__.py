@@ -3,10 +3,9 @@
 from hpc.results.scaling.devices import Advice, advice, format_duration
 from hpc.results.scaling.fits import Line, fitted
 from hpc.results.scaling.measurements import SHARES, measure, reductions, rows_of, speed_up
-from hpc.results.scaling.model import BACKWARD, AlphaBeta, Prediction, factors, fit, overlapped
+from hpc.results.scaling.model import AlphaBeta, Prediction, factors, fit
 
 __all__ = [
-    "BACKWARD",
     "SHARES",
     "Advice",
     "AlphaBeta",
@@ -18,7 +17,6 @@ __all__ = [
     "fitted",
     "format_duration",
     "measure",
-    "overlapped",
     "reductions",
     "rows_of",
     "speed_up",

@@ -8,7 +8,7 @@ of B samples takes
 Around a ring gradients of G bytes are summed up in 2(N-1) messages, in which 2(N-1)/N G bytes leave each
 rank: collectives(N) = 2(N-1) α + 2(N-1)/N G/β. Through memory that the ranks of one machine share each
 reads what all have written: N G/β instead. Gradients are summed up after the backward pass; the same
-with full overlap leaves only what does not hide behind it (:func:`overlapped`).
+with full overlap leaves only what does not hide behind it.
 
 Sources: R. W. Hockney, The communication challenge for MPP, Parallel Computing 20, 1994; R. Thakur,
 R. Rabenseifner, W. Gropp, Optimization of collective communication operations in MPICH, 2005, section 4;
@@ -36,10 +36,6 @@ from hpc.results.scaling.measurements import rows_of
 
 FUSION_BYTES = 128 * 2**20
 """Up to so many bytes of gradients Horovod sends at once, unless HOROVOD_FUSION_THRESHOLD says otherwise."""
-
-
-BACKWARD = 2 / 3
-"""Share of the backward pass in the compute: it multiplies by each weight twice, the forward pass once."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +114,6 @@ def factors(ranks: int, gradient_bytes: float, reduces_by: str = "ring") -> tupl
     if reduces_by == "memory":
         return messages, ranks * gradient_bytes
     return messages * math.ceil(gradient_bytes / FUSION_BYTES), messages / ranks * gradient_bytes
-
-
-def overlapped(compute_seconds: float, collective_seconds: float) -> float:
-    """What of the collectives remains if they run beside the backward pass as far as that goes."""
-    return max(0.0, collective_seconds - BACKWARD * compute_seconds)
 
 
 def fit(

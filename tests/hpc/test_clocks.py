@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hpc.jobs.node.processes import begun
-from hpc.jobs.source.budget import Budget
+from hpc.jobs.source.budget import BudgetGuard
 from hpc.results import Records, Run, moments
 from tests.conftest import Hpc
 from tests.hpc.test_running import built, epochs_of, start, states, sweep, until
@@ -93,11 +93,11 @@ def test_a_search_s_time_is_over_when_it_is(
     write(folder, "launched", cluster="local", **{**moments.stamp(), "uptime": up() - 1200})
     search = {"method": "tpe", "trials": 12, "timeout_min": minutes}
     expected = "timeout_min: 10 minutes are over" if minutes == 10 else ""
-    budget = Budget(sweep_of(search=search), Run(folder))
+    budget = BudgetGuard(sweep_of(search=search), Run(folder))
     assert budget.ends({}) == expected
     monkeypatch.setattr(time, "time", lambda: told() + step)
     assert budget.ends({}) == expected
-    assert Budget(sweep_of(search=search), Run(folder)).ends({}) == expected
+    assert BudgetGuard(sweep_of(search=search), Run(folder)).ends({}) == expected
 
 
 @STEPS

@@ -191,7 +191,7 @@ def test_arrays_are_read_without_pickles(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"the data can't be loaded: .*x\.npz"):
         draw(folder, trial, ["samples"])
     np.savez(folder / "checkpoints" / "x.npz", head=bombs)
-    for read in (checkpoint.facts_of, checkpoint.read):
+    for read in (checkpoint.metadata_of, checkpoint.read):
         with pytest.raises(Exception, match="allow_pickle=False"):
             read(folder / "checkpoints" / "x.npz")
     assert not is_sprung(folder)

@@ -46,7 +46,9 @@ def zombies(folder: Path) -> int:
     """Tries that the study still takes for running."""
     study = open_study(load_stored(folder / "sweep.yaml"), Run(folder))
     return sum(
-        one.state.name == "RUNNING" for which in (study._search, study._confirm) for one in which.trials
+        one.state.name == "RUNNING"
+        for which in (study.studies.search, study.studies.confirm)
+        for one in which.trials
     )
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from hpc import sweeps
-from hpc.jobs.check import arguments, check, data_of, digest, division_of, function_options
+from hpc.jobs.arguments import arguments
+from hpc.jobs.check import check, digest
+from hpc.jobs.references import data_of, division_of, function_options
 from hpc.jobs.user_files import Sources
 from hpc.models import Division, signature_of
 from hpc.sweeps import SweepError
@@ -358,7 +360,7 @@ def test_a_small_file_of_data_is_read_before_anything_is_submitted(
         assert said in problems(folder, {"data": data, "objective": "val_loss"})
     assert not problems(folder, {"data": {"name": "prices.csv", "classes": True}})
     assert not problems(folder, {"data": {"name": "prices.npz", "classes": False}, "objective": "val_loss"})
-    monkeypatch.setattr("hpc.jobs.check.MOST_READ", 10)
+    monkeypatch.setattr("hpc.jobs.rules.MAX_READ", 10)
     assert not problems(folder, {"data": "prices.csv"})
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from hpc import sweeps
 from hpc.jobs.check import check
+from hpc.jobs.source.entries import entries_of
 from hpc.jobs.source.study import Study
 from hpc.jobs.user_files import Sources
 from hpc.results import Plan, Records, Run, create
@@ -65,7 +66,7 @@ def begun(folder: Path, sweep: Sweep) -> tuple[list[list[float]], list[str]]:
     create(folder / "r", Plan("s", objective.metric, objective.mode, ["l2"], [], sweep.as_yaml(), "{}", 4))
     study = Study(sweep, folder / "r", note=notes.append)
     study.prepare()
-    return sorted(trial.values for trial in study._trials(study._search)), notes
+    return sorted(trial.values for trial in entries_of(study.studies.search)), notes
 
 
 @pytest.mark.parametrize(

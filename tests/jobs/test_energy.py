@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
@@ -17,24 +19,43 @@ def rapl(folder: Path, name: str, joules: float, limit: float = 262_143.0) -> No
     (place / "max_energy_range_uj").write_text(f"{round(limit * 1e6)}\n")
 
 
-class Nvml:
+class NVMLError(Exception):
+    """As of the library."""
+
+
+class Nvml(ModuleType):
     """NVIDIA's library with one GPU, the third."""
 
+    NVMLError = NVMLError
+
     def __init__(self, joules: float = 0.0, fails: str = "") -> None:
+        super().__init__("pynvml")
         self.joules = joules
         self.fails = fails
 
-    def nvmlInit_v2(self) -> int:  # noqa: N802
-        return 9 if self.fails == "init" else 0
+    def nvmlInit(self) -> None:  # noqa: N802
+        if self.fails == "init":
+            raise NVMLError("Driver Not Loaded")
 
-    def nvmlDeviceGetHandleByIndex_v2(self, index: int, device: Any) -> int:  # noqa: N802
-        device._obj.value = 77
-        return 0 if index == 2 else 2
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        if index != 2:
+            raise NVMLError("Invalid Argument")
+        return 77
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, device: Any, value: Any) -> int:  # noqa: N802
-        assert device.value == 77
-        value._obj.value = round(self.joules * 1000)
-        return 3 if self.fails == "energy" else 0
+    def nvmlDeviceGetTotalEnergyConsumption(self, device: int) -> int:  # noqa: N802
+        assert device == 77
+        if self.fails == "energy":
+            raise NVMLError("Not Supported")
+        return round(self.joules * 1000)
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[Nvml | None], None]:
+    """Puts a library in the place of NVIDIA's; None: it is not installed."""
+    return lambda library: monkeypatch.setitem(sys.modules, "pynvml", library)
+
+
+Install = Callable[[Nvml | None], None]
 
 
 def test_a_rank_is_told_its_share_of_all_packages_and_of_no_part_of_one(tmp_path: Path) -> None:
@@ -77,24 +98,31 @@ def test_a_device_that_goes_away_takes_the_sum_with_it(tmp_path: Path) -> None:
     assert found.look() is None
 
 
-def test_a_gpu_counts_whole(tmp_path: Path) -> None:
+def test_a_gpu_counts_whole(tmp_path: Path, install: Install) -> None:
     library = Nvml(10.0)
+    install(library)
     rapl(tmp_path, "intel-rapl:0", 100)
-    found = Meter(0.5, gpu_counter(2, library), tmp_path)
+    found = Meter(0.5, gpu_counter(2), tmp_path)
     library.joules = 13.5
     rapl(tmp_path, "intel-rapl:0", 104)
     assert found.look() == pytest.approx(2 + 3.5)
 
 
 @pytest.mark.parametrize(("index", "fails"), [(2, "init"), (5, "")])
-def test_a_gpu_that_nvml_does_not_know_has_no_counter(index: int, fails: str) -> None:
-    assert gpu_counter(index, Nvml(fails=fails)) is None
-    assert gpu_counter(index, object()) is None  # a driver without these functions
+def test_a_gpu_that_nvml_does_not_know_has_no_counter(index: int, fails: str, install: Install) -> None:
+    install(Nvml(fails=fails))
+    assert gpu_counter(index) is None
 
 
-def test_a_gpu_that_does_not_count_leaves_the_energy_unknown(tmp_path: Path) -> None:
+def test_without_nvml_no_gpu_has_a_counter(install: Install) -> None:
+    install(None)
+    assert gpu_counter(2) is None
+
+
+def test_a_gpu_that_does_not_count_leaves_the_energy_unknown(tmp_path: Path, install: Install) -> None:
+    install(Nvml(fails="energy"))
     rapl(tmp_path, "intel-rapl:0", 1)
-    assert Meter(1.0, gpu_counter(2, Nvml(fails="energy")), tmp_path).joules is None
+    assert Meter(1.0, gpu_counter(2), tmp_path).joules is None
 
 
 def test_the_processor_alone_is_not_taken_for_all_where_there_is_a_gpu(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.jobs.training.fingerprint import UnprovedError, fingerprint
+from hpc.jobs.training.fingerprint import UnprovedError, fingerprint_of
 
 Made = Callable[[int], Any]
 
@@ -29,7 +29,7 @@ def print_of(make: Made, which: int) -> str:
     keras.utils.clear_session()
     keras.utils.set_random_seed(which)
     model = make(which)
-    return fingerprint([model], [*model.variables, *model.optimizer.variables], {})
+    return fingerprint_of([model], [*model.variables, *model.optimizer.variables], {})
 
 
 def same(which: int) -> Any:

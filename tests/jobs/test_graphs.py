@@ -16,7 +16,7 @@ from hpc.jobs.training import graphs as graphs_module
 from hpc.jobs.training.base import Trained
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.loop import FIRST_STEPS
-from hpc.jobs.training.single import _drop
+from hpc.jobs.training.model_numbers import drop_by_tensor
 from hpc.models import Dataset, Split, mlp
 from tests.jobs.rank import made_up
 from tests.jobs.working import train, weights_digest
@@ -83,7 +83,7 @@ def test_trials_that_differ_in_numbers_share_their_graphs_and_end_as_alone(trial
         assert not any("call" in vars(layer) for layer in together.model.layers)
         first = first or together.model
         assert together.model is first
-    assert graphs.drawn == 1
+    assert graphs.traced == 1
 
 
 def test_what_is_no_number_has_graphs_of_its_own() -> None:
@@ -109,7 +109,7 @@ def test_what_is_no_number_has_graphs_of_its_own() -> None:
         model = network(data, trial)
         model.optimizer.build(model.trainable_variables)
         assert graphs.of(model, data, ALONE).model is model, trial
-    assert graphs.drawn == len(trials)
+    assert graphs.traced == len(trials)
     model = network(data, {"hidden_size": 17, "seed": 5})
     model.optimizer.build(model.trainable_variables)
     assert graphs.of(model, data, ALONE).model is not model
@@ -146,7 +146,7 @@ def test_what_keras_can_not_tell_of_a_model_is_never_shared() -> None:
             of(loss=lambda y, p, factor=factor: factor * keras.losses.mean_squared_error(y, p)),
         ):
             assert graphs.of(model, data, ALONE).model is model
-    assert graphs.drawn == 8
+    assert graphs.traced == 8
 
 
 def test_two_penalties_of_one_factor_are_not_one_penalty() -> None:
@@ -164,9 +164,9 @@ def test_two_penalties_of_one_factor_are_not_one_penalty() -> None:
     graphs, data, one = Graphs(), made_up(20, 0), l2(0.1)
     graphs.of(of(one, one), data, ALONE)
     graphs.of(of(l2(0.1), l2(0.2)), data, ALONE)
-    assert graphs.drawn == 2
+    assert graphs.traced == 2
     graphs.of(of(l2(0.3), l2(0.4)), data, ALONE)
-    assert graphs.drawn == 2
+    assert graphs.traced == 2
 
 
 def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
@@ -176,12 +176,12 @@ def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
     keras.utils.set_random_seed(1)
     for shape in (None, (None, 1)):
         layer = keras.layers.Dropout(0.3, noise_shape=shape)
-        found = np.asarray(_drop(layer, x, training=True))
+        found = np.asarray(drop_by_tensor(layer, x, training=True))
         its = np.asarray(layer(x, training=True))
         assert set(np.unique(found)) == set(np.unique(its)) == {0, np.float32(1 / 0.7)}
         assert found.mean() == pytest.approx(1, abs=0.02)
         assert (found == found[:, :1]).all() == (its == its[:, :1]).all() == (shape is not None)
-        np.testing.assert_array_equal(_drop(layer, x), x)
+        np.testing.assert_array_equal(drop_by_tensor(layer, x), x)
 
 
 @pytest.mark.parametrize("how", ["adam", "adamw", "amsgrad", "embedding", "subclass"])
@@ -241,13 +241,13 @@ def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
             model = network(data, {"hidden_size": size})
             model.optimizer.build(model.trainable_variables)
             graphs.of(model, data, ALONE)
-        return graphs.drawn
+        return graphs.traced
 
-    monkeypatch.setattr(graphs_module, "MOST_KEPT", 2)
+    monkeypatch.setattr(graphs_module, "MAX_KEPT", 2)
     assert drawn([1, 2, 1, 2, 1]) == 2
     assert drawn([1, 2, 1, 3, 1]) == 3  # the one used longest ago is given up
     assert drawn([1, 2, 3, 1]) == 4
-    monkeypatch.setattr(graphs_module, "MOST_KEPT_BYTES", 1)
+    monkeypatch.setattr(graphs_module, "MAX_KEPT_BYTES", 1)
     assert drawn([1, 1, 2, 1]) == 3
 
 

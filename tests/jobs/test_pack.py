@@ -151,11 +151,11 @@ def test_packs_of_one_shape_share_their_graphs() -> None:
     second = [{"dropout": 0.5, "learning_rate": 0.1}, {"dropout": 0.4, "learning_rate": 0.001}]
     together(first, graphs)
     trained, _, _ = together(second, graphs)
-    assert graphs.drawn == 1
+    assert graphs.traced == 1
     for trial, mine in zip(second, trained, strict=True):
         is_close(mine, alone(trial)[0])
     together([*second, {"dropout": 0.3, "learning_rate": 0.01}], graphs)
-    assert graphs.drawn == 2
+    assert graphs.traced == 2
 
 
 class Interrupted:
@@ -234,7 +234,7 @@ def test_a_lane_that_diverges_ends_and_the_others_go_on() -> None:
     assert [lane.failure is None for lane in lanes] == [True, False, True, False, False]
     assert "after epoch" in str(lanes[1].failure)
     assert len(heard[1]) < EPOCHS == len(heard[0])
-    assert graphs.drawn == 2  # packed anew without those that are over
+    assert graphs.traced == 2  # packed anew without those that are over
     for place in (0, 2):
         is_close(trained[place], alone(trials[place])[0])
 

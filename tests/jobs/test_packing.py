@@ -88,7 +88,7 @@ def test_small_networks_are_packed_and_large_ones_if_a_trial_of_both_ways_says_s
     few = packing.choose(a_plan(2410), 12, 1000, 64, probe)
     assert (few.lanes, asked) == (12, [])
     assert "mostly overhead" in few.why
-    assert packing.choose(a_plan(2410), 1000, 1000, 64, probe).lanes == packing.MOST_LANES
+    assert packing.choose(a_plan(2410), 1000, 1000, 64, probe).lanes == packing.MAX_LANES
     short = packing.choose(a_plan(400_000), 8, 10, 128, probe)
     assert (short.lanes, asked) == (1, [])
     assert "gain nothing" in short.why
@@ -104,7 +104,7 @@ def test_small_networks_are_packed_and_large_ones_if_a_trial_of_both_ways_says_s
 
 def test_inputs_count_where_lanes_have_their_own() -> None:
     whole, small = 50_000, a_plan(25_450, 32)
-    assert packing.most_lanes(small, 64, orders=3) == packing.MOST_LANES
+    assert packing.most_lanes(small, 64, orders=3) == packing.MAX_LANES
     assert packing.most_lanes(small, whole) > packing.most_lanes(small, whole, orders=3) == 1
     assert packing.most_lanes(replace(small, dropout={0: None}), whole) == 1
 

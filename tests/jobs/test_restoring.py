@@ -219,7 +219,7 @@ def test_locks_that_nobody_can_hold_cost_a_command_no_time(
     tmp_path: Path, interrupted: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """Of another machine, of another program, or copied by a program that follows links."""
-    monkeypatch.setattr("hpc.jobs.source.turn.time.sleep", lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr("hpc.jobs.source.file_lock.time.sleep", lambda seconds: pytest.fail("it waits"))
     folder = shutil.copytree(interrupted, tmp_path / "r", symlinks=True)
     for path in (folder / f"{JOURNAL}.lock", folder / "jobs" / "asking"):
         if text == "a file":

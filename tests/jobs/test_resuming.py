@@ -18,7 +18,7 @@ from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.options import compile_model, options
 from hpc.jobs.resuming import versions
 from hpc.jobs.training.base import BoundaryRequest, Epoch, Stopped, Trained
-from hpc.jobs.training.checkpoint import Checkpoints, Position, State, facts_of, from_bytes, read, to_bytes
+from hpc.jobs.training.checkpoint import Checkpoints, Position, State, from_bytes, metadata_of, read, to_bytes
 from hpc.jobs.training.loop import FIRST_STEPS
 from hpc.jobs.worker import Worker
 from hpc.models import Dataset
@@ -143,23 +143,22 @@ def test_a_checkpoint_is_read_back_to_the_bit(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     path = checkpoints.save("t1", state(epochs=1, samples=30))
     again = read(path)
-    assert (again.position, again.facts["code"], again.facts["best"]) == (Position(1, 30), "c", 0.1)
+    assert (again.position, again.metadata["code"], again.metadata["best"]) == (Position(1, 30), "c", 0.1)
     for mine, its in zip(state(epochs=1).shared, again.shared, strict=True):
         np.testing.assert_array_equal(mine, its)
         assert mine.dtype == its.dtype
     assert [own[0].tolist() for own in again.own] == [[1, 2], [3, 4]]
-    assert facts_of(path)["best"] == 0.1
+    assert metadata_of(path)["best"] == 0.1
     np.testing.assert_array_equal(from_bytes(to_bytes([np.eye(2)]))[0], np.eye(2))
 
 
 def test_only_the_newest_checkpoint_of_a_trial_is_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.newest("t1") is None
+    assert not checkpoints.newest_first("t1")
     for epochs, samples in ((0, 64), (9, 0), (10, 0)):
         checkpoints.save("t1", state(epochs=epochs, samples=samples))
         checkpoints.save("t12", state(epochs=1))
-    newest = checkpoints.newest("t1")
-    assert newest is not None
+    (newest,) = checkpoints.newest_first("t1")
     assert newest.name == "t1-10-0.npz"
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     checkpoints.remove("t1")
@@ -283,7 +282,7 @@ def test_a_checkpoint_is_known_by_its_content_and_not_by_its_name(tmp_path: Path
     run, path = checkpointed(tmp_path / "a", 16)
     if damage.startswith("another"):
         state = read(path)
-        foreign = Checkpoints(tmp_path).save("t0", replace(state, facts={**state.facts, "trial": "t0"}))
+        foreign = Checkpoints(tmp_path).save("t0", replace(state, metadata={**state.metadata, "trial": "t0"}))
         if not damage.endswith("shapes"):
             foreign = checkpointed(tmp_path / "b", 8)[1]
         path.write_bytes(foreign.read_bytes())
@@ -304,7 +303,7 @@ def test_it_is_told_that_a_trial_goes_on_with_other_arithmetic(
 ) -> None:
     """Convolutions have other last digits with two threads than with one."""
     run, path = checkpointed(tmp_path / "a", 16)
-    before = read(path).facts["arithmetic"]
+    before = read(path).metadata["arithmetic"]
     assert (before["ranks"], before["sums"]) == (1, "none")
     monkeypatch.setattr("hpc.jobs.node.device.arithmetic", lambda: {**before, "threads": 99})
     assert worker(run, 2, "2_0")() == 1

@@ -19,7 +19,8 @@ import pytest
 from optuna.trial import TrialState
 
 from hpc import sweeps
-from hpc.jobs.source.budget import Budget
+from hpc.jobs.source.budget import BudgetGuard
+from hpc.jobs.source.entries import entries_of
 from hpc.jobs.source.journal import Journal
 from hpc.jobs.source.study import Asked, Study, open_study
 from hpc.results import Plan, Records, Run, create
@@ -89,7 +90,9 @@ def all_of(study: Study, owner: str = "w") -> list[Asked]:
 
 
 def running(study: Study) -> int:
-    return sum(len(study._trials(which, TrialState.RUNNING)) for which in (study._search, study._confirm))
+    return sum(
+        len(entries_of(which, TrialState.RUNNING)) for which in (study.studies.search, study.studies.confirm)
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,13 +247,13 @@ def test_what_had_ended_when_its_worker_was_killed_is_told_and_not_trained_again
     write(tmp_path / "r", "finished", **who, epochs=3, metrics={"val_accuracy": 0.5}, best=0.5, seconds=1.0)
     other = open_study(study.sweep, Run(tmp_path / "r"))
     other.settle(Run(tmp_path / "r"), lambda owner: True)
-    assert [trial.value for trial in other._trials(other._search)] == [0.5]
+    assert [trial.value for trial in entries_of(other.studies.search)] == [0.5]
     assert len(all_of(other)) == 1
 
 
 def test_one_who_was_killed_while_asking_leaves_nothing_behind(tmp_path: Path) -> None:
     study = begin(tmp_path / "r", sweep_of(search={"method": "tpe", "trials": 3}))
-    study._search.ask()  # has a number in the study, and is nobody's yet
+    study.studies.search.ask()  # has a number in the study, and is nobody's yet
     assert len(all_of(study)) == 3
     assert running(study) == 0
 
@@ -333,7 +336,7 @@ def test_trials_of_other_runs_are_known_from_the_beginning(tmp_path: Path) -> No
         "this space."
     ]
     assert len(all_of(study)) == 4
-    assert sum(trial.value is not None for trial in study._trials(study._search)) == inside + 4
+    assert sum(trial.value is not None for trial in entries_of(study.studies.search)) == inside + 4
 
 
 def test_a_diverged_trial_tells_the_search_that_it_was_bad(tmp_path: Path) -> None:
@@ -342,7 +345,7 @@ def test_a_diverged_trial_tells_the_search_that_it_was_bad(tmp_path: Path) -> No
     assert asked
     study.report(asked.trial, 0.1, 1)
     study.tell(asked.trial, "diverged", {}, None)
-    assert [trial.state for trial in study._trials(study._search)] == [TrialState.PRUNED]
+    assert [trial.state for trial in entries_of(study.studies.search)] == [TrialState.PRUNED]
 
 
 def test_several_objectives_are_told_all(tmp_path: Path) -> None:
@@ -351,9 +354,9 @@ def test_several_objectives_are_told_all(tmp_path: Path) -> None:
     asked = study.ask("w")
     assert asked
     study.tell(asked.trial, "finished", {"val_accuracy": 0.5, "parameters": 100}, 0.9)
-    (told,) = study._trials(study._search)
+    (told,) = entries_of(study.studies.search)
     assert told.values == [0.5, 100]
-    assert [way.name for way in study._search.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [way.name for way in study.studies.search.directions] == ["MAXIMIZE", "MINIMIZE"]
 
 
 def test_a_journal_survives_torn_lines_and_holes(tmp_path: Path) -> None:
@@ -428,8 +431,8 @@ def test_asha_prunes_the_worse_and_leaves_the_better(tmp_path: Path) -> None:
     assert reached == [0, 1, 0, 1, 0, 1, 0, 1]
 
 
-def budget_of(folder: Path, **changes: Any) -> Budget:
-    return Budget(sweep_of(**changes), Run(folder))
+def budget_of(folder: Path, **changes: Any) -> BudgetGuard:
+    return BudgetGuard(sweep_of(**changes), Run(folder))
 
 
 def test_a_budget_ends_the_search_before_it_is_overrun(tmp_path: Path) -> None:
@@ -515,10 +518,10 @@ def test_what_it_may_cost_makes_no_other_experiment() -> None:
 def test_one_who_was_killed_while_drawing_anew_leaves_nothing_behind(tmp_path: Path) -> None:
     """A point that was there before, not yet ended; and one drawn at random, not yet asked for."""
     study = begin(tmp_path / "r", sweep_of(search={"method": "tpe", "trials": 4}))
-    trial = study._search.ask()
+    trial = study.studies.search.ask()
     facts = {"slot": 0, "trial": "t", "index": 0, "attempt": 1, "owner": "dead", "dropped": "twice"}
     trial.set_user_attr("hpc", facts)
-    study._search.enqueue_trial({"x": 0.5, "y": 0.5})
+    study.studies.search.enqueue_trial({"x": 0.5, "y": 0.5})
     study.settle(Run(tmp_path / "r"), lambda owner: owner == "dead")
     assert running(study) == 0
     assert len(all_of(study)) == 4
@@ -559,7 +562,7 @@ def test_several_objectives_of_which_one_is_no_number_are_told_as_a_failure(tmp_
     asked = study.ask("w")
     assert asked is not None
     study.tell(asked.trial, "finished", {"val_accuracy": 0.5, "val_loss": float("nan")}, 0.5)
-    assert [one.state for one in study._trials(study._search)] == [TrialState.FAIL]
+    assert [one.state for one in entries_of(study.studies.search)] == [TrialState.FAIL]
 
 
 def test_runs_to_begin_with_are_looked_for_beside_the_sweep_and_must_be_there(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from hpc.jobs import supervisor
+from hpc.jobs import job_logs
 from hpc.jobs.launch import Launch
 from hpc.jobs.spec import WorkerSpec
-from hpc.jobs.supervisor import Job, choose_backend, offered, srun, supervise
+from hpc.jobs.srun import choose_backend, offered, srun
+from hpc.jobs.supervisor import Job, supervise
 from hpc.results import Run
 from hpc.results.store import parse
 from tests.hpc.fake_slurm import FakeSlurm
@@ -263,8 +264,8 @@ def test_the_reason_of_a_lost_trial_is_read_from_what_srun_says(
 
 def test_long_lines_of_a_users_program_are_read_at_once() -> None:
     """Of patterns that take n² of them each would be hours."""
-    assert supervisor._reason("node " * 1_000_000) == "error"
-    assert supervisor._last_error("ValueError: no\n" + "Error." * 1_000_000) == "ValueError: no"
+    assert job_logs.reason_in("node " * 1_000_000) == "error"
+    assert job_logs.last_error("ValueError: no\n" + "Error." * 1_000_000) == "ValueError: no"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hpc.jobs.collectives.world import World
 from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import METRICS, Loss, Metric, Optimizer, compile_model, metric_names, options, targets
 from hpc.jobs.training.base import DivergedError, Epoch
-from hpc.jobs.training.graph import draw_apart, order
+from hpc.jobs.training.graph import order, seed_by_rank
 from hpc.jobs.training.graphs import Graphs
 from hpc.models import Dataset, Split, mlp
 from hpc.models.output import Output
@@ -107,7 +107,7 @@ def test_each_rank_drops_units_of_its_own() -> None:
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((1000,)), keras.layers.Dropout(0.5)])
         compile_model(model, options({}), num_classes=None, samples=1)
-        draw_apart(model, rank)
+        seed_by_rank(model, rank)
         return np.asarray(model(np.ones((1, 1000), np.float32), training=True)) == 0
 
     alike = [(dropped(0) == dropped(rank)).mean() for rank in (0, 1, 2)]
@@ -181,7 +181,7 @@ def test_a_model_without_graphs_is_trained_step_by_step_and_says_so(how: str) ->
     why = "TypeError: .*SymbolicTensor" if how.startswith("a layer") else r"\w+ is compiled with run_eagerly"
     (text,) = said
     assert text.isprintable()
-    assert re.fullmatch(rf"no graph can be drawn, so that steps are taken one by one.*: {why}.*", text)
+    assert re.fullmatch(rf"no graph can be traced, so that steps are taken one by one.*: {why}.*", text)
 
 
 def test_what_is_wrong_without_graphs_is_told_as_python_does() -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpc import sweeps
-from hpc.jobs.check import check, data_of, division_of, function_options
+from hpc.jobs.check import check
+from hpc.jobs.references import data_of, division_of, function_options
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.training.base import Epoch, EpochDecision, Lane, Trained
 from hpc.jobs.training.checkpoint import State
 from hpc.jobs.training.graph import train_lanes
-from hpc.jobs.training.loop import digest
+from hpc.jobs.training.samples import digest
 from hpc.jobs.worker import Worker
 from hpc.models import Array, Dataset, dataset
 from hpc.results import Plan, Run, create

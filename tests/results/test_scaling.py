@@ -20,7 +20,6 @@ from hpc.results.scaling import (
     fit,
     fitted,
     measure,
-    overlapped,
     reductions,
     speed_up,
 )
@@ -252,11 +251,6 @@ def test_sums_between_nodes_count_where_there_are_any(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_messages_and_bytes_of_a_sum(ranks: int, size: int, way: str, expected: tuple[float, float]) -> None:
     assert factors(ranks, size, way) == expected
-
-
-def test_two_thirds_of_the_compute_can_hide_collectives() -> None:
-    assert overlapped(3.0, 2.5) == pytest.approx(0.5)
-    assert overlapped(3.0, 1.9) == 0
 
 
 def test_terms_are_not_below_zero() -> None:

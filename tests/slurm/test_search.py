@@ -33,7 +33,7 @@ def ask_for(site: Site, **changes: object) -> Path:
 def states(run: Run) -> set[str]:
     """Of all tries in the run's study, to tell that none is left running."""
     study = open_study(load_stored(run.sweep_file), run)
-    return {one.state.name for which in (study._search, study._confirm) for one in which.trials}
+    return {one.state.name for which in (study.studies.search, study.studies.confirm) for one in which.trials}
 
 
 def test_two_jobs_of_two_ranks_ask_one_search_and_the_winner_is_confirmed(site: Site) -> None:

@@ -32,7 +32,7 @@ def print_planned(sweep: Sweep, planned: Planned, folder: Path) -> None:
         planned: what would be submitted.
         folder: the folder of the run.
     """
-    from hpc.jobs.supervisor import srun
+    from hpc.jobs.srun import srun
 
     print(planned.script(planned.arrays[0], folder / "jobs" / "1").rstrip())
     launch = planned.launch(1)

@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hpc.jobs.source.turn import Turn, _is_gone
+from hpc.jobs.source.file_lock import FileLock, _is_gone
 from tests.conftest import ROOT
 
 COUNT = """
-import sys; from pathlib import Path; from hpc.jobs.source.turn import Turn
+import sys; from pathlib import Path; from hpc.jobs.source.file_lock import FileLock
 path, number = Path(sys.argv[1]), Path(sys.argv[2])
-turn = Turn(path, 60)
+turn = FileLock(path, 60)
 print("ready", flush=True)
 for _ in range(int(sys.argv[3])):
     turn.acquire()
@@ -70,7 +70,7 @@ def test_one_on_another_machine_is_waited_for_and_then_no_more(tmp_path: Path) -
     path = tmp_path / "turn"
     os.symlink("elsewhere:1:2.0:3", path)
     start = time.monotonic()
-    turn = Turn(path, 0.5)
+    turn = FileLock(path, 0.5)
     turn.acquire()
     assert time.monotonic() - start > 0.5
     turn.release()
@@ -78,10 +78,10 @@ def test_one_on_another_machine_is_waited_for_and_then_no_more(tmp_path: Path) -
 
 
 def test_one_hears_for_whom_one_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpc.jobs.source.turn.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("hpc.jobs.source.file_lock.SILENT_SECONDS", 0.2)
     path, said = tmp_path / "turn", list[str]()
     os.symlink("elsewhere:17:2.0,x:3", path)
-    turn = Turn(path, 0.8, said.append)
+    turn = FileLock(path, 0.8, said.append)
     turn.acquire()
     turn.release()
     (text,) = said
@@ -94,7 +94,7 @@ def test_one_hears_for_whom_one_waits(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_holder_s_name_that_says_nothing_is_waited_for_and_then_no_more(tmp_path: Path, text: str) -> None:
     path = tmp_path / "turn"
     os.symlink(text, path)
-    turn = Turn(path, 0.1)
+    turn = FileLock(path, 0.1)
     turn.acquire()
     turn.release()
     assert not path.is_symlink()
@@ -104,14 +104,14 @@ def test_a_file_in_the_place_of_a_turn_is_nobody_s(tmp_path: Path) -> None:
     """A copy of a folder that follows links has one."""
     path = tmp_path / "turn"
     path.write_text("x")
-    turn = Turn(path, 60)
+    turn = FileLock(path, 60)
     turn.acquire()
     turn.release()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_one_that_lives_here_is_waited_for_and_told_if_it_was_too_slow(tmp_path: Path) -> None:
-    slow, quick = Turn(tmp_path / "turn", 60), Turn(tmp_path / "turn", 0.3)
+    slow, quick = FileLock(tmp_path / "turn", 60), FileLock(tmp_path / "turn", 0.3)
     slow.acquire()
     threading.Timer(0.1, slow.release).start()
     quick.acquire()  # within its patience
@@ -126,7 +126,7 @@ def test_one_that_lives_here_is_waited_for_and_told_if_it_was_too_slow(tmp_path:
 def test_a_holder_is_known_by_its_start_whatever_the_clock_is_set_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turn = Turn(tmp_path / "turn", 60)
+    turn = FileLock(tmp_path / "turn", 60)
     turn.acquire()
     holder = os.readlink(tmp_path / "turn")
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: 86400.0)
@@ -142,21 +142,21 @@ def test_a_turn_that_is_another_s_by_now_is_left_to_it(tmp_path: Path) -> None:
     """Two see that a holder is gone; the slower one must not remove the link of the faster one."""
     path = tmp_path / "turn"
     os.symlink("elsewhere:1:2.0:4", path)
-    assert not Turn(path, 60)._take_away("elsewhere:1:2.0:3")
+    assert not FileLock(path, 60)._take_away("elsewhere:1:2.0:3")
     assert os.readlink(path) == "elsewhere:1:2.0:4"
 
 
 def test_it_is_the_link_that_is_meant_and_not_what_it_says(tmp_path: Path) -> None:
     """Another who makes his while somebody has the turn."""
-    first = Turn(tmp_path / "turn", 60)
+    first = FileLock(tmp_path / "turn", 60)
     first.acquire()
     with pytest.raises(TimeoutError):
-        _within(0.3, Turn(tmp_path / "turn", 60))
+        _within(0.3, FileLock(tmp_path / "turn", 60))
     first.release()
-    _within(5, Turn(tmp_path / "turn", 60))
+    _within(5, FileLock(tmp_path / "turn", 60))
 
 
-def _within(seconds: float, turn: Turn) -> None:
+def _within(seconds: float, turn: FileLock) -> None:
     def over(number: int, frame: object) -> None:
         raise TimeoutError
 

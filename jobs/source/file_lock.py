@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hpc.jobs.node.processes import identity, is_running
+from hpc.jobs.node import identity, is_running
 
 LONGEST_PAUSE_SECONDS = 0.25
 SILENT_SECONDS = 5.0
@@ -20,7 +20,7 @@ _NO_LINK = "no link"
 _numbers = itertools.count()
 
 
-class Turn:
+class FileLock:
     """A lock: a symbolic link, which is made in one step on NFS, too, and whose text names its holder.
 
     Optuna's ``JournalFileSymlinkLock`` does not know its holder; so that after a ``kill -9`` all others
@@ -28,7 +28,7 @@ class Turn:
 
     Args:
         path: of the link.
-        patience_seconds: after which one and the same turn of a holder on another machine is taken for that
+        patience_seconds: after which one and the same lock of a holder on another machine is taken for that
             of a process that was killed, and also of one on this machine, which may hang.
         note: hears for whom one waits, if that takes some seconds.
     """
@@ -42,7 +42,7 @@ class Turn:
         self._mine = ""
 
     def acquire(self) -> None:
-        """Wait for one's turn."""
+        """Wait until nobody else holds the lock, and hold it."""
         pid, started, mark = identity(os.getpid())
         mine = f"{socket.gethostname()}:{pid}:{started},{mark}:{next(_numbers)}"
         pause, holder, since, has_said = 0.001, "", time.monotonic(), False
@@ -77,7 +77,7 @@ class Turn:
         )
 
     def clear(self) -> bool:
-        """Take the turn from whoever has it, when nobody else can be at work; whether somebody had it."""
+        """Take the lock from whoever has it, when nobody else can be at work; whether somebody had it."""
         return self._take_away(self._holder())
 
     def release(self) -> None:
@@ -97,7 +97,7 @@ class Turn:
         return True
 
     def _holder(self) -> str:
-        """Who has the turn; empty if nobody."""
+        """Who has the lock; empty if nobody."""
         try:
             return os.readlink(self._path)
         except FileNotFoundError:
@@ -117,7 +117,7 @@ class Turn:
         except FileNotFoundError:
             return False
         found = os.readlink(aside) if aside.is_symlink() else _NO_LINK
-        if found != holder:  # somebody else was faster, and the turn is another's by now
+        if found != holder:  # somebody else was faster, and the lock is another's by now
             try:
                 os.symlink(found, self._path)
             except FileExistsError:

@@ -1,0 +1,59 @@
+"""The hyperparameters that a model takes, as it takes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from hpc.jobs.options import PARAMETERS
+from hpc.models import (
+    Signature,
+)
+from hpc.sweeps import Sweep, Trial
+
+
+def numbered(name: str, signature: Signature) -> str:
+    """The parameter of a model that takes a list of which ``name`` is one entry; empty if there is none.
+
+    As ``hidden_size_0`` and ``hidden_size_1`` make the list ``hidden_size``.
+    """
+    found = re.fullmatch(r"(.+)_\d+", name)
+    is_known = name in signature.parameters or name in PARAMETERS or signature.open
+    return found[1] if found and not is_known and found[1] in signature.parameters else ""
+
+
+def with_lists(params: Mapping[str, Any], signature: Signature) -> dict[str, Any]:
+    """Hyperparameters with numbered ones as the list that the model takes, in the order of their numbers."""
+    found: dict[str, Any] = {}
+    parts: dict[str, dict[int, Any]] = {}
+    for name, value in params.items():
+        whole = numbered(name, signature)
+        if whole:
+            parts.setdefault(whole, {})[int(name.rpartition("_")[2])] = value
+        else:
+            found[name] = value
+    return found | {whole: [part[number] for number in sorted(part)] for whole, part in parts.items()}
+
+
+def given_names(sweep: Sweep, model: Signature) -> set[str]:
+    """The names of all hyperparameters that a sweep gives, and of the lists that numbered ones make."""
+    names = {*sweep.space, *sweep.fixed}
+    return names | {whole for name in names if (whole := numbered(name, model))}
+
+
+def arguments(signature: Signature, sweep: Sweep, trial: Trial) -> dict[str, Any]:
+    """The hyperparameters that the model of a trial takes, as it takes them: its own, to do with as it likes.
+
+    A default of the training is not one of the model's: a model that has an argument
+    ``optimizer`` of its own keeps its own default, unless the sweep gives one.
+    """
+    defaults = sweep.defaults if trial.model == sweep.model else {}
+    own = {name: value for name, value in defaults.items() if name not in PARAMETERS}
+    taken = {
+        name: value
+        for name, value in with_lists({**own, **trial.params}, signature).items()
+        if name in signature.parameters or (signature.open and name not in PARAMETERS)
+    }
+    return deepcopy(taken)  # or a model that empties its list would empty that of the next trial

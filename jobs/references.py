@@ -1,0 +1,45 @@
+"""The model and the dataset that a sweep names."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from hpc.models import (
+    DIVISION,
+    Division,
+    Reference,
+    dataset_reference,
+    model_reference,
+)
+from hpc.sweeps import Sweep
+
+
+def model_of(sweep: Sweep, name: str = "") -> Reference:
+    """The model that a sweep names, or the one of that name among its baselines."""
+    return model_reference(name or sweep.model, sweep.folder)
+
+
+def data_of(sweep: Sweep) -> Reference:
+    """The dataset that a sweep names."""
+    return dataset_reference(sweep.data["name"], sweep.folder)
+
+
+def data_options(sweep: Sweep) -> dict[str, Any]:
+    """The options of the data, as given."""
+    return {name: value for name, value in sweep.data.items() if name != "name"}
+
+
+def function_options(sweep: Sweep) -> dict[str, Any]:
+    """Those that the dataset's function takes: its own, to do with as it likes."""
+    own = data_of(sweep).signature().parameters
+    taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+    return deepcopy(taken)
+
+
+def division_of(sweep: Sweep) -> Division:
+    """Those of every dataset, that say how it is divided, and what its targets are."""
+    taken = dict(function_options(sweep))
+    if data_of(sweep).reader:
+        taken.pop("classes", None)  # which means the same to both
+    return Division(**{name: v for name, v in data_options(sweep).items() if name not in taken})
