@@ -6,84 +6,34 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpc import orphans, reconcile
 from hpc import profile as profiles
+from hpc.coverage import covered_trials, may_live
 from hpc.doctor import read_doctor_cache as known
 from hpc.jobs import stored
-from hpc.jobs.check import check
 from hpc.jobs.launch import FILE as LAUNCH_FILE
-from hpc.jobs.launch import Launch
 from hpc.jobs.user_files import Sources
 from hpc.lock import lock
 from hpc.owners import whose_code
+from hpc.planning import Planned, checked, keep_to, memory_factor, planned_for, slurm_profile
 from hpc.profile import Named, Profile, Resources
-from hpc.results import Records, Run, RunError, TrialState, moments
+from hpc.results import Records, Run, RunError, moments
 from hpc.run_folder import claim_unless_run, left_alone, open_run
 from hpc.schedulers import batch
 from hpc.schedulers.base import JobArray, SchedulerError, UnreachableError
 from hpc.schedulers.slurm import Slurm
 from hpc.search_coordinator import SearchCoordinator
-from hpc.sweeps import Sweep, SweepError
+from hpc.sweeps import Sweep
 
 LEASE_SECONDS = 1800
 """How long a command that only submits may hold a run's lock on another host."""
 PATIENCE_SECONDS = 90
 """How long to go on asking a SLURM that does not answer, as in the minute of its restart."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What would be submitted.
-
-    Attributes:
-        profile: of the jobs, with what the command line says instead.
-        name: of the profile.
-        jobs: the trials of each job, by their ids.
-        arrays: the calls of sbatch.
-        max_array_size: of the cluster, which the arrays keep to.
-    """
-
-    profile: Profile
-    name: str
-    jobs: list[tuple[str, ...]]
-    arrays: list[JobArray]
-    max_array_size: int
-
-    @property
-    def node_hours(self) -> float:
-        """An upper bound for one start of every job."""
-        return len(self.jobs) * self.profile.nodes * self.profile.time_min / 60
-
-    def script(self, array: JobArray, folder: Path) -> str:
-        """The batch script of one of the arrays."""
-        return batch.script(self.profile, array, folder)
-
-    def launch(self, number: int) -> Launch:
-        """What its jobs are to know."""
-        return batch.launch(self.profile, number, self.jobs)
-
-    def describe(self) -> list[str]:
-        """In words, a line each."""
-        profile, count = self.profile, profiles.count
-        ranks = profile.nodes * profile.ranks_of_node
-        gpus = profile.nodes * profile.gpus_per_node
-        groups = f" in {profile.groups} groups" if profile.groups > 1 else ""
-        sizes = " + ".join(str(array.size) for array in self.arrays)
-        again = f", and anew for each time that a job is requeued ({profile.requeues} at most)"
-        workers = max((array.workers for array in self.arrays), default=0)
-        return [
-            f"{count(len(self.arrays), 'array')} ({sizes} jobs; MaxArraySize is {self.max_array_size}), "
-            f"at most {count(workers, 'job')} at once, with profile {self.name}",
-            f"each job: {count(profile.nodes, 'node')}, {count(ranks, 'rank')}{groups}, "
-            f"{count(gpus, 'GPU')}, {profile.time_min} min; at once: "
-            f"{count(workers * ranks, 'rank')}, {count(workers * gpus, 'GPU')}",
-            f"at most {self.node_hours:.1f} node-hours{again if profile.requeues else ''}",
-        ]
 
 
 @dataclass(frozen=True)
@@ -107,34 +57,6 @@ class Submission:
     covered: int
     left: dict[str, str]
     said: list[str]
-
-
-def plan(
-    sweep: Sweep,
-    named: Named,
-    *,
-    workers: int | None = None,
-    ranks: int | None = None,
-    slurm: Slurm | None = None,
-) -> tuple[Sweep, Planned]:
-    """What submitting a sweep into a new folder would do; nothing is done.
-
-    Raises:
-        SweepError: with every problem found.
-    """
-    profile = slurm_profile(named, workers=workers, ranks=ranks)
-    sweep = _checked(sweep, profile)
-    try:
-        size = (slurm or Slurm()).limits().array_size
-    except SchedulerError:  # a laptop may ask, too
-        size = batch.DEFAULT_MAX_ARRAY_SIZE
-    if sweep.is_asked:
-        jobs = min(profile.workers or 4, math.ceil(sweep.size / profile.groups))
-        name = batch.name_of(sweep.name, "000000")
-        arrays = batch.arrays(name, {1.0: jobs}, jobs, size)
-        return sweep, Planned(profile, named.name, [()] * jobs, arrays, size)
-    names = [trial.trial_id for trial in sweep.trials]
-    return sweep, _planned(named, profile, names, {}, size, sweep.name, "000000")
 
 
 def submit(
@@ -285,7 +207,7 @@ def submit_with(
     """As :func:`submit`, with a profile that was found already, and of certain trials only."""
     slurm = slurm or Slurm()
     profile = slurm_profile(named, workers=workers, ranks=ranks)
-    sweep = _checked(sweep, profile)
+    sweep = checked(sweep, profile)
     resources = profiles.resources(profile)
     config = _patiently(slurm.config, note)
     claim_unless_run(folder, note)
@@ -349,11 +271,11 @@ class _Submitter:
         todo = [t.trial_id for t in chosen if t.trial_id not in covered]
         if not todo:
             return Submission(run, [], 0, 0, len([t for t in open_ if t.trial_id in covered]), left, said)
-        memory = {t.trial_id: _memory(t, self._profile) for t in trials}
+        memory = {t.trial_id: memory_factor(t, self._profile) for t in trials}
         free = max(1, self._resources.workers - alive)
         profile = self._profile.model_copy(update={"workers": free})
         size = batch.max_array_size(self._config)
-        planned = _planned(self._named, profile, todo, memory, size, run.name, secrets.token_hex(3))
+        planned = planned_for(self._named, profile, todo, memory, size, run.name, secrets.token_hex(3))
         already = len([t for t in open_ if t.trial_id in covered])
         return self._launch(planned, len(todo), already, left, said)
 
@@ -361,7 +283,7 @@ class _Submitter:
         """Jobs that ask for their trials: as many as may run beside those that are there."""
         run = self._run
         search = SearchCoordinator(self._sweep, run, self._records, self._profile.storage or "", self._note)
-        todo = search.begin(left, lambda owner: not _may_live(run, owner))
+        todo = search.begin(left, lambda owner: not may_live(run, owner))
         jobs = min(self._resources.workers - alive, math.ceil(search.waiting() / self._profile.groups))
         if jobs <= 0:
             return Submission(run, [], 0, 0, todo, left, said)
@@ -377,7 +299,7 @@ class _Submitter:
         run, named, resources = self._run, self._named, self._resources
         number = run.next_launch()
         facts = _of_the_last_checkup(self._config, named)
-        _keep_to(facts, len(planned.jobs), named)
+        keep_to(facts, len(planned.jobs), named)
         folder = run.jobs_folder.resolve() / str(number)
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if facts.get("backend") == "gloo" else ""
@@ -447,102 +369,10 @@ class _Submitter:
             time.sleep(2)
 
 
-def slurm_profile(named: Named, *, workers: int | None, ranks: int | None) -> Profile:
-    """The profile with what the command line says instead.
-
-    Raises:
-        SweepError: it is none of SLURM.
-    """
-    if named.profile.cluster != "slurm":
-        raise SweepError(
-            f"--on {named.name}: is not of SLURM, so there is nothing to submit to; `hpc run` runs it here, "
-            "or name a profile with `cluster: slurm`."
-        )
-    return profiles.with_options(named.profile, workers=workers, ranks=ranks)
-
-
-def covered_trials(run: Run) -> set[str]:
-    """Ids of trials that belong to a job which may yet come to them."""
-    covered: set[str] = set()
-    launches: dict[int, Launch] = {}
-    for job in run.jobs.values():
-        if "ended" in job or "array" not in job:
-            continue
-        number = job["launch"]
-        if number not in launches:
-            launches[number] = Launch.read(run.jobs_folder / str(number))
-        covered.update(launches[number].names(job["number"], run))
-    return covered
-
-
-def asking_jobs(run: Run) -> list[str]:
-    """Jobs that may yet ask the run's search for trials."""
-    asks: dict[int, bool] = {}
-    found = []
-    for name, job in run.jobs.items():
-        if "ended" in job or "array" not in job:
-            continue
-        number = job["launch"]
-        if number not in asks:
-            asks[number] = Launch.read(run.jobs_folder / str(number)).asks
-        if asks[number]:
-            found.append(name)
-    return found
-
-
-def _may_live(run: Run, owner: str) -> bool:
-    """Whether a worker of SLURM that asked for a trial may yet be heard of."""
-    job = run.jobs.get(owner, run.jobs.get(owner.rpartition("-g")[0], {}))
-    return "array" in job and "ended" not in job
-
-
 def _of_the_last_checkup(config: Mapping[str, str], named: Named) -> dict[str, Any]:
     """What `hpc doctor` has found out about this very profile, if it was asked."""
     facts = known(config.get("ClusterName", "cluster"), named.name)
     return facts if facts.get("entries") == named.profile.model_dump(mode="json") else {}
-
-
-def _keep_to(facts: Mapping[str, Any], jobs: int, named: Named) -> None:
-    most = facts.get("max_submit")
-    if most is not None and jobs > most:
-        raise SweepError(
-            f"{jobs} jobs are more than the {most} that you may have in the queue at once (hpc doctor --on "
-            f"{named.name}). Raise trials_per_job in the profile, or leave it out: then there are as many "
-            "jobs as workers."
-        )
-
-
-def _checked(sweep: Sweep, profile: Profile) -> Sweep:
-    ranks = profile.nodes * profile.ranks_of_node // profile.groups
-    return check(sweep, ranks, here=profile.python is None)
-
-
-def _planned(
-    named: Named,
-    profile: Profile,
-    todo: Sequence[str],
-    memory: Mapping[str, float],
-    max_size: int,
-    sweep: str,
-    token: str,
-) -> Planned:
-    workers = profile.workers or 4
-    jobs: list[tuple[str, ...]] = []
-    sizes: dict[float, int] = {}
-    for factor in sorted({memory.get(name, 1.0) for name in todo}):
-        part = batch.deal([name for name in todo if memory.get(name, 1.0) == factor], profile, workers)
-        sizes[factor] = len(part)
-        jobs += part
-    arrays = batch.arrays(batch.name_of(sweep, token), sizes, workers, max_size)
-    return Planned(profile, named.name, jobs, arrays, max_size)
-
-
-def _memory(trial: TrialState, profile: Profile) -> float:
-    """The factor of memory for a trial: more for each time it ran out of it."""
-    if profile.mem_gb is None:
-        return 1.0
-    times = sum(a.reason == "out-of-memory" for a in trial.attempts.values())
-    return float(profile.more_memory**times)
 
 
 def _patiently(ask: Callable[[], dict[str, str]], note: Callable[[str], None]) -> dict[str, str]:

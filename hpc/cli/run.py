@@ -273,11 +273,11 @@ def _show_plan(sweep: Sweep, request: RunRequest) -> None:
 
 def _show_submission(sweep: Sweep, named: Named, request: RunRequest) -> None:
     """Check what would be submitted, and print it."""
-    from hpc import submitting
+    from hpc import planning
     from hpc.cli.display.plan import print_planned
 
     with _notes_of_data():
-        checked, planned = submitting.plan(sweep, named, workers=request.workers, ranks=request.ranks)
+        checked, planned = planning.plan(sweep, named, workers=request.workers, ranks=request.ranks)
         print_planned(checked, planned, request.folder_of(checked.name))
 
 

@@ -96,4 +96,4 @@ class InstantJob:
 def use(patch: pytest.MonkeyPatch) -> None:
     """Let commands start such workers."""
     patch.setattr("hpc.schedulers.local.LocalJob", InstantJob)
-    patch.setattr("hpc.running.POLL_SECONDS", 0.0)
+    patch.setattr("hpc.local_run.POLL_SECONDS", 0.0)

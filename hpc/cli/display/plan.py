@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpc.planning import Planned
     from hpc.profile import Resources
-    from hpc.submitting import Planned
     from hpc.sweeps import Sweep
 
 
