@@ -29,6 +29,7 @@ from hpc.sweeps.searches.pruners import pruner_entries
 from hpc.sweeps.space import Choices, Dimension, combinations, dimension
 from hpc.sweeps.text import did_you_mean
 from hpc.sweeps.trial import Trial, names_a_file, place_and_function, reference_name, trial_id
+from hpc.sweeps.validation import InvalidEntry, Wording, format_errors
 
 SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
     "tpe": ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
@@ -621,7 +622,7 @@ def _validated(document: Document, folder: Path) -> Sweep:
     try:
         sweep = Sweep.model_validate(document.entries)
     except ValidationError as error:
-        raise SweepError([_sentence(document, dict(e)) for e in error.errors()]) from None
+        raise SweepError(format_errors(error, document, _WORDING)) from None
     sweep._document = document
     sweep._folder = folder
     problems = list(_problems(sweep)) or list(_repeated(sweep))
@@ -630,43 +631,34 @@ def _validated(document: Document, folder: Path) -> Sweep:
     return sweep
 
 
-def _sentence(document: Document, error: dict[str, Any]) -> str:
-    """One of pydantic's errors in our words."""
-    key: Key = tuple(error["loc"])
-    if key[0] == "further_objectives":
-        key = ("objective", int(key[1]) + 1, *key[2:])
-    kind, value = error["type"], error["input"]
-    if kind == "missing":
-        needed = {"name": "digits-mlp", "model": "mlp", "data": "digits"}
-        example = needed.get(str(key[-1]))
-        shown = f", for example `{key[-1]}: {example}`" if example else ""
-        return document.problem(key, f"is missing{shown}.")
-    if kind == "extra_forbidden":
-        parts: dict[str, type[_Entry]] = {
-            "search": Search, "objective": Objective, "folds": Folds, "budget": Budget, "confirm": Confirm,
-        }  # fmt: skip
-        entry = parts.get(str(key[0]), Sweep) if len(key) > 1 else Sweep
-        fields = {field.alias or name: name for name, field in entry.model_fields.items()}
+_PARTS: dict[str, type[_Entry]] = {
+    "search": Search, "objective": Objective, "folds": Folds, "budget": Budget, "confirm": Confirm,
+}  # fmt: skip
+_EXAMPLES = {"name": "digits-mlp", "model": "mlp", "data": "digits"}
+
+
+def _locate(key: Key, kind: str) -> Key:
+    """The entry of the file that an error is about: objectives are a list there."""
+    return ("objective", int(key[1]) + 1, *key[2:]) if key[0] == "further_objectives" else key
+
+
+def _explain(entry: InvalidEntry) -> str | None:
+    """The message about an entry of a sweep, where it is not the usual one."""
+    key = entry.key
+    if entry.kind == "missing":
+        example = _EXAMPLES.get(str(key[-1]))
+        return f"is missing, for example `{key[-1]}: {example}`." if example else "is missing."
+    if entry.kind == "extra_forbidden":
+        part = _PARTS.get(str(key[0]), Sweep) if len(key) > 1 else Sweep
+        fields = {field.alias or name: name for name, field in part.model_fields.items()}
         known = [name for name in fields if name not in ("defaults", "names", "further_objectives")]
-        return document.problem(
-            key, f"is not known here{did_you_mean(key[-1], known)}; known are {', '.join(known)}."
-        )
-    if kind == "value_error":
-        return document.problem(key, str(error["ctx"]["error"]) + ".")
-    short = "whole number" if key == ("folds",) else "word"
-    wanted = {
-        "string_type": "a word",
-        "int_type": "a whole number",
-        "bool_type": "true or false",
-        "float_type": "a number",
-        "list_type": "a list",
-        "greater_than": f"a number above {error.get('ctx', {}).get('gt')}",
-        "dict_type": "a group of `name: value` lines",
-        "model_type": f"a {short}, or a group of `name: value` lines",
-        "greater_than_equal": f"a number of at least {error.get('ctx', {}).get('ge')}",
-        "literal_error": str(error.get("ctx", {}).get("expected")),
-    }.get(kind)
-    return document.problem(key, f"{value!r} is not {wanted or error['msg']}.")
+        return f"is not known here{did_you_mean(key[-1], known)}; known are {', '.join(known)}."
+    if entry.kind == "model_type" and key == ("folds",):
+        return f"{entry.value!r} is not a whole number, or a group of `name: value` lines."
+    return None
+
+
+_WORDING = Wording(_locate, _explain, {"model_type": "a word, or a group of `name: value` lines"})
 
 
 def _problems(sweep: Sweep) -> Iterator[str]:
