@@ -42,3 +42,12 @@ ADAPTIVE = {
     "cmaes": "CMA-ES, an evolution strategy: for many trials over real numbers.",
 }
 """By name, those that learn from what was tried, in a word; see ``sweeps.searches.samplers``."""
+SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
+    "tpe": ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
+    "gp": ("n_startup_trials", "n_candidates"),
+    "cmaes": (
+        "n_startup_trials", "sigma0", "popsize", "with_margin", "use_separable_cma",
+        "consider_pruned_trials",
+    ),
+}  # fmt: skip
+"""Parameters of each adaptive search, by Optuna's names; our own Gaussian process adds ``n_candidates``."""

@@ -25,8 +25,8 @@ from hpc.jobs.source.study import Asked, Study, open_study
 from hpc.results import Plan, Records, Run, create
 from hpc.searching import Search
 from hpc.sweeps import Sweep
+from hpc.sweeps.searches import SAMPLER_OPTIONS
 from hpc.sweeps.searches.pruners import PRUNERS, pruner
-from hpc.sweeps.sweep import SAMPLER_OPTIONS
 from tests.conftest import ROOT
 
 SPACE: dict[str, Any] = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}
