@@ -27,9 +27,9 @@ from hpc.models import (
     Parameter,
     Reference,
     Signature,
+    collect_notes,
     dataset,
     dataset_reference,
-    hearing,
     model_reference,
 )
 from hpc.sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, SweepError, Trial, did_you_mean
@@ -115,7 +115,7 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
 
 def notes_of_data() -> AbstractContextManager[list[str]]:
     """What is said meanwhile of how data were read, that a person should know."""
-    return hearing()
+    return collect_notes()
 
 
 def digest(sweep: Sweep) -> str:

@@ -104,6 +104,19 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A model or dataset that has a name of its own.
+
+    Attributes:
+        build: returns the model or the data.
+        check: returns a sentence about arguments that are right one by one but not together, or None.
+    """
+
+    build: Callable[..., Any]
+    check: Callable[[Mapping[str, Any]], str | None] | None = None
+
+
+@dataclass(frozen=True)
 class Reader:
     """How files of one suffix are read.
 
@@ -123,16 +136,14 @@ class Reference:
     Attributes:
         text: as the sweep gives it.
         kind: ``model`` or ``dataset``, for messages.
-        builtin: the functions that have a name of their own.
-        problems: for some of those, what can be wrong with arguments that are right one by one.
+        builtin: the entries that have a name of their own.
         folder: where files are looked for.
         readers: functions of a path and options that read files of data, by their suffix.
     """
 
     text: str
     kind: str
-    builtin: Mapping[str, Callable[..., Any]]
-    problems: Mapping[str, Callable[[Mapping[str, Any]], str | None]]
+    builtin: Mapping[str, Entry]
     folder: Path
     readers: Mapping[str, Reader] = field(default_factory=dict)
 
@@ -158,7 +169,7 @@ class Reference:
             ModelError: there is no such name, file, module or function.
         """
         if self.is_builtin:
-            return signature_of(self.builtin[self.text])
+            return signature_of(self.builtin[self.text].build)
         if self.reader:
             self.source()
             signature = signature_of(self.reader.read)
@@ -187,7 +198,7 @@ class Reference:
         """What is wrong with arguments that are right one by one, as far as it can be told."""
         if self.reader:
             return self.reader.problem(str(self.source()), arguments)
-        check = self.problems.get(self.text)
+        check = self.builtin[self.text].check if self.is_builtin else None
         return check(arguments) if check else None
 
     def source(self) -> Path:
@@ -224,7 +235,7 @@ class Reference:
             ModelError: there is no such function, or importing its module fails.
         """
         if self.is_builtin:
-            return self.builtin[self.text]
+            return self.builtin[self.text].build
         if self.reader:
             return partial(self.reader.read, str(self.source()))
         path, (place, _, name) = self.source(), self.text.rpartition(":")

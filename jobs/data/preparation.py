@@ -11,7 +11,7 @@ import numpy as np
 
 from hpc.jobs.check import data_of, division_of, function_options
 from hpc.jobs.training.keras_settings import KerasSettings
-from hpc.models import Array, Dataset, Importer, ModelError, Split, dataset, hearing
+from hpc.models import Array, Dataset, Importer, ModelError, Split, collect_notes, dataset
 from hpc.sweeps import Folds, Sweep, Trial
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Preparation:
         np.random.seed(0)  # so that a function that draws by these gives all workers the same
         # The user's files, which are imported now, may have set it, too.
         self.dtype = "float64" if "float64" in (*types, KerasSettings.now().floatx) else "float32"
-        with hearing() as self.said:
+        with collect_notes() as self.said:
             self._whole = dataset(
                 function(**function_options(sweep)),
                 division_of(sweep),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpc.models.dataset import Array
+from hpc.models.arrays import Array
 
 
 def digits(*, raw: bool = False) -> tuple[Array, Array]:

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.models import DIVISION, OF_WHOLES, Array, Dataset, Division, ModelError, Split, dataset, hearing
+from hpc.models import (
+    DIVISION,
+    OF_WHOLES,
+    Array,
+    Dataset,
+    Division,
+    ModelError,
+    Split,
+    collect_notes,
+    dataset,
+)
 
 X, Y = np.zeros((6, 2)), np.array([0, 1, 2, 0, 1, 2])
 
@@ -179,7 +189,7 @@ def test_real_numbers_get_the_dtype_of_the_training_and_whole_ones_stay(dtype: s
 def targets(y: Any, classes: Any = "auto", n: int = 1) -> tuple[Dataset, list[str]]:
     """What targets become, ``n`` times over, and what is said of it."""
     y = np.tile(np.asarray(y), n)
-    with hearing() as said:
+    with collect_notes() as said:
         found = dataset((np.zeros((len(y), 1)), y), Division(validation_split=0, classes=classes))
     return found, said
 
@@ -345,7 +355,7 @@ def test_targets_that_are_no_real_numbers_are_refused(y: Array, said: str) -> No
 )
 def test_whole_numbers_of_too_many_digits_are_said(x: Any, dtype: str, said: str) -> None:
     x = np.asarray(x)[:, None]
-    with hearing() as heard:
+    with collect_notes() as heard:
         dataset({"train": (x, np.zeros(len(x)))}, dtype=dtype)
     assert [said in one for one in heard] == ([True] if said else [])
 
@@ -466,7 +476,7 @@ def test_what_fit_takes_and_this_project_does_not_is_named(value: object, said: 
 @pytest.mark.parametrize("classes", [2, 3, 12])
 def test_rows_of_zeros_with_a_1_are_classes(classes: int) -> None:
     y = np.arange(60) % classes
-    with hearing() as said:
+    with collect_notes() as said:
         rows = dataset((np.ones((60, 2)), np.eye(classes)[y]), name="mine")
     numbers = dataset((np.ones((60, 2)), y))
     assert said == [

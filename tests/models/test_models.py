@@ -12,7 +12,7 @@ import pytest
 
 from hpc.models import DATASETS, Division, ModelError, dataset, mlp, model_reference
 from hpc.models.datasets.mnist import mnist
-from hpc.models.mlp import layer_sizes
+from hpc.models.families.mlp import layer_sizes
 
 
 def sizes(model: Any) -> list[int]:
@@ -63,14 +63,14 @@ def test_digits_are_split_and_scaled_and_always_the_same() -> None:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    data = dataset(DATASETS["digits"]())
+    data = dataset(DATASETS["digits"].build())
     assert data.validation is not None
     assert data.train.x.shape == (1437, 64)
     assert data.validation.x.shape == (360, 64)
     assert data.test is None
     assert (data.input_shape, data.num_classes, data.output_size) == ((64,), 10, 10)
     assert (data.train.x.min(), data.train.x.max()) == (0, 1)
-    raw = dataset(DATASETS["digits"](raw=True))
+    raw = dataset(DATASETS["digits"].build(raw=True))
     np.testing.assert_array_equal(raw.train.x, 16 * data.train.x)
     # as the first version of this project divided them, so that its tables still hold
     x, y = load_digits(return_X_y=True)
@@ -78,10 +78,10 @@ def test_digits_are_split_and_scaled_and_always_the_same() -> None:
     found = (data.train.x, data.validation.x, data.train.y, data.validation.y)
     for mine, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(mine, other)
-    few = dataset(DATASETS["digits"](), Division(train=50))
+    few = dataset(DATASETS["digits"].build(), Division(train=50))
     assert np.array_equal(few.train.x, data.train.x[:50])
     with pytest.raises(ModelError, match="5000 samples are asked for, but there are only 1437"):
-        dataset(DATASETS["digits"](), Division(train=5000))
+        dataset(DATASETS["digits"].build(), Division(train=5000))
 
 
 @pytest.mark.mnist

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpc.models.output import Output, output_layer
+from hpc.models.families.output import Output, output_layer
 
 if TYPE_CHECKING:
     import keras

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpc.models.mlp import Activation, Dropout, Initializer, Penalty, Width, kernel_penalty
-from hpc.models.output import Output, output_layer
+from hpc.models.families.mlp import Activation, Dropout, Initializer, Penalty, Width, kernel_penalty
+from hpc.models.families.output import Output, output_layer
 
 if TYPE_CHECKING:
     import keras

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from hpc.models.mlp import Penalty, Positive, Width
+from hpc.models.families.mlp import Penalty, Positive, Width
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
