@@ -1,4 +1,4 @@
-"""Conditions in words, as ``depth >= 2``: one grammar for the points of a sweep and the rows of a table.
+"""Conditions as text, like ``depth >= 2``: one grammar for the settings of a sweep and the rows of a table.
 
 Nothing is executed: Python's ``ast`` reads the text, and a walk over its tree makes functions of those
 parts that stand in a list of what may be there. Everything else is refused, and so is what is too large.
@@ -18,7 +18,7 @@ from typing import Any
 from hpc.sweeps.grammar import Reader
 from hpc.sweeps.operations import Part
 
-MOST_CHARACTERS, MOST_LEVELS = 10_000, 100
+MAX_CHARACTERS, MAX_LEVELS = 10_000, 100
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def read(text: str, *, rows: bool = False) -> Condition:
     Raises:
         ValueError: with what is wrong and what may stand instead.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"it has {len(text):,} characters, and may have {MOST_CHARACTERS:,}")
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it has {len(text):,} characters, and may have {MAX_CHARACTERS:,}")
     source, in_backticks = _as_python(text.strip())
     tree = _parsed(source)
     reader = Reader(source, in_backticks, rows)
@@ -158,23 +158,23 @@ def _parsed(source: str) -> ast.Expression:
             warnings.simplefilter("error")
             tree = ast.parse(source, mode="eval")
     except (MemoryError, RecursionError):
-        raise ValueError(f"it is nested in more than {MOST_LEVELS} levels") from None
+        raise ValueError(f"it is nested in more than {MAX_LEVELS} levels") from None
     except SyntaxError as error:
-        said = error.msg
+        message = error.msg
         if re.search("(?<![=<>!:])=(?!=)", source):
-            said = "invalid syntax; to compare, write =="
-        elif said == "invalid syntax" and (word := _RESERVED.search(_TOKENS.sub("", source))):
-            said = f"invalid syntax; a name as {word[0]}, which is a word of Python, stands in `backticks`"
-        if "Exceeds the limit" in said:
-            said = "a number has too many digits"
-        raise ValueError("it holds a null byte" if "\0" in source else said) from None
+            message = "invalid syntax; to compare, write =="
+        elif message == "invalid syntax" and (word := _RESERVED.search(_TOKENS.sub("", source))):
+            message = f"invalid syntax; a name as {word[0]}, which is a word of Python, stands in `backticks`"
+        if "Exceeds the limit" in message:
+            message = "a number has too many digits"
+        raise ValueError("it holds a null byte" if "\0" in source else message) from None
     except UnicodeError:
         raise ValueError("it holds half a character, which no text can hold") from None
     except (ValueError, Warning) as error:
         raise ValueError("it holds a null byte" if "\0" in source else str(error)) from None
     level: list[ast.AST] = [tree]
-    for _ in range(MOST_LEVELS):
+    for _ in range(MAX_LEVELS):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
     if level:
-        raise ValueError(f"it is nested in more than {MOST_LEVELS} levels")
+        raise ValueError(f"it is nested in more than {MAX_LEVELS} levels")
     return tree

@@ -11,7 +11,7 @@ from typing import Any
 from hpc.sweeps import operations
 from hpc.sweeps.operations import Operation, Part, Test
 
-MOST_ENTRIES = 1_000
+MAX_ENTRIES = 1_000
 _OF_PATTERNS = "|*+?[](){}^$\\"
 MAY_STAND = (
     "there may be names, numbers, 'texts', True, False, None, comparisons, in [1, 2], and, or, not, + - * / "
@@ -107,8 +107,8 @@ class Reader:
         raise self._refused(node)
 
     def _list(self, entries: Sequence[ast.expr]) -> list[Any]:
-        if len(entries) > MOST_ENTRIES:
-            raise ValueError(f"a list has {len(entries):,} entries, and may have {MOST_ENTRIES:,}")
+        if len(entries) > MAX_ENTRIES:
+            raise ValueError(f"a list has {len(entries):,} entries, and may have {MAX_ENTRIES:,}")
         parts = [(entry, self._part(entry)) for entry in entries]
         for entry, part in parts:
             if not isinstance(part, _Constant):

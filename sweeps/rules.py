@@ -13,7 +13,7 @@ from hpc.sweeps.document import Key
 from hpc.sweeps.searches import ADAPTIVE, SAMPLER_OPTIONS, SEARCHES
 from hpc.sweeps.space import Choices, Dimension, combinations
 from hpc.sweeps.text import did_you_mean
-from hpc.sweeps.trials import MOST_TRIALS, fold_numbers
+from hpc.sweeps.trials import MAX_TRIALS, fold_numbers
 
 if TYPE_CHECKING:
     from hpc.sweeps.spec import Sweep
@@ -54,26 +54,26 @@ def find_problems(sweep: Sweep) -> list[str]:
 def size_problems(sweep: Sweep) -> Iterator[str]:
     """Whether a sweep has too many trials, told without making them."""
     try:
-        points, what = combinations(sweep.space), "a grid of {:,} combinations"
+        settings, what = combinations(sweep.space), "a grid of {:,} combinations"
     except ValueError as error:
         yield sweep.problem(("space",), f"{error}.")
         return
     key: Key = ("space",)
     if sweep.is_adaptive or SEARCHES[sweep.search.method].needs_trials:
-        points, what, key = sweep.search.trials or 0, "{:,} points", ("search", "trials")
+        settings, what, key = sweep.search.trials or 0, "{:,} settings", ("search", "trials")
     seeds, folds = len(sweep.seeds), sweep.folds.n_splits if sweep.folds else 1
-    number = (points + len(sweep.baselines)) * seeds * folds
+    number = (settings + len(sweep.baselines)) * seeds * folds
     number += sweep.confirm.best * sweep.confirm.seeds if sweep.confirm else 0
-    if number <= MOST_TRIALS:
+    if number <= MAX_TRIALS:
         return
     times = [f"{count:,} {name}" for count, name in ((seeds, "seeds"), (folds, "folds")) if count > 1]
     each = f", each with {' and '.join(times)}," if times else ""
     confirmed = " with those of the confirmation" if sweep.confirm else ""
-    would = f" would be {number:,} trials{confirmed}" if number != points else ""
+    would = f" would be {number:,} trials{confirmed}" if number != settings else ""
     remedy = "ask for fewer"
     if key == ("space",):
         remedy = "draw some by search: {method: random, trials: 1000}, or give fewer values"
-    message = f"{what.format(points)}{each}{would}, and a run may have {MOST_TRIALS:,} trials; {remedy}."
+    message = f"{what.format(settings)}{each}{would}, and a run may have {MAX_TRIALS:,} trials; {remedy}."
     yield sweep.problem(key, message)
 
 
@@ -188,10 +188,10 @@ def _number_of_trials(sweep: Sweep) -> Iterator[str]:
     method, trials = sweep.search.method, sweep.search.trials
     needs_trials, example = (True, 60) if sweep.is_adaptive else (SEARCHES[method].needs_trials, 20)
     if needs_trials and trials is None:
-        message = f"says not how many trials; write search: {{method: {method}, trials: {example}}}."
+        message = f"does not say how many trials; write search: {{method: {method}, trials: {example}}}."
         yield sweep.problem(("search",), message)
     if not needs_trials and trials is not None:
-        message = f"{trials} is too much said: {method} tries every combination."
+        message = f"{trials} is of no effect: {method} tries every combination."
         yield sweep.problem(("search", "trials"), message)
 
 
@@ -201,10 +201,10 @@ def _enough_settings(sweep: Sweep) -> Iterator[str]:
         return
     if size <= 10_000 and (sweep.constraints or any(one.when for one in sweep.space.values())):
         whole = {name: Choices(tuple(_all_of(one)), one.when) for name, one in sweep.space.items()}
-        points = SEARCHES["grid"].points(whole, None, 0)
-        size = sum(not sweep.allows({**sweep.fixed, **point}) for point in points)
+        settings = SEARCHES["grid"].settings(whole, None, 0)
+        size = sum(not sweep.allows({**sweep.fixed, **setting}) for setting in settings)
     if trials > size:
-        message = f"{trials} different points are asked for, but the space has only {size:.0f}."
+        message = f"{trials} different settings are asked for, but the space has only {size:.0f}."
         yield sweep.problem(("search", "trials"), message)
 
 
@@ -238,8 +238,8 @@ def _sampler_options(sweep: Sweep) -> Iterator[str]:
 def _one_seed(sweep: Sweep) -> Iterator[str]:
     if len(sweep.seeds) > 1:
         message = (
-            f"{len(sweep.seeds)} seeds for every point would be spent on bad points, too; "
-            f"{sweep.search.method} takes one, and confirm: {{best: 5, seeds: 3}} trains the best points "
+            f"{len(sweep.seeds)} seeds for every setting would be spent on bad settings, too; "
+            f"{sweep.search.method} takes one, and confirm: {{best: 5, seeds: 3}} trains the best settings "
             "again with fresh ones."
         )
         yield sweep.problem(("seeds",), message)
@@ -274,7 +274,7 @@ def _different_objectives(sweep: Sweep) -> Iterator[str]:
 
 
 def _static_baselines(sweep: Sweep) -> Iterator[str]:
-    if sweep.baselines and sweep.is_asked and not sweep.is_adaptive:
+    if sweep.baselines and sweep.uses_ask_tell and not sweep.is_adaptive:
         message = (
             "go with a search that needs no pruner, budget, timeout_min, confirm or limit of parameters."
         )
@@ -288,7 +288,7 @@ def _confirmation(sweep: Sweep) -> Iterator[str]:
 
 def _budget(sweep: Sweep) -> Iterator[str]:
     if sweep.budget is not None and not sweep.budget.entries():
-        message = "says no limit; write budget: {node_hours: 10}, or gpu_hours, or core_hours."
+        message = "has no limit; write budget: {node_hours: 10}, or gpu_hours, or core_hours."
         yield sweep.problem(("budget",), message)
 
 

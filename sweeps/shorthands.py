@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from hpc.sweeps import expression
 from hpc.sweeps.modes import EITHER, KNOWN, mode_of, plain
 from hpc.sweeps.text import did_you_mean
-from hpc.sweeps.trials import MOST_TRIALS
+from hpc.sweeps.trials import MAX_TRIALS
 
 
 def as_list(value: object) -> object:
@@ -61,9 +61,9 @@ def read_seeds(value: object) -> object:
     """The seeds of a sweep; a number stands for so many, from 0."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
-            raise ValueError(f"{value} is not a number of seeds; every point needs at least 1")
-        if value > MOST_TRIALS:
-            raise ValueError(f"{value:,} seeds are more than the {MOST_TRIALS:,} trials that a run may have")
+            raise ValueError(f"{value} is not a number of seeds; every setting needs at least 1")
+        if value > MAX_TRIALS:
+            raise ValueError(f"{value:,} seeds are more than the {MAX_TRIALS:,} trials that a run may have")
         return list(range(value))
     if not isinstance(value, list) or not value:
         raise ValueError(f"{value!r} is neither a number of seeds (seeds: 3) nor a list of them")

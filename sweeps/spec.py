@@ -32,13 +32,13 @@ class _Entry(BaseModel):
 
 
 class Search(_Entry):
-    """How the points are chosen.
+    """The search: how settings are chosen.
 
     Attributes:
         method: a name of ``sweeps.searches.SEARCHES`` or of ``sweeps.searches.ADAPTIVE``.
-        trials: how many points, for methods that draw them.
-        seed: of the draws; the seeds of the trials are ``Sweep.seeds``.
-        pruner: which rule stops trials early, ``name`` and parameters by Optuna's names; None for none.
+        trials: how many settings, for methods that draw them.
+        seed: the seed of the draws; the seeds of the trials are ``Sweep.seeds``.
+        pruner: the rule that stops trials early, ``name`` and parameters by Optuna's names; None for none.
         sampler: parameters of the method, by Optuna's names.
         timeout_min: minutes from the first launch on, after which no further trial is begun.
         runs: folders of runs (``from``) whose finished trials the search knows from the beginning.
@@ -64,12 +64,12 @@ class Search(_Entry):
 
 
 class Budget(_Entry):
-    """What a sweep may cost; what is left out has no limit.
+    """The limits of what a sweep may cost; None stands for no limit.
 
     Attributes:
-        node_hours: of all jobs together.
-        core_hours: likewise.
-        gpu_hours: likewise.
+        node_hours: node-hours of all jobs together.
+        core_hours: core-hours of all jobs together.
+        gpu_hours: GPU-hours of all jobs together.
     """
 
     node_hours: Annotated[float, Field(gt=0)] | None = None
@@ -82,11 +82,11 @@ class Budget(_Entry):
 
 
 class Confirm(_Entry):
-    """The best points are trained again with seeds that the search has not seen.
+    """The confirmation: the best settings are trained again with seeds that the search has not seen.
 
     Attributes:
-        best: how many points.
-        seeds: with how many seeds each.
+        best: how many settings.
+        seeds: how many seeds each setting is trained with.
     """
 
     best: Annotated[int, Field(ge=1)]
@@ -94,11 +94,11 @@ class Confirm(_Entry):
 
 
 class Objective(_Entry):
-    """What a good trial is.
+    """The metric that trials are compared by.
 
     Attributes:
         metric: the name of a metric as Keras logs it; ``val_`` means on the validation data.
-        mode: ``min`` or ``max``; where it is left out that of :func:`hpc.sweeps.modes.mode_of`.
+        mode: ``min`` or ``max``; the default is that of :func:`hpc.sweeps.modes.mode_of`.
     """
 
     metric: str = "val_loss"
@@ -106,13 +106,13 @@ class Objective(_Entry):
 
 
 class Folds(_Entry):
-    """Cross-validation: every point is trained once per fold, and validated on that fold.
+    """Cross-validation: every setting is trained once per fold, and validated on that fold.
 
-    What is divided are the samples for training and validation together; never those of the test.
+    The samples for training and validation are split together; test samples stay apart.
 
     Attributes:
         n_splits: how many folds, at least 2.
-        shuffle: whether the samples are shuffled first; always in the same way.
+        shuffle: whether the samples are shuffled first, always in the same order.
         stratify: whether each fold has the same share of every class.
     """
 
@@ -128,32 +128,30 @@ class Sweep(_Entry):
     """One experiment: a model, a dataset, a search space, a way to search it, an objective.
 
     Attributes:
-        name: of the sweep and, unless another is given, of the folder of its run.
+        name: the name of the sweep and, by default, of the folder of its run.
         model: a name of ``models``, ``file.py:function`` or ``package.module:function``.
-        data: ``name`` likewise, and the options of the dataset.
+        data: the dataset: its ``name``, as that of a model, and its options.
         space: the values each hyperparameter may take.
         fixed: hyperparameters that are the same in all trials.
-        search: grid, random, …
-        seeds: every point is tried once with each.
-        folds: for cross-validation: every point is trained once with each fold left out.
+        search: how settings are chosen.
+        seeds: every setting is trained once with each seed.
+        folds: cross-validation: every setting is trained once with each fold left out.
         baselines: further models, each with its hyperparameters, that are trained on the same data
             with the same seeds and folds, to compare with.
-        objective: which metric to judge by; of several the first.
+        objective: the metric to compare trials by; the first of several.
         further_objectives: the others of a list of objectives. Not for users.
         constraints: conditions on hyperparameters, and on ``parameters`` (the number of a model's
-            trainable weights); points of which one is not true are skipped.
-        budget: what the sweep may cost: no trial is begun that would go over it.
-        confirm: the best points are trained again with fresh seeds, by which the winner is named.
-        keep: whose trained models are kept: those of no trials, of the best one of each worker, or
-            of all.
-        pack: how many trials of equal shapes a rank may train at once: as many as pay, so many, or
-            off for one at a time.
-        defaults: values of everything the file leaves open, filled in when the run began, so
-            that a later version of this project finishes it as it started. Not for users.
-        code_folder: where the sweep file lay, from which modules of the user's are looked for. Not for
-            users.
-        names: by which files count in the names of trials, of those that are stored with a folder
-            which would make it another. Not for users.
+            trainable weights); a setting that breaks one is skipped.
+        budget: the limits of what the sweep may cost: no trial is begun that would go over one.
+        confirm: the best settings are trained again with fresh seeds, which decide the winner.
+        keep: which trained models are kept: none, that of the best trial of each worker, or all.
+        pack: how many trials of equal shapes a rank may train at once: auto for as many as are
+            faster, a number, or off for one at a time.
+        defaults: the values of all options that the file leaves out, stored when the run began, so
+            that a later version of this project finishes the run as it started. Not for users.
+        code_folder: the folder of the sweep file, where the user's modules are looked for. Not for users.
+        names: the names by which files count in trial ids, of files that are stored with a folder that
+            would change the id. Not for users.
     """
 
     name: str
@@ -220,53 +218,53 @@ class Sweep(_Entry):
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """All of them, the first first."""
+        """All objectives, the first first."""
         return (self.objective, *self.further_objectives)
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether points are only known when they are asked for."""
+        """Whether the search learns: settings are only known when they are asked for."""
         return self.search.method in ADAPTIVE
 
     @property
-    def is_asked(self) -> bool:
-        """Whether workers ask for one trial after another, and not each for its share beforehand."""
+    def uses_ask_tell(self) -> bool:
+        """Whether workers ask for one trial after another and tell the results."""
         search = self.search
         return bool(
             self.is_adaptive or search.pruner or search.timeout_min or self.budget or self.confirm
-            or self.weighs
+            or self.limits_parameters
         )  # fmt: skip
 
     @property
-    def weighs(self) -> bool:
-        """Whether a constraint is on the number of weights, which only a model that is built can tell."""
+    def limits_parameters(self) -> bool:
+        """Whether a constraint limits the number of weights, which is only known once a model is built."""
         return any("parameters" in expression.names(one) for one in self.constraints)
 
     @property
     def size(self) -> int:
-        """How many trials there are to be, those of the confirmation included."""
+        """The number of trials, those of the confirmation included."""
         size = (self.search.trials or 0) if self.is_adaptive else len(self.trials)
         return size + (self.confirm.best * self.confirm.seeds if self.confirm else 0)
 
     @property
     def fresh_seeds(self) -> list[int]:
-        """Seeds for the confirmation, which no trial before has had."""
+        """The seeds of the confirmation, which no other trial has."""
         first = max(self.seeds) + 1
         return list(range(first, first + self.confirm.seeds)) if self.confirm else []
 
-    def allows(self, params: Mapping[str, Any], **facts: float) -> str:
-        """The constraint that a point does not keep; empty if it keeps all that can be told.
+    def allows(self, params: Mapping[str, Any], **known: float) -> str:
+        """The first constraint that a setting breaks; empty if it breaks none that can be told.
 
         Args:
             params: the hyperparameters.
-            facts: ``parameters``, if that is known.
+            known: further values, as ``parameters``.
 
         Raises:
-            SweepError: one can't be told of the point.
+            SweepError: one can't be told of the setting.
         """
-        known = {**self.defaults, **params, **facts}
+        values = {**self.defaults, **params, **known}
         for index, one in enumerate(self.constraints):
-            named = {name: known[name] for name in expression.names(one) if name in known}
+            named = {name: values[name] for name in expression.names(one) if name in values}
             try:
                 if len(named) == len(expression.names(one)) and not expression.holds(one, named):
                     return one
@@ -274,16 +272,16 @@ class Sweep(_Entry):
                 raise SweepError(self.problem(("constraints", index), f"{error}.")) from None
         return ""
 
-    def trial(self, point: Mapping[str, Any], seed: int, index: int, fold: int | None = None) -> Trial:
+    def trial(self, setting: Mapping[str, Any], seed: int, index: int, fold: int | None = None) -> Trial:
         """A trial of the sweep's own model.
 
         Args:
-            point: values of the space; those of ``fixed`` are added.
+            setting: values of the space; those of ``fixed`` are added.
             seed: of initialization, shuffling and dropout.
             index: among the trials of the run.
             fold: the fold that is left out, if there are any.
         """
-        return trials.make_trial(self, point, seed, index, fold)
+        return trials.make_trial(self, setting, seed, index, fold)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -303,7 +301,7 @@ class Sweep(_Entry):
         """
         return trials.recognize(self, trial)
 
-    def alone(self, trial: Trial, **entries: Any) -> Sweep:
+    def single_trial(self, trial: Trial, **entries: Any) -> Sweep:
         """A sweep of one trial of this sweep, with no search, folds, baselines or limits.
 
         Args:

@@ -14,7 +14,7 @@ from hpc.sweeps.trial import Trial, reference_name, trial_id
 if TYPE_CHECKING:
     from hpc.sweeps.spec import Sweep
 
-MOST_TRIALS = 1_000_000
+MAX_TRIALS = 1_000_000
 """The maximum of a run. More would take longer to plan than anybody waits."""
 SHARED = ("scale", "loss", "metrics", "dtype")
 """Fixed hyperparameters that hold for baselines, too: how data are scaled and results measured."""
@@ -50,7 +50,7 @@ def first_trial(sweep: Sweep) -> Trial:
     """The first trial; for an adaptive search a setting that is drawn at random."""
     if not sweep.is_adaptive:
         return sweep.trials[0]
-    settings = SEARCHES["random"].points(sweep.space, 1, sweep.search.seed)
+    settings = SEARCHES["random"].settings(sweep.space, 1, sweep.search.seed)
     return make_trial(sweep, next(iter(settings)), sweep.seeds[0], 0)
 
 
@@ -102,5 +102,5 @@ def _settings(sweep: Sweep) -> Iterator[dict[str, Any]]:
     if sweep.is_adaptive:
         return
     search = SEARCHES[sweep.search.method]
-    found = search.points(sweep.space, sweep.search.trials, sweep.search.seed)
+    found = search.settings(sweep.space, sweep.search.trials, sweep.search.seed)
     yield from (setting for setting in found if not sweep.allows({**sweep.fixed, **setting}))
