@@ -26,14 +26,14 @@ from hpc.models.reference import (
 from hpc.models.registry import (
     BASELINES,
     DATASETS,
-    DIVIDED,
     MODELS,
     NUMBERS,
     READERS,
+    SPLIT_DATASETS,
     dataset_reference,
     model_reference,
 )
-from hpc.models.splitting import DIVISION, OF_WHOLES, Division
+from hpc.models.splitting import SPLIT_OPTIONS, WHOLE_DATA_OPTIONS, SplitOptions
 
 FROM_DATA = ("input_shape", "output_size", "num_classes")
 """Arguments of a model that the dataset decides, not the sweep."""
@@ -41,16 +41,15 @@ FROM_DATA = ("input_shape", "output_size", "num_classes")
 __all__ = [
     "BASELINES",
     "DATASETS",
-    "DIVIDED",
-    "DIVISION",
     "FROM_DATA",
     "MODELS",
     "NUMBERS",
-    "OF_WHOLES",
     "READERS",
+    "SPLIT_DATASETS",
+    "SPLIT_OPTIONS",
+    "WHOLE_DATA_OPTIONS",
     "Array",
     "Dataset",
-    "Division",
     "Importer",
     "ModelError",
     "Parameter",
@@ -58,6 +57,7 @@ __all__ = [
     "Reference",
     "Signature",
     "Split",
+    "SplitOptions",
     "collect_notes",
     "dataset",
     "dataset_reference",

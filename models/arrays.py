@@ -70,7 +70,7 @@ def _remedy(array: Array, what: str) -> str:
 
 
 def _cast(array: Array, dtype: str, name: str) -> Array:
-    """Real numbers in the dtype of the training, whole ones as they are; what is lost is said."""
+    """Real numbers in the dtype of the training, whole ones as they are; a loss is noted."""
     great = 2 ** (np.finfo(dtype).nmant + 1)  # from here on not all whole numbers are there
     may_be_great = array.dtype != dtype and array.dtype.kind in "iuf" and array.dtype.itemsize > 2
     if may_be_great and max(-float(array.min()), float(array.max())) >= great:

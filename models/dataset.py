@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpc.models.arrays import Array, as_array, checked_arrays
 from hpc.models.notes import add_note
 from hpc.models.reference import ModelError
-from hpc.models.splitting import OF_WHOLES, Division, split_samples
+from hpc.models.splitting import WHOLE_DATA_OPTIONS, SplitOptions, split_samples
 from hpc.models.structures import WHOLE, is_whole, parts_of
 from hpc.models.targets import count_classes, decide_targets, is_one_hot
 
@@ -49,12 +49,12 @@ class Dataset:
     """Data held in memory, in parts.
 
     Attributes:
-        train: what the weights are fitted to.
-        validation: what trials are compared by; None if everything is trained on.
+        train: the samples that the weights are fitted to.
+        validation: the samples that trials are compared by; None if all others are trained on.
         num_classes: number of classes where the targets are class numbers from 0, else None.
-        test: what a trained model is measured on, once; None if nothing is kept for it.
-        one_hot: whether the user gives the classes as rows of zeros with a 1, as a model that is compiled
-            already takes them.
+        test: the samples that a trained model is measured on, once; None if there are none.
+        one_hot: whether the user gives classes as one-hot rows, as a model that is already compiled takes
+            them.
     """
 
     train: Split
@@ -74,11 +74,11 @@ class Dataset:
         return self.num_classes or int(np.prod(self.train.y.shape[1:], dtype=int))
 
     def with_parts(self, parts: Mapping[str, Split]) -> Dataset:
-        """The same with other samples in its parts, given for those that there are."""
+        """The same dataset with other samples in its parts."""
         return replace(self, train=parts["train"], validation=parts.get("validation"), test=parts.get("test"))
 
     def as_given(self) -> Dataset:
-        """The same with targets of the form in which the user gives them."""
+        """The same dataset with targets in the form in which the user gives them."""
         if not self.one_hot or self.num_classes is None:
             return self
         rows = np.eye(self.num_classes, dtype=np.float32)
@@ -92,7 +92,7 @@ class Dataset:
 
 def dataset(
     value: object,
-    division: Division | None = None,
+    options: SplitOptions | None = None,
     *,
     name: str = "the dataset",
     dtype: str = "float32",
@@ -101,17 +101,17 @@ def dataset(
     """Make a :class:`Dataset` of what a function returned.
 
     Whole-numbered targets of shape (n,) or (n, 1) are class numbers from 0, real-valued ones are
-    numbers to predict, unless ``division.classes`` says otherwise. Samples are divided as
+    numbers to predict, unless ``options.classes`` decides otherwise. Samples are split as
     scikit-learn's ``train_test_split`` does it: first the test part is taken from all, then the
     validation part from the rest.
 
     Args:
         value: a Dataset; two or three pairs of arrays, ``((x_train, y_train), (x_validation,
             y_validation), (x_test, y_test))``; a mapping of such pairs by the names of the parts;
-            or one pair ``(x, y)``, the whole, which is divided here.
-        division: the options; Division's defaults unless given.
-        name: what to call it in messages.
-        dtype: of real-valued inputs and targets.
+            or one pair ``(x, y)``, the whole, which is split here.
+        options: the options; the defaults of ``SplitOptions`` unless given.
+        name: the name of the dataset in messages.
+        dtype: the dtype of real-valued inputs and targets.
         whole: to keep training and validation samples together as ``train``, for folds.
 
     Raises:
@@ -119,29 +119,29 @@ def dataset(
             numbers that are complex or beyond the dtype, fewer samples than asked for; whole-numbered
             targets may be classes or numbers to predict.
     """
-    division = division or Division()
-    decided = not isinstance(value, Dataset) or division.classes != "auto"
+    options = options or SplitOptions()
+    decided = not isinstance(value, Dataset) or options.classes != "auto"
     parts = _parts_of(value, name)
-    one_hot = decided and division.classes is not False and is_one_hot(parts)
+    one_hot = decided and options.classes is not False and is_one_hot(parts)
     width = 0
     if one_hot:
         width = np.shape(next(iter(parts.values()))[1])[1]
         parts = {part: (x, np.argmax(as_array(y, name), axis=1)) for part, (x, y) in parts.items()}
     elif decided:
-        parts = decide_targets(parts, division.classes, name)
+        parts = decide_targets(parts, options.classes, name)
     if WHOLE in parts:
         x, y = parts[WHOLE]
-        parts = split_samples(x, y, division, name, validated=not whole)
-    given = division.model_fields_set & set(OF_WHOLES)
+        parts = split_samples(x, y, options, name, validated=not whole)
+    given = options.model_fields_set & set(WHOLE_DATA_OPTIONS)
     if given and not is_whole(value):
-        raise ModelError(f"{name} comes divided, so {min(given)} is of no effect; leave it out")
+        raise ModelError(f"{name} comes split, so {min(given)} is of no effect; leave it out")
     splits = {
         part: Split(*checked_arrays(x, y, f"{name}, {_NAMES[part]} part", dtype))
         for part, (x, y) in parts.items()
     }
     _check_shapes(splits, name)
     splits = {
-        part: _limited(split, getattr(division, part), f"{name}, {_NAMES[part]} part")
+        part: _limited(split, getattr(options, part), f"{name}, {_NAMES[part]} part")
         for part, split in splits.items()
     }
     classes = count_classes({part: split.y for part, split in splits.items()}, name)

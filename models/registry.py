@@ -78,7 +78,7 @@ READERS: Mapping[str, Reader] = {".csv": Reader(csv, csv_problem), ".npz": Reade
 """By suffix of a file of data."""
 
 BASELINES = {name: entry.build for name, entry in MODELS.items() if entry.is_baseline}
-DIVIDED = tuple(name for name, entry in DATASETS.items() if entry.is_split)
+SPLIT_DATASETS = tuple(name for name, entry in DATASETS.items() if entry.is_split)
 NUMBERS = tuple(name for name, entry in DATASETS.items() if not entry.has_classes)
 
 

@@ -15,17 +15,17 @@ Share = Annotated[float, Field(ge=0, lt=1, description="a share from 0 up to, bu
 Classes = Annotated[Literal["auto"] | bool, Field(description="auto, true or false")]
 
 
-class Division(BaseModel):
+class SplitOptions(BaseModel):
     """Options of any dataset, given under ``data``, unless its function takes them itself.
 
     Attributes:
         train: take only the first so many training samples.
-        validation: likewise for validation.
-        test: likewise for the test.
+        validation: the same for validation.
+        test: the same for the test.
         validation_split: share of the training samples that is kept for validation, of data that
             come whole.
         test_split: share of all samples that is kept for the test, of data that come whole.
-        split_seed: of the shuffling before data that come whole are divided.
+        split_seed: the seed of the shuffling before data that come whole are split.
         stratify: whether each part has the same share of every class.
         classes: whether targets of shape (n,) or (n, 1) are classes, counted from 0; with auto whole
             numbers are, but those that may as well be numbers to predict are refused. With auto, rows of
@@ -44,21 +44,21 @@ class Division(BaseModel):
     classes: Classes = "auto"
 
 
-DIVISION: dict[str, Parameter] = parameters_of(Division)
-"""Those options by name, to be checked one by one."""
-OF_WHOLES = ("validation_split", "test_split", "split_seed", "stratify")
-"""Those that say how data that come whole are divided."""
+SPLIT_OPTIONS: dict[str, Parameter] = parameters_of(SplitOptions)
+"""The options by name, each with its type and default."""
+WHOLE_DATA_OPTIONS = ("validation_split", "test_split", "split_seed", "stratify")
+"""The options that are of no effect on data that come split."""
 
 
 def split_samples(
-    x: Array, y: Array, division: Division, name: str, *, validated: bool
+    x: Array, y: Array, options: SplitOptions, name: str, *, validated: bool
 ) -> dict[str, tuple[Array, Array]]:
     """The parts of samples that come whole.
 
     Args:
         x: inputs, of shape (n, …).
         y: targets, of shape (n,) or (n, …).
-        division: how large the parts are.
+        options: the shares of the parts.
         name: of the dataset, for messages.
         validated: whether a validation part is split off.
 
@@ -70,8 +70,8 @@ def split_samples(
         raise ModelError(f"{name}: x has shape {x.shape}, y has {y.shape}, not as many samples")
     rest, parts = np.arange(len(x)), {}
     classes = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    stratify = division.stratify and classes.ndim == 1 and not np.issubdtype(y.dtype, np.floating)
-    shares = {"test": division.test_split, "validation": division.validation_split if validated else 0.0}
+    stratify = options.stratify and classes.ndim == 1 and not np.issubdtype(y.dtype, np.floating)
+    shares = {"test": options.test_split, "validation": options.validation_split if validated else 0.0}
     for part, share in shares.items():
         if share:
             from sklearn.model_selection import train_test_split
@@ -80,7 +80,7 @@ def split_samples(
                 rest, taken = train_test_split(
                     rest,
                     test_size=share,
-                    random_state=division.split_seed,
+                    random_state=options.split_seed,
                     stratify=classes[rest] if stratify else None,
                 )
             except ValueError as error:
@@ -101,6 +101,6 @@ def _why_not_split(classes: Array, stratify: bool) -> str:
     if not rare:
         return ""
     return (
-        f", since there is one sample only of class {', '.join(rare)} (stratify: false under data divides "
+        f", since there is one sample only of class {', '.join(rare)} (stratify: false under data splits "
         "without regard to classes; or leave that sample out)"
     )

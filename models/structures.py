@@ -15,7 +15,7 @@ WHOLE = "whole"
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is one pair of arrays, ``(x, y)``, and not parts that are divided already."""
+    """Whether it is one pair of arrays, ``(x, y)``, and not parts that are split already."""
     return (
         isinstance(value, (tuple, list))
         and len(value) == 2
@@ -56,7 +56,7 @@ def parts_of(value: Any, name: str) -> dict[str, Any]:
 
 
 FORMS = {"DatasetV2": "tf.data.Dataset", "PyDataset": "keras.utils.PyDataset", "DataLoader": "DataLoader"}
-"""What streams samples, by the name of a class."""
+"""Objects that stream samples, by the names of their classes."""
 
 
 def _refuse_no_arrays(value: Any, name: str) -> None:

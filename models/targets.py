@@ -11,10 +11,10 @@ from hpc.models.arrays import Array, as_array, is_finite
 from hpc.models.notes import add_note, has_notes
 from hpc.models.reference import ModelError
 
-MOST_CLASSES = 100
-"""More different whole numbers than that may be classes or not, which only the user knows."""
-MOST_UNSAID = 20
-"""More classes than that are said, though nothing speaks against them."""
+MAX_CLASSES = 100
+"""With more different whole numbers than that, only the user knows whether they are classes."""
+MAX_UNSAID = 20
+"""With more classes than that, a note says how the targets were read."""
 
 
 def is_one_hot(parts: Mapping[str, Any]) -> bool:
@@ -23,7 +23,7 @@ def is_one_hot(parts: Mapping[str, Any]) -> bool:
     for _, y in parts.values():
         try:
             array = np.asarray(y)
-        except ValueError:  # of rows of different lengths, which is said later
+        except ValueError:  # rows of different lengths, which are refused later
             return False
         if array.ndim != 2 or array.shape[1] < 2 or not len(array) or array.dtype.kind not in "biuf":
             return False
@@ -34,10 +34,10 @@ def is_one_hot(parts: Mapping[str, Any]) -> bool:
 
 
 def decide_targets(parts: Mapping[str, Any], classes: bool | Literal["auto"], name: str) -> dict[str, Any]:
-    """The parts with targets that are class numbers if they are whole numbers, else numbers to predict.
+    """The parts with targets as integers if they are classes, else as real numbers to predict.
 
     Raises:
-        ModelError: they may be either, or are not what ``classes`` says.
+        ModelError: they may be either, or do not fit ``classes``.
     """
     targets = {part: as_array(y, name) for part, (_, y) in parts.items()}
     is_single = all(y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1) for y in targets.values())
@@ -57,7 +57,7 @@ def decide_targets(parts: Mapping[str, Any], classes: bool | Literal["auto"], na
             )
     elif any(is_real):
         if not is_finite(every):
-            return dict(parts)  # which is said of the part
+            return dict(parts)  # refused later, with the part
         bad = every[every != np.floor(every)]
         if len(bad):
             why = "classes: true" if classes is True else "the targets of some parts are whole numbers"
@@ -69,21 +69,23 @@ def decide_targets(parts: Mapping[str, Any], classes: bool | Literal["auto"], na
 
 
 def _refuse_doubtful(y: Array, name: str) -> None:
-    """Raise ModelError if whole numbers may as well be numbers to predict; say it where that is less likely.
+    """Raise ModelError if whole numbers may as well be numbers to predict; note it where that is less likely.
 
     Classes are counted from 0 with few gaps, and there are several samples of each.
     """
     least, classes = int(y.min()), int(y.max()) + 1
     if least < 0:
-        return  # which is said of the part
+        return  # refused later, with the part
     different = len(np.unique(y))
-    if classes > MOST_CLASSES and (different < classes / 2 or classes > len(y) / 2):
+    if classes > MAX_CLASSES and (different < classes / 2 or classes > len(y) / 2):
         raise ModelError(
             f"{name}: the targets are whole numbers from {least} to {classes - 1}, {different} different "
             f"ones in {len(y)} samples; say classes: false under data if they are numbers to predict, "
             "classes: true if each is a class, counted from 0"
         )
-    if (different < classes or classes > MOST_UNSAID) and not has_notes():  # else their reader has said it
+    if (
+        different < classes or classes > MAX_UNSAID
+    ) and not has_notes():  # else the reader of their file has noted it
         gaps = f", of which {classes - different} have no sample" if different < classes else ""
         add_note(
             f"{name}: the targets, whole numbers from {least} to {classes - 1}, are taken as {classes} "
@@ -93,7 +95,7 @@ def _refuse_doubtful(y: Array, name: str) -> None:
 
 def _counts_from_0(y: Array) -> bool:
     """Whether real numbers are such as the numbers of classes are."""
-    if not is_finite(y) or y.min() != 0 or not 1 <= y.max() < MOST_CLASSES:
+    if not is_finite(y) or y.min() != 0 or not 1 <= y.max() < MAX_CLASSES:
         return False
     return bool((y == np.floor(y)).all()) and len(np.unique(y)) == y.max() + 1
 

@@ -16,7 +16,7 @@ from hpc.models.datasets.paths import FilePath, find_file
 from hpc.models.notes import add_note
 from hpc.models.reference import ModelError
 from hpc.models.splitting import Classes
-from hpc.models.targets import MOST_CLASSES
+from hpc.models.targets import MAX_CLASSES
 
 Columns = Annotated[
     str | Annotated[list[str], Field(min_length=1)],
@@ -28,7 +28,7 @@ Separator = Annotated[
 Decimal = Annotated[Literal[".", ","], Field(description='"." or ","')]
 
 
-MOST_TEXTS = 10
+MAX_TEXTS = 10
 """More different texts than that are no classes if they are more than half as many as samples."""
 NUMBERLIKE = re.compile(r"[€$£]?\s*[+-]?\d[\d.,'\s]*[€$£%]?")
 """What a person would read as a number, though Python would not."""
@@ -47,8 +47,8 @@ def csv(
     """A table in a CSV file: a line with the names of the columns, then one sample per line.
 
     A target of text, of true and false, or of whole numbers holds classes, which are numbered
-    from 0 in sorted order; any other holds numbers to predict. The file is UTF-8. What a target was
-    read as is said (:func:`hpc.models.notes.add_note`), unless it holds real numbers.
+    from 0 in sorted order; any other holds numbers to predict. The file is UTF-8. How a target was
+    read is noted (:func:`hpc.models.notes.add_note`), unless it holds real numbers.
 
     Args:
         path: relative to the current folder.
@@ -57,7 +57,7 @@ def csv(
         drop: columns to leave out.
         one_hot: features to replace by a column of zeros and ones per value; these come after all
             other features, in sorted order.
-        classes: whether the target holds classes; auto decides as said above, but refuses whole
+        classes: whether the target holds classes; auto decides as described above, but refuses whole
             numbers of which more than 100, or more than half as many as samples, are different, and
             text that looks like numbers, stands among numbers, or is another in nearly every line.
         sep: what stands between two columns.
@@ -90,10 +90,10 @@ def csv(
 
 
 def csv_problem(path: str, options: Mapping[str, Any]) -> str | None:
-    """What is wrong with a file and the options of ``csv``, or None; reads only its first line."""
+    """A sentence about an invalid file or option of ``csv``, or None; reads only the first line."""
     sep = options.get("sep", ",")
     if not isinstance(sep, str) or len(sep) != 1 or sep in '"\r\n':
-        return None  # which the check of the option by itself has said
+        return None  # the check of the option by itself reports it
     try:
         file = find_file(path)
         return columns_problem(file, read_header(file, sep), options)
@@ -117,7 +117,7 @@ def _classes_or_numbers(table: Table, name: str, classes: bool | Literal["auto"]
     if classes is False or (classes == "auto" and (values != np.floor(values)).any()):
         return values
     different = len(np.unique(values))
-    if classes == "auto" and (different > MOST_CLASSES or different > len(values) / 2):
+    if classes == "auto" and (different > MAX_CLASSES or different > len(values) / 2):
         raise ModelError(
             f"{table.file}: the target {name!r} holds whole numbers, {different} different ones in "
             f"{len(values)} samples; say classes: true if each is a class, classes: false if they are "
@@ -141,7 +141,7 @@ def _refuse_texts(table: Table, name: str) -> None:
         doubt = f"holds numbers, but text in {table.some(bad, name)}"
     elif texts.map(lambda text: NUMBERLIKE.fullmatch(text.strip()) is not None).mean() > 0.5:
         doubt = f"holds what looks like numbers, but is text: {table.some(bad, name)}"
-    elif MOST_TEXTS < (different := texts.nunique()) > len(texts) / 2:
+    elif MAX_TEXTS < (different := texts.nunique()) > len(texts) / 2:
         doubt = f"holds {different} different texts in {len(texts)} samples: {table.some(bad, name)}"
     if doubt:
         raise ModelError(

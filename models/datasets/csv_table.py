@@ -51,7 +51,7 @@ class Table:
             )
 
     def numbers(self, names: Sequence[str], instead: str) -> Array:
-        """Those columns as float64, of shape (n, columns); :meth:`number` says what is raised."""
+        """Those columns as float64, of shape (n, columns); :meth:`number` lists what is raised."""
         chosen = self.data[list(names)]
         if all(dtype.kind in "biuf" for dtype in chosen.dtypes):
             whole = np.ascontiguousarray(chosen.to_numpy(np.float64))
@@ -63,7 +63,7 @@ class Table:
         """The column as float64, of shape (n,).
 
         Raises:
-            ModelError: a field is infinite, or is text, where ``instead`` says what to do.
+            ModelError: a field is infinite, or is text, where ``instead`` is the remedy.
         """
         values = self.coerced(name)
         for bad, what, remedy in (

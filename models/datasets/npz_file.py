@@ -59,7 +59,7 @@ def npz(
 
 
 def npz_problem(path: str, options: Mapping[str, Any]) -> str | None:
-    """What is wrong with a file and the options of ``npz``, or None; reads only the names in it."""
+    """A sentence about an invalid file or option of ``npz``, or None; reads only the names in it."""
     try:
         file = find_file(path)
         return _arrays_problem(
