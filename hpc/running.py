@@ -256,7 +256,7 @@ class _Runner:
             if t.state not in ("finished", "pruned") and t.trial_id not in left
         ]
         count = len(todo)
-        if self._sweep.is_asked:
+        if self._sweep.uses_ask_tell:
             self._search = Search(self._sweep, self._run, self._records, self._storage, self._view.note)
             todo, count = [], self._search.begin(left)
         if not count:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpc.jobs.options import PARAMETERS
-from hpc.models import DATASETS, DIVISION, FROM_DATA, MODELS, READERS, Parameter, signature_of
+from hpc.models import DATASETS, FROM_DATA, MODELS, READERS, SPLIT_OPTIONS, Parameter, signature_of
 
 
 def models() -> dict[str, list[str]]:
@@ -22,7 +22,7 @@ def data() -> dict[str, list[str]]:
     """A few lines about each dataset, about files, and about the options of all."""
     found = {name: _lines(entry.build) for name, entry in DATASETS.items()}
     found |= {f"FILE{suffix}": _lines(reader.read) for suffix, reader in READERS.items()}
-    found["(every dataset)"] = ["Options of every dataset:", *map(_line, DIVISION.values())]
+    found["(every dataset)"] = ["Options of every dataset:", *map(_line, SPLIT_OPTIONS.values())]
     return found
 
 
@@ -36,6 +36,6 @@ def _lines(function: Callable[..., Any]) -> list[str]:
 
 
 def _line(parameter: Parameter) -> str:
-    wanted = parameter.wanted()
+    wanted = parameter.format_type()
     default = "" if parameter.default is None else f" [{parameter.default}]"
     return f"{parameter.name}: {wanted}{default}"

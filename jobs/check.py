@@ -17,16 +17,16 @@ from hpc.jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, met
 from hpc.jobs.source import earlier
 from hpc.models import (
     BASELINES,
-    DIVIDED,
-    DIVISION,
     FROM_DATA,
     NUMBERS,
-    OF_WHOLES,
-    Division,
+    SPLIT_DATASETS,
+    SPLIT_OPTIONS,
+    WHOLE_DATA_OPTIONS,
     ModelError,
     Parameter,
     Reference,
     Signature,
+    SplitOptions,
     collect_notes,
     dataset,
     dataset_reference,
@@ -58,16 +58,16 @@ def data_options(sweep: Sweep) -> dict[str, Any]:
 def function_options(sweep: Sweep) -> dict[str, Any]:
     """Those that the dataset's function takes: its own, to do with as it likes."""
     own = data_of(sweep).signature().parameters
-    taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+    taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in SPLIT_OPTIONS}
     return deepcopy(taken)
 
 
-def division_of(sweep: Sweep) -> Division:
-    """Those of every dataset, that say how it is divided, and what its targets are."""
+def split_options_of(sweep: Sweep) -> SplitOptions:
+    """Those of every dataset, that say how it is split, and what its targets are."""
     taken = dict(function_options(sweep))
     if data_of(sweep).reader:
         taken.pop("classes", None)  # which means the same to both
-    return Division(**{name: v for name, v in data_options(sweep).items() if name not in taken})
+    return SplitOptions(**{name: v for name, v in data_options(sweep).items() if name not in taken})
 
 
 def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
@@ -175,10 +175,10 @@ def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:
     options, name = data_options(sweep), sweep.data["name"]
     for option, value in options.items():
         key = ("data", option)
-        parameter = {**DIVISION, **data.parameters}.get(option)
+        parameter = {**SPLIT_OPTIONS, **data.parameters}.get(option)
         if parameter is None:
             if not data.open:
-                known = [*data.parameters, *DIVISION]
+                known = [*data.parameters, *SPLIT_OPTIONS]
                 yield sweep.problem(
                     key,
                     f"is no option of {name}{did_you_mean(option, known)}; it takes {', '.join(known)}.",
@@ -187,8 +187,8 @@ def _data_problems(sweep: Sweep, data: Signature) -> Iterator[str]:
         problem = parameter.problem(value)
         if problem:
             yield sweep.problem(key, f"{problem}.")
-        if name in DIVIDED and option in OF_WHOLES:
-            yield sweep.problem(key, f"is of no effect: {name} comes divided.")
+        if name in SPLIT_DATASETS and option in WHOLE_DATA_OPTIONS:
+            yield sweep.problem(key, f"is of no effect: {name} comes split.")
     for option, parameter in data.parameters.items():
         if parameter.required and option not in options:
             yield sweep.problem(("data",), f"{name} needs the option {option}.")
@@ -205,11 +205,13 @@ def _file_problems(sweep: Sweep) -> Iterator[str]:
     reference = data_of(sweep)
     if not reference.reader or reference.source().stat().st_size > MOST_READ:
         return
-    options = {name: v for name, v in data_options(sweep).items() if name not in OF_WHOLES}
-    division = Division(**{name: v for name, v in options.items() if name in DIVISION}, validation_split=0.0)
+    options = {name: v for name, v in data_options(sweep).items() if name not in WHOLE_DATA_OPTIONS}
+    split_options = SplitOptions(
+        **{name: v for name, v in options.items() if name in SPLIT_OPTIONS}, validation_split=0.0
+    )
     try:
         value = reference.resolve()(**function_options(sweep))
-        dataset(value, division, name=f"the dataset {sweep.data['name']}", dtype="float64")
+        dataset(value, split_options, name=f"the dataset {sweep.data['name']}", dtype="float64")
     except ModelError as error:
         yield sweep.problem(("data",), f"{error}.")
 
@@ -305,7 +307,7 @@ def _value_problems(sweep: Sweep, group: str, owner: Parameter, entry: Any) -> I
 def _trials_to_check(sweep: Sweep) -> Iterator[Trial]:
     yield from sweep.trials
     if sweep.is_adaptive:
-        for point in SEARCHES["random"].points(sweep.space, DRAWN_TO_CHECK, sweep.search.seed):
+        for point in SEARCHES["random"].settings(sweep.space, DRAWN_TO_CHECK, sweep.search.seed):
             if not sweep.allows({**sweep.fixed, **point}):
                 yield sweep.trial(point, sweep.seeds[0], 0)
 
@@ -319,7 +321,7 @@ def _trial_problems(sweep: Sweep) -> Iterator[str]:
         if problem and problem not in seen:
             seen.add(problem)
             yield sweep.problem(("model",), f"{problem}.")
-    if sweep.data["name"] in NUMBERS and division_of(sweep).classes is not True:
+    if sweep.data["name"] in NUMBERS and split_options_of(sweep).classes is not True:
         for metrics in _values(sweep, "metrics"):
             for metric in sorted(set(OF_LABELS) & set(metrics if isinstance(metrics, list) else ())):
                 message = f"{metric} is of classes, but {sweep.data['name']} has numbers to predict."
@@ -366,7 +368,7 @@ def _metric_problems(sweep: Sweep, metric: str, key: tuple[str | int, ...]) -> I
         )
     given = _values(sweep, "metrics")
     known: dict[str, None] = {}
-    said = division_of(sweep).classes
+    said = split_options_of(sweep).classes
     may_be = (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False)
     for metrics in given:
         for classes in may_be if said == "auto" else (said,):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.check import data_of, division_of, function_options
+from hpc.jobs.check import data_of, function_options, split_options_of
 from hpc.jobs.training.keras_settings import KerasSettings
 from hpc.models import Array, Dataset, Importer, ModelError, Split, collect_notes, dataset
 from hpc.sweeps import Folds, Sweep, Trial
@@ -83,7 +83,7 @@ class Preparation:
         with collect_notes() as self.said:
             self._whole = dataset(
                 function(**function_options(sweep)),
-                division_of(sweep),
+                split_options_of(sweep),
                 name=self._name,
                 dtype=self.dtype,
                 whole=sweep.folds is not None,
@@ -144,7 +144,7 @@ def fold(data: Dataset, folds: Folds, number: int, name: str = "the dataset") ->
     try:
         parts = list(splitter.split(data.train.x, data.train.y))
     except ValueError as error:
-        raise ModelError(f"{name} can't be divided into {folds.n_splits} folds: {error}") from None
+        raise ModelError(f"{name} can't be split into {folds.n_splits} folds: {error}") from None
     rest, left_out = parts[number]
     return replace(data, train=data.train.take(rest), validation=data.train.take(left_out))
 

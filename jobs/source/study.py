@@ -31,7 +31,7 @@ from hpc.sweeps import SEARCHES, Sweep, Trial
 from hpc.sweeps.searches import optuna_private
 from hpc.sweeps.searches.pruners import pruner
 from hpc.sweeps.searches.samplers import decoded, distribution, encoded, sampler
-from hpc.sweeps.space import Dimension, point
+from hpc.sweeps.space import Dimension, make_setting
 
 JOURNAL = "study.journal"
 """The file of a study in the folder of its run."""
@@ -326,12 +326,12 @@ class Study:
         return None
 
     def _suggested(self, trial: optuna.Trial) -> dict[str, Any]:
-        return point(self.sweep.space, lambda name, one: decoded(one, _suggest(trial, name, one)))
+        return make_setting(self.sweep.space, lambda name, one: decoded(one, _suggest(trial, name, one)))
 
     def _enqueue_any(self, seen: set[Any], number: int) -> bool:
         """Have a point drawn at random next that was not there before."""
         sweep = self.sweep
-        drawn = SEARCHES["random"].points(sweep.space, len(seen) + 200, sweep.search.seed)
+        drawn = SEARCHES["random"].settings(sweep.space, len(seen) + 200, sweep.search.seed)
         for found in drawn:
             trial = sweep.trial(found, sweep.seeds[0], 0)
             if trial.trial_id not in seen and not sweep.allows(trial.params):
@@ -717,7 +717,7 @@ def _within(space: Mapping[str, Dimension], params: Mapping[str, Any]) -> dict[s
     Raises:
         KeyError: it has no value for a name that it would need.
     """
-    return point(space, lambda name, _: params[name])
+    return make_setting(space, lambda name, _: params[name])
 
 
 def _suggest(trial: optuna.Trial, name: str, dimension: Any) -> Any:

@@ -42,7 +42,7 @@ def sweep_of(**changes: Any) -> Sweep:
 
 def begin(folder: Path, sweep: Sweep, storage: str = "") -> Study:
     """The folder of a run, and its study."""
-    trials = [trial.facts() for trial in sweep.trials]
+    trials = [trial.to_record() for trial in sweep.trials]
     objective = sweep.objective
     plan = Plan(
         "s", objective.metric, objective.mode, list(sweep.space), trials, sweep.as_yaml(), "{}", sweep.size
@@ -76,7 +76,7 @@ def finish(study: Study, asked: Asked, folder: Path | None = None, job: str = "w
 
 
 def started(folder: Path, asked: Asked, job: str) -> None:
-    facts = {**asked.trial.facts(), "attempt": asked.attempt}
+    facts = {**asked.trial.to_record(), "attempt": asked.attempt}
     write(folder, "started", **facts, ranks=1, job=job, node="n")
 
 

@@ -432,7 +432,7 @@ def test_every_hyperparameter_is_described_and_its_default_is_right() -> None:
         for name, kind in signature_of(function).parameters.items():
             assert f"    {name}: " in doc, (function, name)
             if not kind.required:
-                assert kind.wanted(), (function, name)
+                assert kind.format_type(), (function, name)
                 assert kind.problem(kind.default) is None, (function, name)
 
 

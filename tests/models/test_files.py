@@ -541,7 +541,7 @@ def test_options_are_checked_one_by_one(
 def test_every_option_is_described_and_its_default_is_right(function: Any) -> None:
     for option, parameter in signature_of(function).parameters.items():
         assert f"    {option}: " in (inspect.getdoc(function) or "")
-        assert parameter.wanted()
+        assert parameter.format_type()
         assert parameter.required == (option == "path")
         assert parameter.required or parameter.problem(parameter.default) is None
 
