@@ -100,7 +100,7 @@ class Trainer:
         draw = np.random.default_rng(0)
         x = draw.random((SAMPLES, 28, 28), np.float32)
         data = Dataset(Split(x, draw.integers(0, 10, SAMPLES).astype(np.int32)), None, 10)
-        model = MODELS[name]((28, 28), 10, 10, **PARAMS[name])
+        model = MODELS[name].build((28, 28), 10, 10, **PARAMS[name])
         compile_model(model, options({"batch_size": 128}), num_classes=10, samples=SAMPLES)
         model.optimizer.build(model.trainable_variables)
         return Graphs().of(model, data, self._world), tf.constant(data.train.x), tf.constant(data.train.y)

@@ -92,7 +92,7 @@ def fill(folder: Path, share: float) -> None:
         records.append("ready", job=job, backend="none", gpu=None)
         for place, trial in enumerate(by_name[str(name)] for name in trials[: done + 1]):
             who: dict[str, Any] = {"trial": trial.trial_id, "attempt": 1}
-            records.append("started", **{**trial.facts(), **who}, ranks=1, job=job, node="n1", code="")
+            records.append("started", **{**trial.to_record(), **who}, ranks=1, job=job, node="n1", code="")
             for epoch in range(1, EPOCHS + 1 if place < done else EPOCHS // 2):
                 metrics = {name: draw.random() for name in METRICS}
                 records.append("epoch", **who, epoch=epoch, metrics=metrics, seconds=epoch * 0.125)

@@ -56,7 +56,7 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
             text = stored.announce(run, records, longer)
             for trial in longer.trials:
                 if trial.trial_id not in known:
-                    records.append("planned", **trial.facts())
+                    records.append("planned", **trial.to_record())
             records.append("extended", trials=longer.size)
             write_text(run.sweep_file, text)
         finally:

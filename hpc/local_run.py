@@ -95,7 +95,7 @@ class LocalRun:
             if t.state not in ("finished", "pruned") and t.trial_id not in left
         ]
         count = len(todo)
-        if self._sweep.is_asked:
+        if self._sweep.uses_ask_tell:
             self._search = SearchCoordinator(
                 self._sweep, self._run, self._records, self._storage, self._view.note
             )

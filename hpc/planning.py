@@ -88,7 +88,7 @@ def plan(
         size = (slurm or Slurm()).limits().array_size
     except SchedulerError:  # a laptop may ask, too
         size = batch.DEFAULT_MAX_ARRAY_SIZE
-    if sweep.is_asked:
+    if sweep.uses_ask_tell:
         jobs = min(profile.workers or 4, math.ceil(sweep.size / profile.groups))
         name = batch.name_of(sweep.name, "000000")
         arrays = batch.arrays(name, {1.0: jobs}, jobs, size)

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hpc.jobs.node import device
 from hpc.storage import storage_url
 from hpc.sweeps import Document, SweepError, did_you_mean, read
+from hpc.sweeps.document import Key
+from hpc.sweeps.validation import InvalidEntry, Wording, format_errors
 
 FILE = "profiles.yaml"
 Count = Annotated[int, Field(ge=1)]
@@ -281,7 +283,7 @@ def _validated(document: Document, name: str, entries: Any) -> Profile:
     try:
         profile = Profile.model_validate(entries)
     except ValidationError as error:
-        found = [_sentence(document, name, dict(e)) for e in error.errors()]
+        found = format_errors(error, document, _wording(name))
         raise SweepError(list(dict.fromkeys(found))) from None
     problems = []
     if profile.cluster != "slurm":
@@ -316,43 +318,38 @@ def _validated(document: Document, name: str, entries: Any) -> Profile:
     return profile
 
 
-def _sentence(document: Document, name: str, error: dict[str, Any]) -> str:
-    """One of pydantic's errors in our words."""
-    key = (name, *error["loc"])
-    kind, value = error["type"], error["input"]
-    if key[-1] == "[key]":
-        key = key[:2]
-    if key[1:2] == ("sbatch",) and len(key) > 3:  # one of the types that an option may have
-        return document.problem(key[:3], f"{value!r} is not a word, a number, true or false.")
-    if kind == "missing":
-        return document.problem(key, "is missing; write `cluster: slurm`.")
-    if kind == "extra_forbidden":
-        option = str(key[1])
+def _wording(name: str) -> Wording:
+    """How errors in the profile of that name are told."""
+
+    def locate(key: Key, kind: str) -> Key:
+        if kind == "value_error" or key[-1] == "[key]":
+            return (name, *key[:1])
+        return (name, *key[:2]) if key[0] == "sbatch" else (name, *key)
+
+    return Wording(locate, _explain, {"list_type": "a list, [one, two]"})
+
+
+def _explain(entry: InvalidEntry) -> str | None:
+    """The message about an entry of a profile, where it is not the usual one."""
+    if entry.kind == "value_error":
+        return None
+    if entry.kind == "missing":
+        return "is missing; write `cluster: slurm`."
+    option = str(entry.key[1])
+    if entry.kind == "extra_forbidden":
         if option.replace("-", "_") in Profile.model_fields:
             hint = f" (did you mean {option.replace('-', '_')!r}?)"
         else:
             hint = did_you_mean(option, Profile.model_fields)
-        return document.problem(
-            key,
+        return (
             f"is not known here{hint}; known are {', '.join(Profile.model_fields)}. Any other option of "
-            f"sbatch goes under sbatch: {{{option.replace('_', '-')}: …}}.",
+            f"sbatch goes under sbatch: {{{option.replace('_', '-')}: …}}."
         )
-    if kind == "value_error":
-        return document.problem(key[:2], str(error["ctx"]["error"]) + ".")
-    context = error.get("ctx", {})
-    wanted = {
-        "string_type": "a word",
-        "int_type": "a whole number",
-        "float_type": "a number",
-        "bool_type": "true or false",
-        "list_type": "a list, [one, two]",
-        "dict_type": "a group of `name: value` lines",
-        "greater_than_equal": f"a number of at least {context.get('ge')}",
-        "greater_than": f"a number above {context.get('gt')}",
-        "literal_error": str(context.get("expected")),
-    }.get(kind)
-    shown = "what is given" if key[1:2] == ("storage",) else repr(value)  # it may be a secret
-    return document.problem(key, f"{shown} is not {wanted or error['msg']}.")
+    if option == "sbatch" and len(entry.key) == 3:  # pydantic says it for each type that it may have
+        return f"{entry.value!r} is not a word, a number, true or false."
+    if option == "storage":  # it may be a secret
+        return f"what is given is not {entry.expected}."
+    return None
 
 
 @dataclass(frozen=True)

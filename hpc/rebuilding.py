@@ -24,7 +24,7 @@ def plan_of(sweep: Sweep, provenance: str = "") -> Plan:
     """
     objective = sweep.objective
     several = [(one.metric, one.mode) for one in sweep.objectives] if sweep.further_objectives else []
-    trials = [trial.facts() for trial in sweep.trials]
+    trials = [trial.to_record() for trial in sweep.trials]
     return Plan(
         sweep.name, objective.metric, objective.mode, list(sweep.space), trials, stored.text_of(sweep),
         provenance, sweep.size, several,
@@ -57,7 +57,7 @@ def rebuild(run: Run, sweep: Sweep, note: Callable[[str], None]) -> None:
         elif not has_copy:
             records.append("stored", file=text)
         for trial in lost:
-            records.append("planned", **trial.facts())
+            records.append("planned", **trial.to_record())
         for array in arrays:
             records.append("submitting", **array)
     finally:

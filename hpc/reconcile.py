@@ -265,7 +265,7 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
         loss = Loss("ended", words, reason, ended=end, is_late=True)
         for one, number_ in attempts.get(job, []):
             if one.attempts[number_].state in states:
-                for kind, entries in records_of(one, number_, loss, is_asked=bool(run.study)):
+                for kind, entries in records_of(one, number_, loss, uses_ask_tell=bool(run.study)):
                     records.append(kind, **entries)
         if "began" in facts and not done:
             gone.append(job)

@@ -271,7 +271,7 @@ def _first_trial(sweep: Sweep, epochs: int, batch: int | None, seeds: int) -> Sw
     """Its first trial, with another global batch, and with as many seeds as are to be side by side."""
     trial = sweep.first_trial
     fixed = {**trial.params, "epochs": epochs} | ({} if batch is None else {"batch_size": batch})
-    return sweep.alone(trial, fixed=fixed, seeds=[trial.seed + number for number in range(seeds)])
+    return sweep.single_trial(trial, fixed=fixed, seeds=[trial.seed + number for number in range(seeds)])
 
 
 def _trained(

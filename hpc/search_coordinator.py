@@ -121,7 +121,7 @@ class SearchCoordinator:
     def _adopt(self) -> None:
         """Plan trials of which records tell how they went, and no longer what they were; the study knows."""
         for trial in self._study.known(self._run.unknown):
-            self._records.append("planned", **trial.facts())
+            self._records.append("planned", **trial.to_record())
         self._run.refresh()
 
     def begin(
@@ -175,7 +175,7 @@ class SearchCoordinator:
                     continue
                 lost.append(trial.trial_id)
                 loss = Loss("died", why, error=f"{why}\n{tail}")
-                for kind, entries in records_of(trial, number, loss, is_asked=True):
+                for kind, entries in records_of(trial, number, loss, uses_ask_tell=True):
                     self._records.append(kind, **entries)
         self._run.refresh()
         with self._using_storage():

@@ -51,7 +51,7 @@ def run(
             view.note("The jobs go on. Watch them again with the same command, stop them with hpc cancel.")
             submission.run.refresh()
             return Outcome(submission.run, trained, submission.left, interrupted=True)
-        if sweep.is_asked and not error and _got_on(submission) and submission.job_ids:
+        if sweep.uses_ask_tell and not error and _got_on(submission) and submission.job_ids:
             only = None  # jobs have ended, and the search has more: points to confirm, or trials put back
             continue
         only = retries(submission.run, named.profile.retry)

@@ -264,7 +264,7 @@ class _Submitter:
         trials = sorted(run.trials.values(), key=lambda trial: trial.index)
         left = {t.trial_id: why for t in trials if (why := left_alone(t, self._sources.digest))}
         alive = sum(state.is_alive for state in news.jobs.values())
-        if self._sweep.is_asked:
+        if self._sweep.uses_ask_tell:
             return self._submit_search(left, said, alive)
         open_ = [t for t in trials if t.state not in ("finished", "pruned") and t.trial_id not in left]
         chosen = [t for t in open_ if only is None or t.trial_id in only]
@@ -305,7 +305,7 @@ class _Submitter:
         backend = "gloo" if facts.get("backend") == "gloo" else ""
         batch.launch(
             planned.profile, number, planned.jobs, inject_fault=self._inject_fault, backend=backend,
-            asks=self._sweep.is_asked, files=self._sources.stamps,
+            asks=self._sweep.uses_ask_tell, files=self._sources.stamps,
         ).write(folder)  # fmt: skip
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),

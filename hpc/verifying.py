@@ -109,7 +109,7 @@ def compare(whole: TrialState, trial: TrialState, what: str) -> Verdict:
 
 
 def _first_trial(sweep: Sweep) -> Sweep:
-    return sweep.alone(sweep.first_trial)
+    return sweep.single_trial(sweep.first_trial)
 
 
 def _train(

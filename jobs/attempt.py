@@ -139,7 +139,7 @@ class Attempt:
         if self._state:
             further["after"] = self._progress.entries()
         context.record(
-            "started", **{**self.trial.facts(), **self._who}, ranks=context.world.size,
+            "started", **{**self.trial.to_record(), **self._who}, ranks=context.world.size,
             job=context.spec.job_id, node=context.world.node, code=context.code, **further,
         )  # fmt: skip
 
@@ -238,7 +238,11 @@ class Attempt:
     def broken_constraint(self) -> str:
         """The limit on its number of weights that it does not keep; empty if it keeps all."""
         sweep = self._context.sweep
-        return sweep.allows(self.trial.params, parameters=self._size()["parameters"]) if sweep.weighs else ""
+        return (
+            sweep.allows(self.trial.params, parameters=self._size()["parameters"])
+            if sweep.limits_parameters
+            else ""
+        )
 
     def skip(self, broken: str) -> None:
         """Leave it out; of a search that does not learn it is a trial nevertheless, and is pruned."""
@@ -281,7 +285,7 @@ class Attempt:
     def _searched(self) -> dict[str, float]:
         """What the search has taken for it up to now."""
         context = self._context
-        return {"searching_seconds": round(context.source.seconds, 6)} if context.sweep.is_asked else {}
+        return {"searching_seconds": round(context.source.seconds, 6)} if context.sweep.uses_ask_tell else {}
 
     def _size(self) -> dict[str, int]:
         """Of what is trained: samples, the batch, the model."""

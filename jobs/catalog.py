@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hpc.jobs.options import PARAMETERS
-from hpc.models import DATASETS, DIVISION, FROM_DATA, MODELS, READERS, Parameter, signature_of
+from hpc.models import DATASETS, FROM_DATA, MODELS, READERS, SPLIT_OPTIONS, Parameter, signature_of
 
 
 def models() -> dict[str, list[str]]:
     """A few lines about each model, and about the options of every training."""
-    found = {name: _lines(function) for name, function in MODELS.items()}
+    found = {name: _lines(entry.build) for name, entry in MODELS.items()}
     training = ["Hyperparameters of every training, beside those of the model:"]
     found["(training)"] = training + [_line(parameter) for parameter in PARAMETERS.values()]
     return found
@@ -20,9 +20,9 @@ def models() -> dict[str, list[str]]:
 
 def data() -> dict[str, list[str]]:
     """A few lines about each dataset, about files, and about the options of all."""
-    found = {name: _lines(function) for name, function in DATASETS.items()}
+    found = {name: _lines(entry.build) for name, entry in DATASETS.items()}
     found |= {f"FILE{suffix}": _lines(reader.read) for suffix, reader in READERS.items()}
-    found["(every dataset)"] = ["Options of every dataset:", *map(_line, DIVISION.values())]
+    found["(every dataset)"] = ["Options of every dataset:", *map(_line, SPLIT_OPTIONS.values())]
     return found
 
 
@@ -36,6 +36,6 @@ def _lines(function: Callable[..., Any]) -> list[str]:
 
 
 def _line(parameter: Parameter) -> str:
-    wanted = parameter.wanted()
+    wanted = parameter.format_type()
     default = "" if parameter.default is None else f" [{parameter.default}]"
     return f"{parameter.name}: {wanted}{default}"

@@ -17,7 +17,7 @@ from hpc.models import (
     FROM_DATA,
     ModelError,
     Signature,
-    hearing,
+    collect_notes,
 )
 from hpc.sweeps import Sweep, SweepError
 
@@ -62,7 +62,7 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
 
 def notes_of_data() -> AbstractContextManager[list[str]]:
     """What is said meanwhile of how data were read, that a person should know."""
-    return hearing()
+    return collect_notes()
 
 
 def digest(sweep: Sweep) -> str:

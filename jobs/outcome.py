@@ -46,7 +46,7 @@ class Loss:
 
 
 def records_of(
-    trial: TrialState, number: int, loss: Loss, *, is_asked: bool = False, most: int = MAX_LOSSES
+    trial: TrialState, number: int, loss: Loss, *, uses_ask_tell: bool = False, most: int = MAX_LOSSES
 ) -> list[Record]:
     """What to record of a trial whose worker is gone.
 
@@ -69,7 +69,7 @@ def records_of(
         trial: as the records tell it.
         number: of the attempt that the worker was at.
         loss: how the worker came to its end.
-        is_asked: whether workers ask a search for their trials.
+        uses_ask_tell: whether workers ask a search for their trials.
         most: workers that a trial of a search may cost at one epoch.
 
     Returns:
@@ -88,7 +88,7 @@ def records_of(
     if loss.how == "restarted":
         again = attempt.lanes > 1 and any(one.lost for one in trial.attempts.values())
         return [("stopped", {**stopped[1], "lost": True, **({"alone": True} if again else {})})]
-    if is_asked and (loss.how in ("died", "beside") or loss.reason in ("error", "node-failure")):
+    if uses_ask_tell and (loss.how in ("died", "beside") or loss.reason in ("error", "node-failure")):
         lost: Record = ("stopped", {**stopped[1], "lost": True})
         return [lost, failed] if _losses_with(trial, attempt) > most else [lost]
     if loss.how == "ended":

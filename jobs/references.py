@@ -6,9 +6,9 @@ from copy import deepcopy
 from typing import Any
 
 from hpc.models import (
-    DIVISION,
-    Division,
+    SPLIT_OPTIONS,
     Reference,
+    SplitOptions,
     dataset_reference,
     model_reference,
 )
@@ -33,13 +33,13 @@ def data_options(sweep: Sweep) -> dict[str, Any]:
 def function_options(sweep: Sweep) -> dict[str, Any]:
     """Those that the dataset's function takes: its own, to do with as it likes."""
     own = data_of(sweep).signature().parameters
-    taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in DIVISION}
+    taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in SPLIT_OPTIONS}
     return deepcopy(taken)
 
 
-def division_of(sweep: Sweep) -> Division:
+def split_options_of(sweep: Sweep) -> SplitOptions:
     """Those of every dataset, that say how it is divided, and what its targets are."""
     taken = dict(function_options(sweep))
     if data_of(sweep).reader:
         taken.pop("classes", None)  # which means the same to both
-    return Division(**{name: v for name, v in data_options(sweep).items() if name not in taken})
+    return SplitOptions(**{name: v for name, v in data_options(sweep).items() if name not in taken})

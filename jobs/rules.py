@@ -8,19 +8,19 @@ from typing import Any
 
 from hpc.jobs.arguments import given_names, numbered, with_lists
 from hpc.jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
-from hpc.jobs.references import data_of, data_options, division_of, function_options, model_of
+from hpc.jobs.references import data_of, data_options, function_options, model_of, split_options_of
 from hpc.jobs.source import earlier
 from hpc.models import (
     BASELINES,
-    DIVIDED,
-    DIVISION,
     FROM_DATA,
     NUMBERS,
-    OF_WHOLES,
-    Division,
+    SPLIT_DATASETS,
+    SPLIT_OPTIONS,
+    WHOLE_DATA_OPTIONS,
     ModelError,
     Parameter,
     Signature,
+    SplitOptions,
     dataset,
 )
 from hpc.sweeps import SEARCHES, SHARED, SIZES, Choices, Range, Sweep, Trial, did_you_mean
@@ -50,10 +50,10 @@ def data_options_are_known(subject: Subject) -> Iterator[str]:
     options, name = data_options(sweep), sweep.data["name"]
     for option, value in options.items():
         key = ("data", option)
-        parameter = {**DIVISION, **data.parameters}.get(option)
+        parameter = {**SPLIT_OPTIONS, **data.parameters}.get(option)
         if parameter is None:
             if not data.open:
-                known = [*data.parameters, *DIVISION]
+                known = [*data.parameters, *SPLIT_OPTIONS]
                 yield sweep.problem(
                     key,
                     f"is no option of {name}{did_you_mean(option, known)}; it takes {', '.join(known)}.",
@@ -62,8 +62,8 @@ def data_options_are_known(subject: Subject) -> Iterator[str]:
         problem = parameter.problem(value)
         if problem:
             yield sweep.problem(key, f"{problem}.")
-        if name in DIVIDED and option in OF_WHOLES:
-            yield sweep.problem(key, f"is of no effect: {name} comes divided.")
+        if name in SPLIT_DATASETS and option in WHOLE_DATA_OPTIONS:
+            yield sweep.problem(key, f"is of no effect: {name} comes split.")
     for option, parameter in data.parameters.items():
         if parameter.required and option not in options:
             yield sweep.problem(("data",), f"{name} needs the option {option}.")
@@ -81,11 +81,12 @@ def data_file_is_valid(subject: Subject) -> Iterator[str]:
     reference = data_of(sweep)
     if not reference.reader or reference.source().stat().st_size > MAX_READ:
         return
-    options = {name: v for name, v in data_options(sweep).items() if name not in OF_WHOLES}
-    division = Division(**{name: v for name, v in options.items() if name in DIVISION}, validation_split=0.0)
+    options = {name: v for name, v in data_options(sweep).items() if name not in WHOLE_DATA_OPTIONS}
+    of_split = {name: v for name, v in options.items() if name in SPLIT_OPTIONS}
+    split_options = SplitOptions(**of_split, validation_split=0.0)
     try:
         value = reference.resolve()(**function_options(sweep))
-        dataset(value, division, name=f"the dataset {sweep.data['name']}", dtype="float64")
+        dataset(value, split_options, name=f"the dataset {sweep.data['name']}", dtype="float64")
     except ModelError as error:
         yield sweep.problem(("data",), f"{error}.")
 
@@ -190,7 +191,7 @@ def _value_problems(sweep: Sweep, group: str, owner: Parameter, entry: Any) -> I
 def _trials_to_check(sweep: Sweep) -> Iterator[Trial]:
     yield from sweep.trials
     if sweep.is_adaptive:
-        for point in SEARCHES["random"].points(sweep.space, DRAWN_TO_CHECK, sweep.search.seed):
+        for point in SEARCHES["random"].settings(sweep.space, DRAWN_TO_CHECK, sweep.search.seed):
             if not sweep.allows({**sweep.fixed, **point}):
                 yield sweep.trial(point, sweep.seeds[0], 0)
 
@@ -211,7 +212,7 @@ def models_take_their_values(subject: Subject) -> Iterator[str]:
 def metrics_fit_the_data(subject: Subject) -> Iterator[str]:
     """Metrics of classes are not asked for where numbers are predicted."""
     sweep = subject.sweep
-    if sweep.data["name"] not in NUMBERS or division_of(sweep).classes is True:
+    if sweep.data["name"] not in NUMBERS or split_options_of(sweep).classes is True:
         return
     for metrics in _values(sweep, "metrics"):
         for metric in sorted(set(OF_LABELS) & set(metrics if isinstance(metrics, list) else ())):
@@ -278,7 +279,7 @@ def _metric_problems(sweep: Sweep, metric: str, key: tuple[str | int, ...]) -> I
         )
     given = _values(sweep, "metrics")
     known: dict[str, None] = {}
-    chosen = division_of(sweep).classes
+    chosen = split_options_of(sweep).classes
     may_be = (sweep.data["name"] not in NUMBERS,) if data_of(sweep).is_builtin else (True, False)
     for metrics in given:
         for classes in may_be if chosen == "auto" else (chosen,):

@@ -320,7 +320,9 @@ class _Supervisor:
                     continue
                 is_beside = guilty is not None and trial.trial_id not in guilty and not self._launch.asks
                 mine = beside if is_beside else loss
-                for kind, entries in records_of(trial, number, mine, is_asked=self._launch.asks, most=most):
+                for kind, entries in records_of(
+                    trial, number, mine, uses_ask_tell=self._launch.asks, most=most
+                ):
                     self._record(kind, **entries)
         run.refresh()
 

@@ -53,7 +53,7 @@ class Trainer:
     def _portions(self, tasks: Sequence[Task]) -> Iterator[list[Attempt]]:
         """The trials, those together that are to be trained at once."""
         context = self._context
-        by_themselves = context.spec.inject_fault or context.spec.measure or context.sweep.is_asked
+        by_themselves = context.spec.inject_fault or context.spec.measure or context.sweep.uses_ask_tell
         if context.sweep.pack == "off" or context.world.size > 1 or by_themselves:
             yield from ([self._attempt(task)] for task in tasks)
             return
@@ -147,7 +147,7 @@ class Trainer:
 
     def _train_one(self, attempt: Attempt) -> int:
         context = self._context
-        if not context.sweep.weighs:  # else one that is too large is no trial
+        if not context.sweep.limits_parameters:  # else one that is too large is no trial
             attempt.begin()
         failure, trained = None, None
         try:

@@ -128,7 +128,7 @@ class Worker:
         return finished
 
     def _ask(self, context: WorkerContext) -> Sequence[Task]:
-        if context.sweep.is_asked:  # what a search has handed out is this worker's to train
+        if context.sweep.uses_ask_tell:  # what a search has handed out is this worker's to train
             context.require_no_stop()
         return context.source.ask()
 
@@ -141,7 +141,7 @@ class Worker:
         record: Callable[..., None],
     ) -> TrialSource:
         """Where the trials come from: this worker's own list, or the search of the run."""
-        if not sweep.is_asked:
+        if not sweep.uses_ask_tell:
             return StaticSource(self.spec.tasks)
         return SearchSource(sweep, Path(self.spec.folder), owner, world, held, record)
 

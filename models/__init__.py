@@ -3,24 +3,17 @@
 A model is a function that returns an uncompiled Keras model, or for a baseline an estimator of
 scikit-learn. It names the hyperparameters it takes as its arguments, and may name what the data
 decide: ``input_shape``, ``output_size``, ``num_classes``. A dataset is a function that returns
-arrays. To add one of ours, write the function in a file beside ``mlp.py`` or
-``datasets/digits.py`` and enter it below or there.
+arrays. To add one of ours, write the function in a file beside ``families/mlp.py`` or
+``datasets/digits.py`` and enter it in ``registry.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
-from hpc.models import baselines
-from hpc.models.convolutional import cnn, cnn_problem
-from hpc.models.dataset import DIVISION, OF_WHOLES, Array, Dataset, Division, Split, dataset, hearing
-from hpc.models.datasets import DATASETS, DIVIDED, NUMBERS, READERS
-from hpc.models.datasets import PROBLEMS as DATASET_PROBLEMS
+from hpc.models.arrays import Array
+from hpc.models.dataset import Dataset, Split, dataset
+from hpc.models.families.mlp import mlp
 from hpc.models.importing import Importer
-from hpc.models.linear import linear
-from hpc.models.mlp import mlp, mlp_problem
+from hpc.models.notes import collect_notes
 from hpc.models.reference import (
     ModelError,
     Parameter,
@@ -30,51 +23,33 @@ from hpc.models.reference import (
     parameters_of,
     signature_of,
 )
+from hpc.models.registry import (
+    BASELINES,
+    DATASETS,
+    MODELS,
+    NUMBERS,
+    READERS,
+    SPLIT_DATASETS,
+    dataset_reference,
+    model_reference,
+)
+from hpc.models.splitting import SPLIT_OPTIONS, WHOLE_DATA_OPTIONS, SplitOptions
 
-BASELINES: dict[str, Callable[..., Any]] = {
-    "knn": baselines.knn,
-    "logistic_regression": baselines.logistic_regression,
-    "sgd_classifier": baselines.sgd_classifier,
-    "svm": baselines.svm,
-    "decision_tree": baselines.decision_tree,
-    "random_forest": baselines.random_forest,
-    "linear_regression": baselines.linear_regression,
-    "ridge": baselines.ridge,
-    "lasso": baselines.lasso,
-}
-"""Estimators of scikit-learn, to compare networks with."""
-MODELS: dict[str, Callable[..., Any]] = {"linear": linear, "mlp": mlp, "cnn": cnn, **BASELINES}
-MODEL_PROBLEMS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
-    "mlp": mlp_problem,
-    "cnn": cnn_problem,
-}
 FROM_DATA = ("input_shape", "output_size", "num_classes")
 """Arguments of a model that the dataset decides, not the sweep."""
-
-
-def model_reference(text: str, folder: Path) -> Reference:
-    """The model of that name, seen from ``folder``."""
-    return Reference(text, "model", MODELS, MODEL_PROBLEMS, folder)
-
-
-def dataset_reference(text: str, folder: Path) -> Reference:
-    """The dataset of that name, seen from ``folder``."""
-    return Reference(text, "dataset", DATASETS, DATASET_PROBLEMS, folder, READERS)
-
 
 __all__ = [
     "BASELINES",
     "DATASETS",
-    "DIVIDED",
-    "DIVISION",
     "FROM_DATA",
     "MODELS",
     "NUMBERS",
-    "OF_WHOLES",
     "READERS",
+    "SPLIT_DATASETS",
+    "SPLIT_OPTIONS",
+    "WHOLE_DATA_OPTIONS",
     "Array",
     "Dataset",
-    "Division",
     "Importer",
     "ModelError",
     "Parameter",
@@ -82,9 +57,10 @@ __all__ = [
     "Reference",
     "Signature",
     "Split",
+    "SplitOptions",
+    "collect_notes",
     "dataset",
     "dataset_reference",
-    "hearing",
     "mlp",
     "model_reference",
     "parameters_of",

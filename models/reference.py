@@ -37,7 +37,7 @@ class Parameter:
         name: of the argument.
         required: whether it has no default.
         default: its default, None if it has none or it can't be read without running code.
-        type: what its values have to be; ``typing.Any`` where nothing is said.
+        type: the type of its values; ``typing.Any`` where it is not known.
     """
 
     name: str
@@ -46,17 +46,17 @@ class Parameter:
     type: Any = Any
 
     def problem(self, value: object) -> str | None:
-        """Why the value won't do, as ``0 is not a whole number of at least 1``, or None."""
+        """A sentence about an invalid value, as ``0 is not a whole number of at least 1``, or None."""
         try:
             TypeAdapter(self.type).validate_python(value, strict=True)
         except ValidationError as error:
-            wanted = self.wanted() or error.errors()[0]["msg"]
+            wanted = self.format_type() or error.errors()[0]["msg"]
             return f"{value!r} is not {wanted}{did_you_mean(str(value), _literals(self.type))}"
         return None
 
-    def wanted(self) -> str:
-        """What its values have to be, in words; empty where nothing is said."""
-        return _described(self.type)
+    def format_type(self) -> str:
+        """A description of valid values, as ``a whole number``; empty where the type is not known."""
+        return _format_type(self.type)
 
 
 def parameters_of(options: type[BaseModel]) -> dict[str, Parameter]:
@@ -71,17 +71,19 @@ def parameters_of(options: type[BaseModel]) -> dict[str, Parameter]:
     }
 
 
-def _described(kind: Any) -> str:
-    words = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
-    if kind in words:
-        return words[kind]
+def _format_type(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+    if kind in names:
+        return names[kind]
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     if get_origin(kind) is Annotated:
-        said = [extra.description for extra in kind.__metadata__ if getattr(extra, "description", None)]
-        if said:
-            return str(said[0])
-    return next(filter(None, map(_described, get_args(kind))), "")
+        descriptions = [
+            extra.description for extra in kind.__metadata__ if getattr(extra, "description", None)
+        ]
+        if descriptions:
+            return str(descriptions[0])
+    return next(filter(None, map(_format_type, get_args(kind))), "")
 
 
 def _literals(kind: Any) -> list[str]:
@@ -92,15 +94,28 @@ def _literals(kind: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model or dataset takes.
+    """The parameters of a model or dataset.
 
     Attributes:
         parameters: by name, in the order of the definition.
-        open: whether it takes any further name too, or nothing is known of what it takes.
+        open: whether it takes any further name, too, or its parameters are not known.
     """
 
     parameters: Mapping[str, Parameter]
     open: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model or dataset that has a name of its own.
+
+    Attributes:
+        build: returns the model or the data.
+        check: returns a sentence about arguments that are right one by one but not together, or None.
+    """
+
+    build: Callable[..., Any]
+    check: Callable[[Mapping[str, Any]], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,7 @@ class Reader:
 
     Attributes:
         read: takes the path, then options by name.
-        problem: what is wrong with a path and the options, told without reading all of it.
+        problem: returns a sentence about an invalid path or option, without reading all of the file.
     """
 
     read: Callable[..., Any]
@@ -121,44 +136,42 @@ class Reference:
     """A model or dataset by name.
 
     Attributes:
-        text: as the sweep gives it.
+        text: the name, as the sweep gives it.
         kind: ``model`` or ``dataset``, for messages.
-        builtin: the functions that have a name of their own.
-        problems: for some of those, what can be wrong with arguments that are right one by one.
-        folder: where files are looked for.
+        builtin: the entries that have a name of their own.
+        folder: the folder where files are looked for.
         readers: functions of a path and options that read files of data, by their suffix.
     """
 
     text: str
     kind: str
-    builtin: Mapping[str, Callable[..., Any]]
-    problems: Mapping[str, Callable[[Mapping[str, Any]], str | None]]
+    builtin: Mapping[str, Entry]
     folder: Path
     readers: Mapping[str, Reader] = field(default_factory=dict)
 
     @property
     def is_builtin(self) -> bool:
-        """Whether it is one of ours."""
+        """Whether it has a name of its own in the registry."""
         return self.text in self.builtin
 
     @property
     def is_users_code(self) -> bool:
-        """Whether it is a function of the user's, who may import and use what they like."""
+        """Whether it is a function in the user's own code."""
         return not self.is_builtin and self.reader is None
 
     @property
     def reader(self) -> Reader | None:
-        """What reads the file of data that is named, if one is."""
+        """The reader of the file of data; None if it is a function."""
         return self.readers.get(Path(self.text).suffix.lower())
 
     def signature(self) -> Signature:
-        """What the function takes.
+        """The parameters of the function.
 
         Raises:
             ModelError: there is no such name, file, module or function.
         """
         if self.is_builtin:
-            return signature_of(self.builtin[self.text])
+            return signature_of(self.builtin[self.text].build)
         if self.reader:
             self.source()
             signature = signature_of(self.reader.read)
@@ -184,10 +197,10 @@ class Reference:
         return _signature_of_source(definition)
 
     def problem(self, arguments: Mapping[str, Any]) -> str | None:
-        """What is wrong with arguments that are right one by one, as far as it can be told."""
+        """A sentence about arguments that are right one by one but not together, or None."""
         if self.reader:
             return self.reader.problem(str(self.source()), arguments)
-        check = self.problems.get(self.text)
+        check = self.builtin[self.text].check if self.is_builtin else None
         return check(arguments) if check else None
 
     def source(self) -> Path:
@@ -224,7 +237,7 @@ class Reference:
             ModelError: there is no such function, or importing its module fails.
         """
         if self.is_builtin:
-            return self.builtin[self.text]
+            return self.builtin[self.text].build
         if self.reader:
             return partial(self.reader.read, str(self.source()))
         path, (place, _, name) = self.source(), self.text.rpartition(":")
@@ -250,7 +263,7 @@ class Reference:
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
-    """What a function that is already imported takes."""
+    """The parameters of a function that is already imported."""
     parameters, takes_any = {}, False
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:

@@ -17,7 +17,7 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from hpc.sweeps.text import did_you_mean
 
 Key = tuple[str | int, ...]
-MOST_ENTRIES = 1_000_000
+MAX_ENTRIES = 1_000_000
 """Of a file, with those that aliases stand for: eight lines can stand for all that a memory holds."""
 
 
@@ -40,7 +40,7 @@ class Document:
     Attributes:
         entries: the file's top-level mapping.
         source: what to call the file in messages; empty if the entries come from Python.
-        places: for each key path, the words that locate it ("line 7", "--set seeds=0").
+        places: for each key path, where it stands ("line 7", "--set seeds=0").
     """
 
     entries: dict[str, Any]
@@ -100,9 +100,9 @@ def read(path: Path, what: str = "a sweep", begins: str = "`name:`, `model:`, `d
         raise SweepError(f"{source}, line {line}: is not YAML: {error.problem}.") from None
     except Exception as error:  # YAMLError, or what ruamel leaves to Python, as of the date 2001-99-99
         raise SweepError(f"{source}: is not YAML: {error}.") from None
-    if _entries(tree, {}) > MOST_ENTRIES:
+    if _entries(tree, {}) > MAX_ENTRIES:
         raise SweepError(
-            f"{source}: has more than {MOST_ENTRIES:,} entries, those that aliases repeat included; a sweep "
+            f"{source}: has more than {MAX_ENTRIES:,} entries, those that aliases repeat included; a sweep "
             "draws many values by a range, as {low: 0.0, high: 0.5}."
         )
     if not isinstance(tree, CommentedMap):
@@ -228,7 +228,7 @@ def _entries(node: Any, known: dict[int, int]) -> int:
     if not isinstance(node, (CommentedMap, CommentedSeq)):
         return 1
     if id(node) not in known:
-        known[id(node)] = MOST_ENTRIES + 1  # until it is counted
+        known[id(node)] = MAX_ENTRIES + 1  # until it is counted
         inner = node.values() if isinstance(node, CommentedMap) else node
         known[id(node)] = 1 + sum(_entries(one, known) for one in inner)
     return known[id(node)]

@@ -1,4 +1,4 @@
-"""What the operations of a condition give for the values of one point or row."""
+"""The operations of conditions, on the values of one setting or row."""
 
 from __future__ import annotations
 

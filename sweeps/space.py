@@ -131,8 +131,8 @@ def _between(low: float, high: float, u: float, log: bool) -> float:
 Dimension = Choices | Range
 
 
-def point(space: Mapping[str, Dimension], value: Callable[[str, Dimension], Value]) -> dict[str, Any]:
-    """A point of a space: each dimension's value in their order, of those whose condition holds."""
+def make_setting(space: Mapping[str, Dimension], value: Callable[[str, Dimension], Value]) -> dict[str, Any]:
+    """A setting: the values of the dimensions, in their order, whose condition holds."""
     found: dict[str, Any] = {}
     for name, dimension in space.items():
         if not dimension.when or expression.holds(dimension.when, found):
@@ -141,7 +141,7 @@ def point(space: Mapping[str, Dimension], value: Callable[[str, Dimension], Valu
 
 
 def combinations(space: Mapping[str, Dimension]) -> int:
-    """How many points all values give, of ranges their ends; counted without making them.
+    """The number of settings that all values give, of ranges both ends; counted without making them.
 
     Raises:
         ValueError: a condition can't be told of some values.
@@ -161,9 +161,9 @@ def combinations(space: Mapping[str, Dimension]) -> int:
     return sum(count for _, count in counts)
 
 
-def at(space: Mapping[str, Dimension], units: Mapping[str, float]) -> dict[str, Any]:
-    """The point at a place of the unit cube, a number in [0, 1) for every name."""
-    return point(space, lambda name, dimension: dimension.draw(units[name]))
+def setting_at(space: Mapping[str, Dimension], units: Mapping[str, float]) -> dict[str, Any]:
+    """The setting at a point of the unit cube, which has a number in [0, 1) for every name."""
+    return make_setting(space, lambda name, dimension: dimension.draw(units[name]))
 
 
 def dimension(value: object) -> Dimension:

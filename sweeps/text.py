@@ -1,4 +1,4 @@
-"""Words that messages are made of: once for the whole house."""
+"""Parts of messages: once for the whole house."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
 
 
 def first_line(text: str) -> str:
-    """The first line of a text that says something; empty if none does."""
+    """The first line of a text that is not blank; empty if there is none."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception says; of one whose ``__str__`` raises another, that it can't be told."""
+    """The message of an exception, even if its ``__str__`` raises another."""
     try:
         return str(error)
     except Exception as broken:  # whatever a class of the user's does wrong
@@ -32,9 +32,9 @@ def message_of(error: BaseException) -> str:
 
 
 def format_error(error: BaseException) -> str:
-    """The kind of an error and what it says, in a line.
+    """The type of an exception and its message, in a line.
 
-    Keras puts a line of its own before the words of a layer, and prints some of them in bold.
+    Keras puts a line of its own before the message of a layer, and prints parts of it in bold.
     """
     text = re.sub(r"\x1b\[\d*m", "", message_of(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""One point of a sweep, and the name that never changes."""
+"""One trial of a sweep, and its id, which never changes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Trial:
-    """Concrete hyperparameters and a seed.
+    """One setting with a seed, trained once.
 
     Attributes:
         index: position in the sweep, from 0.
         trial_id: a short hash of everything that decides the outcome.
         params: name and value of every hyperparameter, those of ``fixed`` included.
-        seed: of initialisation, shuffling and dropout.
+        seed: the seed of initialization, shuffling and dropout.
         model: as the sweep names it, or one of its baselines.
         fold: which part of the training samples is for validation, from 0; None without folds.
-        stage: ``confirm`` of a trial that confirms a point; else empty.
+        stage: ``confirm`` for a trial that confirms a setting; else empty.
     """
 
     index: int
@@ -32,8 +32,8 @@ class Trial:
     fold: int | None = None
     stage: str = ""
 
-    def facts(self) -> dict[str, Any]:
-        """What records say of it."""
+    def to_record(self) -> dict[str, Any]:
+        """The trial as plain values, as records hold it."""
         further: dict[str, Any] = {} if self.fold is None else {"fold": self.fold}
         further |= {"stage": self.stage} if self.stage else {}
         return {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.jobs.references import data_of, division_of, function_options
+from hpc.jobs.references import data_of, function_options, split_options_of
 from hpc.jobs.training import KerasSettings
-from hpc.models import Array, Dataset, Importer, ModelError, Split, dataset, hearing
+from hpc.models import Array, Dataset, Importer, ModelError, Split, collect_notes, dataset
 from hpc.sweeps import Folds, Sweep, Trial
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Preparation:
         np.random.seed(0)  # so that a function that draws by these gives all workers the same
         # The user's files, which are imported now, may have set it, too.
         self.dtype = "float64" if "float64" in (*types, KerasSettings.now().floatx) else "float32"
-        with hearing() as self.said:
+        with collect_notes() as self.said:
             self._whole = dataset(
                 function(**function_options(sweep)),
-                division_of(sweep),
+                split_options_of(sweep),
                 name=self._name,
                 dtype=self.dtype,
                 whole=sweep.folds is not None,
@@ -144,7 +144,7 @@ def fold(data: Dataset, folds: Folds, number: int, name: str = "the dataset") ->
     try:
         parts = list(splitter.split(data.train.x, data.train.y))
     except ValueError as error:
-        raise ModelError(f"{name} can't be divided into {folds.n_splits} folds: {error}") from None
+        raise ModelError(f"{name} can't be split into {folds.n_splits} folds: {error}") from None
     rest, left_out = parts[number]
     return replace(data, train=data.train.take(rest), validation=data.train.take(left_out))
 

@@ -93,7 +93,7 @@ class Dealer:
     def _enqueue_any(self, seen: set[Any]) -> bool:
         """Have a point drawn at random next that was not there before."""
         sweep = self._studies.sweep
-        for found in SEARCHES["random"].points(sweep.space, len(seen) + 200, sweep.search.seed):
+        for found in SEARCHES["random"].settings(sweep.space, len(seen) + 200, sweep.search.seed):
             trial = sweep.trial(found, sweep.seeds[0], 0)
             if trial.trial_id not in seen and not sweep.allows(trial.params):
                 self._studies.search.enqueue_trial(

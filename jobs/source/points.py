@@ -9,7 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from hpc.sweeps.searches.samplers import decoded, distribution, encoded
-from hpc.sweeps.space import Dimension, point
+from hpc.sweeps.space import Dimension, make_setting
 
 Space = Mapping[str, Dimension]
 
@@ -20,7 +20,7 @@ def point_in(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError: a name is missing that the point needs.
     """
-    return point(space, lambda name, _: params[name])
+    return make_setting(space, lambda name, _: params[name])
 
 
 def encoded_point(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def distributions_of(space: Space, params: Mapping[str, Any]) -> dict[str, BaseD
 
 def suggested_point(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     """The point that the sampler of a study suggests."""
-    return point(space, lambda name, dimension: decoded(dimension, _suggest(trial, name, dimension)))
+    return make_setting(space, lambda name, dimension: decoded(dimension, _suggest(trial, name, dimension)))
 
 
 def _suggest(trial: optuna.Trial, name: str, dimension: Any) -> Any:

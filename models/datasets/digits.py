@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpc.models.dataset import Array
+from hpc.models.arrays import Array
 
 
 def digits(*, raw: bool = False) -> tuple[Array, Array]:
     """1,797 scanned digits of 8 x 8 pixels that ship with scikit-learn: nothing to download.
 
-    Pixels are scaled to [0, 1] and flattened. Unless the sweep divides them otherwise, a fixed
+    Pixels are scaled to [0, 1] and flattened. Unless the sweep splits them otherwise, a fixed
     shuffle gives 1,437 samples for training and 360 for validation.
 
     Args:

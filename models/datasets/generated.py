@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from hpc.models.dataset import Array
+from hpc.models.arrays import Array
 from hpc.models.reference import ModelError
 
 Count = Annotated[int, Field(ge=1, description="a whole number of at least 1")]

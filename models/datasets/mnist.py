@@ -12,8 +12,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from hpc.models.dataset import Array, Dataset, Samples, Split
+from hpc.models.arrays import Array
+from hpc.models.dataset import Dataset, Split
 from hpc.models.reference import ModelError
+from hpc.models.splitting import Samples
 
 ORIGIN = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"

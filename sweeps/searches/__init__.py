@@ -1,7 +1,7 @@
-"""The ways to choose the points of a sweep, one file each.
+"""The searches, which choose the settings of a sweep, one file each.
 
-A search that needs no coordination is a class with ``points(space, trials, seed)``, a pure
-function: every worker gets the same points without asking anyone.
+A static search is a class with ``settings(space, trials, seed)``, a pure function: every worker gets the
+same settings without coordination.
 """
 
 from __future__ import annotations
@@ -16,29 +16,38 @@ from hpc.sweeps.space import Dimension
 
 
 class StaticSearch(Protocol):
-    """A search whose every point is known in advance.
+    """A search whose settings are all known in advance.
 
     Attributes:
-        needs_trials: whether the number of points has to be given (``trials``).
+        needs_trials: whether the number of settings has to be given (``trials``).
     """
 
     needs_trials: ClassVar[bool]
 
-    def points(
+    def settings(
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
-        """The points, each a value by name; the same ones at every call."""
+        """Yield the settings, values by name; the same at every call."""
 
     def problem(self, dimension: Dimension) -> str | None:
         """Why this search can't use the dimension, or None."""
 
 
 SEARCHES: dict[str, StaticSearch] = {"grid": Grid(), "random": Random(), "qmc": Sobol()}
-"""By name, those that need no coordination."""
+"""Static searches by name."""
 
 ADAPTIVE = {
     "tpe": "A tree-structured Parzen estimator: draws near to what was good. The one to begin with.",
     "gp": "A Gaussian process with expected improvement: for few trials that each take long.",
     "cmaes": "CMA-ES, an evolution strategy: for many trials over real numbers.",
 }
-"""By name, those that learn from what was tried, in a word; see ``sweeps.searches.samplers``."""
+"""Adaptive searches by name, each with a description; see ``sweeps.searches.samplers``."""
+SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
+    "tpe": ("n_startup_trials", "n_ei_candidates", "multivariate", "group", "constant_liar"),
+    "gp": ("n_startup_trials", "n_candidates"),
+    "cmaes": (
+        "n_startup_trials", "sigma0", "popsize", "with_margin", "use_separable_cma",
+        "consider_pruned_trials",
+    ),
+}  # fmt: skip
+"""Parameters of each adaptive search, by Optuna's names; our own Gaussian process adds ``n_candidates``."""

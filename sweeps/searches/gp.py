@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-MOST_OBSERVED = 500
+MAX_OBSERVED = 500
 """Trials that are fitted, the last ones: the time of a fit grows by the cube of their number."""
 
 
 class GaussianProcess(BaseSampler):
-    """Takes the best of many random points by expected improvement under a Gaussian process.
+    """Takes the best of many random settings by expected improvement under a Gaussian process.
 
     The kernel is a Matérn of 5/2 with a length for each dimension, and noise; its parameters have the
     greatest marginal likelihood. Trials under way count with the value that the process expects of them
-    (the kriging believer), so that workers don't take the same point. A pruned trial counts with the last
+    (the kriging believer), so that workers don't take the same setting. A pruned trial counts with the last
     value it had; names that not all trials have are drawn by themselves.
 
     Sources: D. R. Jones, M. Schonlau, W. J. Welch, Journal of Global Optimization 13, 1998, equation 15;
@@ -41,8 +41,8 @@ class GaussianProcess(BaseSampler):
 
     Args:
         seed: of the random numbers.
-        n_startup_trials: before which points are drawn at random.
-        n_candidates: points that are compared for each that is taken.
+        n_startup_trials: before which settings are drawn at random.
+        n_candidates: settings that are compared for each that is taken.
     """
 
     def __init__(self, seed: int, n_startup_trials: int = 10, n_candidates: int = 2000) -> None:
@@ -62,10 +62,10 @@ class GaussianProcess(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A point, or nothing in the beginning."""
+        """A setting, or nothing in the beginning."""
         ended = trials_of(study, (TrialState.COMPLETE, TrialState.PRUNED))
         values = [(one, _value(one)) for one in ended]
-        known = [(one, value) for one, value in values if value is not None][-MOST_OBSERVED:]
+        known = [(one, value) for one, value in values if value is not None][-MAX_OBSERVED:]
         if not search_space or len(known) < self._startup:
             return {}
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
@@ -81,10 +81,10 @@ class GaussianProcess(BaseSampler):
         near = x[np.argsort(-y)[:5]]  # and some around the best
         around = near[self._rng.integers(len(near), size=self._candidates // 4)]
         moved = np.clip(around + self._rng.normal(0, 0.05, around.shape), 0, 1)
-        points = [_point(row, search_space) for row in np.concatenate([candidates, moved])]
-        rows = np.array([_place(one, search_space) for one in points])
+        settings = [_setting(row, search_space) for row in np.concatenate([candidates, moved])]
+        rows = np.array([_place(one, search_space) for one in settings])
         gains = _improvement(x, y, [_place(one.params, search_space) for one in beside], rows, self._seed)
-        return points[int(np.argmax(gains))]
+        return settings[int(np.argmax(gains))]
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -125,7 +125,7 @@ def _improvement(x: Array, y: Array, beside: list[list[float]], rows: Array, see
 
 
 def _place(params: dict[str, Any], space: dict[str, BaseDistribution]) -> list[float]:
-    """A point in the unit cube; words have an axis each."""
+    """The point of a setting in the unit cube; each category has an axis."""
     found: list[float] = []
     for name, one in space.items():
         if isinstance(one, CategoricalDistribution):
@@ -139,8 +139,8 @@ def _place(params: dict[str, Any], space: dict[str, BaseDistribution]) -> list[f
     return found
 
 
-def _point(row: Array, space: dict[str, BaseDistribution]) -> dict[str, Any]:
-    """A point of the space from one of the unit cube."""
+def _setting(row: Array, space: dict[str, BaseDistribution]) -> dict[str, Any]:
+    """The setting at a point of the unit cube."""
     found: dict[str, Any] = {}
     axis = 0
     for name, one in space.items():

@@ -15,7 +15,7 @@ class Grid:
 
     needs_trials: ClassVar[bool] = False
 
-    def points(
+    def settings(
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
         """Every combination; no number of trials limits them."""

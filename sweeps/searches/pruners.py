@@ -30,7 +30,7 @@ _LEAST = {"min_resource": 1, "reduction_factor": 2, "interval_steps": 1, "n_min_
 
 
 def pruner_entries(value: object) -> dict[str, Any] | None:
-    """What a sweep says of its pruner, with the name under ``name``.
+    """The entries of a pruner, with its name under ``name``.
 
     Args:
         value: a name; or a group with ``name`` and parameters; or none.

@@ -7,10 +7,10 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from hpc.sweeps.space import Dimension, at
+from hpc.sweeps.space import Dimension, setting_at
 
-MOST_REPEATS = 10_000
-"""Draws in a row that bring nothing new, after which a space has no further point."""
+MAX_REPEATS = 10_000
+"""Draws in a row that bring nothing new, after which the search ends: a space has no further setting."""
 
 
 def unit(seed: int, draw: int, name: str) -> float:
@@ -21,19 +21,19 @@ def unit(seed: int, draw: int, name: str) -> float:
 def different(
     space: Mapping[str, Dimension], units: Iterable[Mapping[str, float]], trials: int | None
 ) -> Iterator[dict[str, Any]]:
-    """So many different points; fewer where a space has no more.
+    """Yield so many different settings; fewer where a space has no more.
 
     Args:
         space: of the sweep.
         units: for each draw a number in [0, 1) for every name.
-        trials: how many points.
+        trials: how many settings.
     """
     seen: set[str] = set()
     repeats = 0
     for drawn in units:
-        if len(seen) == trials or repeats > MOST_REPEATS:
+        if len(seen) == trials or repeats > MAX_REPEATS:
             return
-        found = at(space, drawn)
+        found = setting_at(space, drawn)
         repeats += 1
         if repr(found) not in seen:
             seen.add(repr(found))
@@ -42,7 +42,7 @@ def different(
 
 
 class Random:
-    """Independent draws; a point that has come before is drawn again.
+    """Independent draws; a setting that has come before is drawn again.
 
     Each value has a stream of its own, made from the search's seed, the number of the draw and
     the name, so one parameter more leaves the others as they were. Python promises that
@@ -51,10 +51,10 @@ class Random:
 
     needs_trials: ClassVar[bool] = True
 
-    def points(
+    def settings(
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
-        """So many different points."""
+        """Yield so many different settings."""
         units = ({name: unit(seed, draw, name) for name in space} for draw in itertools.count())
         return different(space, units, trials)
 

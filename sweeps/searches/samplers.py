@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def sampler(
     method: str, seed: int, options: Mapping[str, Any], space: Mapping[str, Dimension]
 ) -> BaseSampler:
-    """What draws points for a search that learns.
+    """The sampler of an adaptive search.
 
     Args:
         method: a name of ``sweeps.searches.ADAPTIVE``.

@@ -1,4 +1,4 @@
-"""Quasi-random points, which leave no gaps as independent draws do."""
+"""Quasi-random settings, which cover the space more evenly than independent draws."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class Sobol:
     Sources: I. M. Sobol, USSR Computational Mathematics 7(4), 1967; S. Joe, F. Y. Kuo, SIAM Journal on
     Scientific Computing 30(5), 2008, whose direction numbers scipy has; R. Cranley, T. N. L. Patterson, SIAM
     Journal on Numerical Analysis 13(6), 1976, for the shift. The sequence itself has no random numbers,
-    so points are the same with every version of the libraries.
+    so settings are the same with every version of the libraries.
     """
 
     needs_trials: ClassVar[bool] = True
 
-    def points(
+    def settings(
         self, space: Mapping[str, Dimension], trials: int | None, seed: int
     ) -> Iterator[dict[str, Any]]:
-        """So many different points."""
+        """Yield so many different settings."""
         from scipy.stats.qmc import Sobol as Sequence
 
         shifts = [unit(seed, -1, name) for name in space]

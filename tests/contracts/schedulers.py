@@ -131,7 +131,7 @@ class OfThisMachine(Site):
             "def build(input_shape, num_classes):\n    raise ValueError('not to be trained')\n"
         )
         sweep = check(sweeps.parse({"name": "s", "model": "net.py:build", "data": "digits"}, folder), 1)
-        trials = [trial.facts() for trial in sweep.trials]
+        trials = [trial.to_record() for trial in sweep.trials]
         plan = Plan("s", "val_loss", "min", [], trials, sweep.as_yaml(), "{}")
         create(folder / "of workers", plan)
 

@@ -62,7 +62,7 @@ def sweep_of(**changes: Any) -> Sweep:
 
 
 def begun(folder: Path, sweep: Sweep) -> Path:
-    trials = [trial.facts() for trial in sweep.trials]
+    trials = [trial.to_record() for trial in sweep.trials]
     create(
         folder,
         Plan("s", "val_accuracy", "max", list(sweep.space), trials, sweep.as_yaml(), "{}", sweep.size),
@@ -174,7 +174,7 @@ def test_a_trial_that_has_ended_is_not_handed_out_again(tried: Tried, state: str
 def test_what_a_worker_has_that_is_gone_is_handed_to_others(tried: Tried) -> None:
     lost = tried.workers.pop("b").ask()[0]
     who = {"trial": lost.trial.trial_id, "attempt": 1}
-    append(tried.folder, "started", **{**lost.trial.facts(), **who}, ranks=1, job="b", node="n", code="")
+    append(tried.folder, "started", **{**lost.trial.to_record(), **who}, ranks=1, job="b", node="n", code="")
     append(tried.folder, "stopped", **who, why="killed", lost=True, seconds=1.0)
     tried.workers["a"].release("b")
     again = [task for task in worked_off(tried) if task.trial.trial_id == lost.trial.trial_id]

@@ -29,7 +29,8 @@ from hpc.jobs.training.base import (
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.registry import backends
-from hpc.models import Dataset, Split, baselines, mlp
+from hpc.models import Dataset, Split, mlp
+from hpc.models.families import baselines
 
 ALONE = World(RankInfo(), Path(), "")
 EPOCHS = 4

@@ -63,7 +63,7 @@ class InstantJob:
         sweep = stored.load(folder)
         records = Records(folder / "records" / f"{self.job_id}.jsonl")
         records.append("ready", job=self.job_id, nodes=1.0, cores=1, gpus=0)
-        if sweep.is_asked:
+        if sweep.uses_ask_tell:
             self._ask(sweep, folder, records)
         else:
             for task in self.spec.tasks:
@@ -82,7 +82,7 @@ class InstantJob:
         best, metric = value_of(trial.trial_id), sweep.objective.metric
         who = {"trial": trial.trial_id, "attempt": task.attempt}
         records.append(
-            "started", **{**trial.facts(), **who}, ranks=self.spec.ranks, job=self.job_id, node="n1",
+            "started", **{**trial.to_record(), **who}, ranks=self.spec.ranks, job=self.job_id, node="n1",
             code="", lanes=1,
         )  # fmt: skip
         metrics: dict[str, Any] = {}

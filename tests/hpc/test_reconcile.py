@@ -397,7 +397,7 @@ def test_a_trial_of_a_search_that_has_cost_three_jobs_has_failed(slurm: FakeSlur
     for attempt in (1, 2):
         who = {"trial": asked.trial.trial_id, "attempt": attempt, "why": "a node failed", "seconds": 1.0}
         write(run, "101_0", ("stopped", {**who, "lost": True}))
-        write(run, "101_0", ("started", {**asked.trial.facts(), "attempt": attempt + 1, "ranks": 1,
+        write(run, "101_0", ("started", {**asked.trial.to_record(), "attempt": attempt + 1, "ranks": 1,
                                          "job": "101_0", "node": "n1"}))  # fmt: skip
     slurm.set("101_0", "NODE_FAIL")
     settled(run)

@@ -295,7 +295,7 @@ def test_a_run_is_extended_only_where_that_makes_sense(tmp_path: Path) -> None:
     ):
         running.run(sweep, folder=tmp_path / "r", workers=1)
     wrong = [("3", "has 3 trials already"), ("+x", "neither so many more"), ("+0", "neither")]
-    for trials, said in [*wrong, ("+1000000", "1,000,003 points, and a run may have 1,000,000 trials")]:
+    for trials, said in [*wrong, ("+1000000", "1,000,003 settings, and a run may have 1,000,000 trials")]:
         with pytest.raises(RunError, match=said.replace("+", r"\+")):
             extend(tmp_path / "r", trials)
     grid = sweep_of(search="grid", fixed={"epochs": 1}, space={"hidden_size": [8]})

@@ -33,7 +33,7 @@ def make(folder: Path, **changes: Any) -> list[str]:
         **changes,
     }
     sweep = sweeps.parse(entries, folder.parent)
-    objective, trials = sweep.objective, [trial.facts() for trial in sweep.trials]
+    objective, trials = sweep.objective, [trial.to_record() for trial in sweep.trials]
     space = list(sweep.space)
     results.create(
         folder, Plan("x", objective.metric, objective.mode, space, trials, sweep.as_yaml(), "{}\n")

@@ -11,9 +11,9 @@ import pytest
 from hpc import sweeps
 from hpc.jobs.arguments import arguments
 from hpc.jobs.check import check, digest
-from hpc.jobs.references import data_of, division_of, function_options
+from hpc.jobs.references import data_of, function_options, split_options_of
 from hpc.jobs.user_files import Sources
-from hpc.models import Division, signature_of
+from hpc.models import SplitOptions, signature_of
 from hpc.sweeps import SweepError
 
 ENTRIES: dict[str, Any] = {
@@ -179,7 +179,7 @@ WRONG: list[tuple[dict[str, Any], list[str]]] = [
                                                     'did you mean "split_seed"?']),
     ({"data": {"name": "moons", "nois": 1}}, ["data.nois: is no option of moons", 'did you mean "noise"?']),
     ({"data": {"name": "mnist", "test_split": 0.1}},
-     ["data.test_split: is of no effect: mnist comes divided"]),
+     ["data.test_split: is of no effect: mnist comes split"]),
     ({"data": {"name": "net.py:load"}}, ["data: net.py:load needs the option kind"]),
     ({"data": {"name": "net.py:load", "kind": 3}}, ["data.kind: 3 is not a word"]),
     ({"data": {"name": "net.py:loads", "train": 0}},
@@ -289,7 +289,7 @@ def test_a_file_of_data_is_looked_for_beside_the_sweep(folder: Path, monkeypatch
     assert sweep.entries()["data"]["name"] == f"{folder}/lab/my table.csv"
     x, y = data_of(sweep).resolve()(**function_options(sweep))
     assert (x.shape, y.tolist()) == ((20, 2), [0, 1] * 10)
-    assert division_of(sweep).model_dump(exclude_unset=True) == {"test_split": 0.2}
+    assert split_options_of(sweep).model_dump(exclude_unset=True) == {"test_split": 0.2}
     # wherever the run is, and wherever the project is moved to
     (folder / "runs").mkdir()
     (folder / "runs" / "sweep.yaml").write_text(sweep.as_yaml())
@@ -331,7 +331,7 @@ def test_options_go_to_the_datasets_function_or_to_its_division(folder: Path) ->
     data = {"name": "net.py:load", "kind": "a", "stratify": "by colour", "train": 5, "test_split": 0.1}
     sweep = sweeps.parse({**ENTRIES, "data": data}, folder)
     assert function_options(sweep) == {"kind": "a", "stratify": "by colour"}
-    assert division_of(sweep) == Division(train=5, test_split=0.1)
+    assert split_options_of(sweep) == SplitOptions(train=5, test_split=0.1)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_what_targets_are_taken_for_decides_which_metrics_there_are(folder: Path
 def test_classes_of_a_file_mean_the_same_to_its_reader_and_to_the_dataset(folder: Path) -> None:
     (folder / "names.csv").write_text("a,name\n" + "".join(f"1,n{i}\n" for i in range(150)))
     sweep = sweeps.parse({**ENTRIES, "data": {"name": "names.csv", "classes": True}}, folder)
-    assert division_of(sweep).classes is function_options(sweep)["classes"] is True
+    assert split_options_of(sweep).classes is function_options(sweep)["classes"] is True
 
 
 def test_metrics_of_classes_are_refused_where_numbers_are_to_be_predicted(folder: Path) -> None:

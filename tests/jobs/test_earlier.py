@@ -36,7 +36,12 @@ def trained(folder: Path, sweep: Sweep) -> Run:
         trial = sweep.trial({"l2": index / 4}, 0, index)
         who = {"trial": trial.trial_id, "attempt": 1}
         records.append(
-            "started", **{**trial.facts(), **who}, ranks=1, job="a", node="n", code=Sources.of(sweep).digest
+            "started",
+            **{**trial.to_record(), **who},
+            ranks=1,
+            job="a",
+            node="n",
+            code=Sources.of(sweep).digest,
         )
         for epoch, loss in enumerate(losses, 1):
             metrics = {"val_loss": loss, "val_accuracy": 1 - loss}

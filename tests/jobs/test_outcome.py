@@ -36,27 +36,27 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], list[Record]]] = [
     ("died", {}, {}, [failed()]),
     ("died", {"lanes": 4}, {}, [stopped(**ALONE)]),
     ("died", {"before": 1}, {}, [failed()]),
-    ("died", {}, {"is_asked": True}, [stopped(**LOST)]),
-    ("died", {"before": 1}, {"is_asked": True, "most": 2}, [stopped(**LOST)]),
-    ("died", {"before": 1}, {"is_asked": True, "most": 1}, [stopped(**LOST), failed()]),
-    ("died", {"before": 1, "earlier_epochs": 2}, {"is_asked": True, "most": 1}, [stopped(**LOST)]),
-    ("died", {}, {"is_asked": True, "most": 0}, [stopped(**LOST), failed()]),
-    ("died", {"lanes": 4}, {"is_asked": True}, [stopped(**LOST)]),
+    ("died", {}, {"uses_ask_tell": True}, [stopped(**LOST)]),
+    ("died", {"before": 1}, {"uses_ask_tell": True, "most": 2}, [stopped(**LOST)]),
+    ("died", {"before": 1}, {"uses_ask_tell": True, "most": 1}, [stopped(**LOST), failed()]),
+    ("died", {"before": 1, "earlier_epochs": 2}, {"uses_ask_tell": True, "most": 1}, [stopped(**LOST)]),
+    ("died", {}, {"uses_ask_tell": True, "most": 0}, [stopped(**LOST), failed()]),
+    ("died", {"lanes": 4}, {"uses_ask_tell": True}, [stopped(**LOST)]),
     ("stopped", {}, {}, [stopped()]),
     ("stopped", {"lanes": 4}, {}, [stopped()]),
-    ("stopped", {}, {"is_asked": True}, [stopped()]),
+    ("stopped", {}, {"uses_ask_tell": True}, [stopped()]),
     ("restarted", {}, {}, [stopped(**LOST)]),
     ("restarted", {"before": 1}, {}, [stopped(**LOST)]),
     ("restarted", {"lanes": 4}, {}, [stopped(**LOST)]),
     ("restarted", {"lanes": 4, "before": 1}, {}, [stopped(**LOST, **ALONE)]),
-    ("restarted", {"before": 1}, {"is_asked": True, "most": 0}, [stopped(**LOST)]),
+    ("restarted", {"before": 1}, {"uses_ask_tell": True, "most": 0}, [stopped(**LOST)]),
     ("beside", {}, {}, [stopped()]),
     ("beside", {"lanes": 4}, {}, [stopped()]),
-    ("beside", {}, {"is_asked": True}, [stopped(**LOST)]),
+    ("beside", {}, {"uses_ask_tell": True}, [stopped(**LOST)]),
     ("ended", {}, {}, [failed()]),
     ("ended", {"lanes": 4}, {}, [failed()]),
-    ("ended", {}, {"is_asked": True}, [stopped(**LOST)]),
-    ("ended", {"before": 1}, {"is_asked": True, "most": 1}, [stopped(**LOST), failed()]),
+    ("ended", {}, {"uses_ask_tell": True}, [stopped(**LOST)]),
+    ("ended", {"before": 1}, {"uses_ask_tell": True, "most": 1}, [stopped(**LOST), failed()]),
 ]
 
 
@@ -67,15 +67,17 @@ def test_what_is_recorded_of_a_trial_whose_worker_is_gone(
     assert records_of(trial(**given), 2, Loss(how, "gone"), **arguments) == expected
 
 
-@pytest.mark.parametrize("is_asked", [False, True])
+@pytest.mark.parametrize("uses_ask_tell", [False, True])
 @pytest.mark.parametrize("reason", ["timeout", "out-of-memory", "cancelled"])
-def test_a_reason_that_tells_of_the_trial_counts_in_a_search_too(reason: str, *, is_asked: bool) -> None:
-    assert records_of(trial(), 2, Loss("ended", "gone", reason), is_asked=is_asked) == [failed(reason)]
+def test_a_reason_that_tells_of_the_trial_counts_in_a_search_too(reason: str, *, uses_ask_tell: bool) -> None:
+    assert records_of(trial(), 2, Loss("ended", "gone", reason), uses_ask_tell=uses_ask_tell) == [
+        failed(reason)
+    ]
 
 
 @pytest.mark.parametrize("reason", ["error", "node-failure"])
 def test_a_job_that_ended_by_its_node_costs_a_search_no_trial(reason: str) -> None:
-    assert records_of(trial(), 2, Loss("ended", "gone", reason), is_asked=True) == [stopped(**LOST)]
+    assert records_of(trial(), 2, Loss("ended", "gone", reason), uses_ask_tell=True) == [stopped(**LOST)]
     assert records_of(trial(), 2, Loss("ended", "gone", reason)) == [failed(reason)]
 
 
@@ -91,8 +93,8 @@ def test_who_finds_out_late_tells_the_time_of_the_last_sign() -> None:
 
 def test_every_case_records_the_very_attempt_and_says_why() -> None:
     hows: Any = ("died", "stopped", "restarted", "beside", "ended")
-    for how, lanes, before, is_asked, most in product(hows, (1, 4), (0, 1), (False, True), (0, 2)):
-        found = records_of(trial(lanes, before), 2, Loss(how, "gone"), is_asked=is_asked, most=most)
+    for how, lanes, before, uses_ask_tell, most in product(hows, (1, 4), (0, 1), (False, True), (0, 2)):
+        found = records_of(trial(lanes, before), 2, Loss(how, "gone"), uses_ask_tell=uses_ask_tell, most=most)
         assert 1 <= len(found) <= 2
         for kind, entries in found:
             assert entries.items() >= WHO.items()

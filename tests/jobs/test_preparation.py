@@ -120,13 +120,13 @@ def test_without_folds_validation_is_what_it_is(tmp_path: Path) -> None:
         (
             {"name": "parts", "train": 2, "validation": 1},
             4,
-            "can't be divided into 4 folds: .* number of splits",
+            "can't be split into 4 folds: .* number of splits",
         ),
-        ({"name": "whole"}, {"n_splits": 31, "stratify": True}, "can't be divided into 31 folds: .* members"),
+        ({"name": "whole"}, {"n_splits": 31, "stratify": True}, "can't be split into 31 folds: .* members"),
         (
             {"name": "numbers"},
             {"n_splits": 3, "stratify": True},
-            "can't be divided into 3 folds: .* Got 'continuous'",
+            "can't be split into 3 folds: .* Got 'continuous'",
         ),
     ],
 )

@@ -211,7 +211,7 @@ def make_run(folder: Path, epochs: int = 4, **further: Any) -> Run:
         ),
         ranks=1,
     )
-    trials = [trial.facts() for trial in sweep.trials]
+    trials = [trial.to_record() for trial in sweep.trials]
     create(folder, Plan(sweep.name, "val_accuracy", "max", ["dropout"], trials, sweep.as_yaml(), "{}"))
     return Run(folder, keep_epochs=True)
 

@@ -26,8 +26,8 @@ from hpc.jobs.source.study import Asked, Study, open_study
 from hpc.results import Plan, Records, Run, create
 from hpc.search_coordinator import SearchCoordinator
 from hpc.sweeps import Sweep
+from hpc.sweeps.searches import SAMPLER_OPTIONS
 from hpc.sweeps.searches.pruners import PRUNERS, pruner
-from hpc.sweeps.sweep import SAMPLER_OPTIONS
 from tests.conftest import ROOT
 
 SPACE: dict[str, Any] = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}
@@ -43,7 +43,7 @@ def sweep_of(**changes: Any) -> Sweep:
 
 def begin(folder: Path, sweep: Sweep, storage: str = "") -> Study:
     """The folder of a run, and its study."""
-    trials = [trial.facts() for trial in sweep.trials]
+    trials = [trial.to_record() for trial in sweep.trials]
     objective = sweep.objective
     plan = Plan(
         "s", objective.metric, objective.mode, list(sweep.space), trials, sweep.as_yaml(), "{}", sweep.size
@@ -77,7 +77,7 @@ def finish(study: Study, asked: Asked, folder: Path | None = None, job: str = "w
 
 
 def started(folder: Path, asked: Asked, job: str) -> None:
-    facts = {**asked.trial.facts(), "attempt": asked.attempt}
+    facts = {**asked.trial.to_record(), "attempt": asked.attempt}
     write(folder, "started", **facts, ranks=1, job=job, node="n")
 
 

@@ -16,7 +16,7 @@ from hpc.jobs.training.base import DivergedError, Epoch
 from hpc.jobs.training.graph import order, seed_by_rank
 from hpc.jobs.training.graphs import Graphs
 from hpc.models import Dataset, Split, mlp
-from hpc.models.output import Output
+from hpc.models.families.output import Output
 from tests.jobs.rank import made_up, prepare, settings
 from tests.jobs.working import train, weights_digest
 

@@ -151,7 +151,7 @@ def test_models_of_every_kind_are_trained(tmp_path: Path, changes: dict[str, Any
         ({"model": "sgd_classifier", "data": {"name": "regression"}, "fixed": {}, "objective": "loss"},
          "sgd_classifier tells classes apart, but the targets of these data are numbers to predict"),
         ({"data": {"name": "digits", "train": 3}, "folds": 4},
-         "the dataset digits can't be divided into 4 folds"),
+         "the dataset digits can't be split into 4 folds"),
     ],
     ids=str,
 )  # fmt: skip

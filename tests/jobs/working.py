@@ -13,7 +13,7 @@ import numpy as np
 
 from hpc import sweeps
 from hpc.jobs.check import check
-from hpc.jobs.references import data_of, division_of, function_options
+from hpc.jobs.references import data_of, function_options, split_options_of
 from hpc.jobs.spec import Task, WorkerSpec
 from hpc.jobs.training.base import Epoch, EpochDecision, Lane, Trained
 from hpc.jobs.training.checkpoint import State
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def planned(folder: Path, entries: dict[str, Any]) -> Path:
     """A run, not begun, of a sweep that stands in that folder."""
     sweep = check(sweeps.parse(entries, folder), 1)
-    trials = [trial.facts() for trial in sweep.trials]
+    trials = [trial.to_record() for trial in sweep.trials]
     run, goal = folder / "r", sweep.objective
     create(run, Plan("x", goal.metric, goal.mode, list(sweep.space), trials, sweep.as_yaml(), "{}\n"))
     return run
@@ -54,7 +54,7 @@ def worker_of(run: Path, job_id: str, **settings: Any) -> Worker:
 
 def raw_data(sweep: Sweep, **how: Any) -> Dataset:
     """The data of a sweep as they come, unscaled."""
-    return dataset(data_of(sweep).resolve()(**function_options(sweep)), division_of(sweep), **how)
+    return dataset(data_of(sweep).resolve()(**function_options(sweep)), split_options_of(sweep), **how)
 
 
 PREDICT = """

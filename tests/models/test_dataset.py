@@ -1,4 +1,4 @@
-"""What arrays of all kinds become: a dataset, divided into parts."""
+"""What arrays of all kinds become: a dataset, split into parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.models import DIVISION, OF_WHOLES, Array, Dataset, Division, ModelError, Split, dataset, hearing
+from hpc.models import (
+    SPLIT_OPTIONS,
+    WHOLE_DATA_OPTIONS,
+    Array,
+    Dataset,
+    ModelError,
+    Split,
+    SplitOptions,
+    collect_notes,
+    dataset,
+)
 
 X, Y = np.zeros((6, 2)), np.array([0, 1, 2, 0, 1, 2])
 
@@ -51,10 +61,10 @@ def test_data_may_come_in_parts_which_are_left_as_they_are(value: Any, parts: li
     found = dataset(value).parts()
     assert list(found) == parts
     assert [len(part) for part in found.values()] == [6] * len(parts)
-    defaults = Division().model_dump(include=set(OF_WHOLES))
+    defaults = SplitOptions().model_dump(include=set(WHOLE_DATA_OPTIONS))
     for option, default in defaults.items():  # of no effect, even with the default
-        with pytest.raises(ModelError, match=f"comes divided, so {option} is of no effect"):
-            dataset(value, Division(**{option: default}))
+        with pytest.raises(ModelError, match=f"comes split, so {option} is of no effect"):
+            dataset(value, SplitOptions(**{option: default}))
 
 
 def test_each_part_gets_its_own_samples() -> None:
@@ -62,7 +72,7 @@ def test_each_part_gets_its_own_samples() -> None:
     parts = {name: (np.full((4, 2), i), np.full(4, i)) for i, name in enumerate(names)}
     values: list[Any] = [parts, tuple(parts.values())]
     for value in values:
-        found = dataset(value, Division(train=1, validation=2, test=3)).parts()
+        found = dataset(value, SplitOptions(train=1, validation=2, test=3)).parts()
         assert [(name, part.y.tolist()) for name, part in found.items()] == [
             ("train", [0]), ("validation", [1, 1]), ("test", [2, 2, 2]),
         ]  # fmt: skip
@@ -73,7 +83,7 @@ def test_classes_are_counted_over_all_parts() -> None:
     assert dataset({"train": (X, Y), "test": (X, Y + 2)}).num_classes == 5
 
 
-# Wholes, which are divided
+# Wholes, which are split
 
 
 def whole(n: int = 200, seed: int = 0) -> tuple[Array, Array]:
@@ -86,14 +96,16 @@ def whole(n: int = 200, seed: int = 0) -> tuple[Array, Array]:
 @pytest.mark.parametrize(
     ("shares", "seed"), [((0.2, 0.0), 0), ((0.25, 0.3), 42), ((0.0, 0.3), 1), ((0.5, 0.015), 2**32 - 1)]
 )
-def test_a_whole_is_divided_as_scikit_learn_does_it(
+def test_a_whole_is_split_as_scikit_learn_does_it(
     stratify: bool, shares: tuple[float, float], seed: int
 ) -> None:
     from sklearn.model_selection import train_test_split
 
     x, y = whole()
-    division = Division(validation_split=shares[0], test_split=shares[1], split_seed=seed, stratify=stratify)
-    found = dataset((x, y), division).parts()
+    options = SplitOptions(
+        validation_split=shares[0], test_split=shares[1], split_seed=seed, stratify=stratify
+    )
+    found = dataset((x, y), options).parts()
     wanted: dict[str, tuple[Array, Array]] = {}
     for name, share in (("test", shares[1]), ("validation", shares[0])):
         if share:
@@ -109,33 +121,33 @@ def test_a_whole_is_divided_as_scikit_learn_does_it(
     assert sorted(np.concatenate([part.x[:, 0] for part in found.values()])) == list(range(200))
 
 
-def test_a_whole_is_divided_by_four_to_one_unless_said_otherwise() -> None:
+def test_a_whole_is_split_by_four_to_one_unless_said_otherwise() -> None:
     found = dataset(whole()).parts()
     assert {name: len(part) for name, part in found.items()} == {"train": 160, "validation": 40}
-    assert dataset(whole(), Division(validation_split=0)).parts().keys() == {"train"}
+    assert dataset(whole(), SplitOptions(validation_split=0)).parts().keys() == {"train"}
 
 
-def test_a_whole_that_is_not_divided_keeps_its_order() -> None:
+def test_a_whole_that_is_not_split_keeps_its_order() -> None:
     x, _ = whole()
-    found = dataset(whole(), Division(validation_split=0)).train.x
+    found = dataset(whole(), SplitOptions(validation_split=0)).train.x
     np.testing.assert_array_equal(found, x)
 
 
 @pytest.mark.parametrize("column", [False, True], ids=["(n,)", "(n, 1)"])
 def test_every_part_has_the_same_share_of_every_class(column: bool) -> None:
     x, y = whole(300)
-    data = dataset((x, y[:, None] if column else y), Division(test_split=0.3, validation_split=0.5))
+    data = dataset((x, y[:, None] if column else y), SplitOptions(test_split=0.3, validation_split=0.5))
     shares = np.bincount(y) / 300
     for part in data.parts().values():
         np.testing.assert_allclose(np.bincount(part.y) / len(part), shares, atol=1.5 / len(part))
 
 
-def test_numbers_to_predict_are_divided_without_regard_to_their_values() -> None:
+def test_numbers_to_predict_are_split_without_regard_to_their_values() -> None:
     from sklearn.model_selection import train_test_split
 
     x, _ = whole()
     for y in (x[:, 0] * 0.5, x * [1, 2]):
-        found = dataset((x, y), Division(test_split=0.25, validation_split=0)).train
+        found = dataset((x, y), SplitOptions(test_split=0.25, validation_split=0)).train
         wanted = train_test_split(x, y, test_size=0.25, random_state=0)
         np.testing.assert_array_equal(found.x, wanted[0])
         np.testing.assert_array_equal(found.y, wanted[2])
@@ -143,18 +155,18 @@ def test_numbers_to_predict_are_divided_without_regard_to_their_values() -> None
 
 def test_the_test_part_is_the_same_whatever_is_kept_for_validation() -> None:
     parts = [
-        dataset(whole(), Division(test_split=0.3, validation_split=share)).parts()["test"].x
+        dataset(whole(), SplitOptions(test_split=0.3, validation_split=share)).parts()["test"].x
         for share in (0.0, 0.2, 0.5)
     ]
     np.testing.assert_array_equal(parts[0], parts[1])
     np.testing.assert_array_equal(parts[0], parts[2])
-    folded = dataset(whole(), Division(test_split=0.3), whole=True)
+    folded = dataset(whole(), SplitOptions(test_split=0.3), whole=True)
     assert folded.test is not None
     np.testing.assert_array_equal(parts[0], folded.test.x)
 
 
 def test_for_folds_training_and_validation_samples_stay_together() -> None:
-    data = dataset(whole(), Division(test_split=0.25), whole=True)
+    data = dataset(whole(), SplitOptions(test_split=0.25), whole=True)
     assert {name: len(part) for name, part in data.parts().items()} == {"train": 150, "test": 50}
     in_parts = dataset(((X, Y), (X[:2] + 1, Y[:2]), (X[:3], Y[:3])), whole=True)
     assert {name: len(part) for name, part in in_parts.parts().items()} == {"train": 8, "test": 3}
@@ -165,11 +177,11 @@ def test_for_folds_training_and_validation_samples_stay_together() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_real_numbers_get_the_dtype_of_the_training_and_whole_ones_stay(dtype: str) -> None:
-    data = dataset((X + 0.1, Y * 0.1), Division(validation_split=0), dtype=dtype)
+    data = dataset((X + 0.1, Y * 0.1), SplitOptions(validation_split=0), dtype=dtype)
     assert [data.train.x.dtype, data.train.y.dtype] == [np.dtype(dtype)] * 2
-    pixels = dataset((np.zeros((6, 2), np.uint8), Y), Division(validation_split=0), dtype=dtype)
+    pixels = dataset((np.zeros((6, 2), np.uint8), Y), SplitOptions(validation_split=0), dtype=dtype)
     assert [pixels.train.x.dtype, pixels.train.y.dtype] == [np.dtype(np.uint8), Y.dtype]
-    exact = dataset((X + 0.1, Y), Division(validation_split=0), dtype="float64")
+    exact = dataset((X + 0.1, Y), SplitOptions(validation_split=0), dtype="float64")
     assert exact.train.x[0, 0] == 0.1
 
 
@@ -179,8 +191,8 @@ def test_real_numbers_get_the_dtype_of_the_training_and_whole_ones_stay(dtype: s
 def targets(y: Any, classes: Any = "auto", n: int = 1) -> tuple[Dataset, list[str]]:
     """What targets become, ``n`` times over, and what is said of it."""
     y = np.tile(np.asarray(y), n)
-    with hearing() as said:
-        found = dataset((np.zeros((len(y), 1)), y), Division(validation_split=0, classes=classes))
+    with collect_notes() as said:
+        found = dataset((np.zeros((len(y), 1)), y), SplitOptions(validation_split=0, classes=classes))
     return found, said
 
 
@@ -231,7 +243,7 @@ def test_whole_numbers_that_may_be_numbers_to_predict_are_refused(y: Any, n: int
 
 def test_few_samples_taken_of_many_classes_are_no_reason_to_ask() -> None:
     y = np.arange(3000) % 300
-    assert dataset((y[:, None], y), Division(train=10)).num_classes is not None
+    assert dataset((y[:, None], y), SplitOptions(train=10)).num_classes is not None
 
 
 def test_negative_numbers_may_be_predicted() -> None:
@@ -240,9 +252,9 @@ def test_negative_numbers_may_be_predicted() -> None:
         targets([-1, 0, 1])
 
 
-def test_numbers_to_predict_are_divided_as_such_though_they_are_whole() -> None:
+def test_numbers_to_predict_are_split_as_such_though_they_are_whole() -> None:
     x, y = whole()
-    found = dataset((x, y), Division(classes=False)).parts()
+    found = dataset((x, y), SplitOptions(classes=False)).parts()
     wanted = dataset((x, y * 1.0)).parts()
     for name, part in wanted.items():
         np.testing.assert_array_equal(found[name].x, part.x)
@@ -263,7 +275,7 @@ def test_real_numbers_that_look_like_classes_are_said_and_may_be_made_classes() 
     with pytest.raises(ModelError, match=r"classes: true, but a target is 0\.5"):
         targets([0.0, 0.5], True)
     with pytest.raises(ModelError, match=r"classes: true is for targets of shape \(n,\) or \(n, 1\)"):
-        dataset((X, X), Division(classes=True))
+        dataset((X, X), SplitOptions(classes=True))
 
 
 def test_parts_have_targets_of_one_kind() -> None:
@@ -276,7 +288,7 @@ def test_parts_have_targets_of_one_kind() -> None:
 
 def test_classes_of_a_dataset_may_be_taken_as_numbers() -> None:
     given = Dataset(Split(X, Y), None, 7)
-    found = dataset(given, Division(classes=False))
+    found = dataset(given, SplitOptions(classes=False))
     assert found.num_classes is None
     assert found.train.y.dtype == np.float32
 
@@ -307,7 +319,7 @@ def test_classes_of_a_dataset_may_be_taken_as_numbers() -> None:
 )
 def test_inputs_that_are_no_real_numbers_are_refused(x: Array, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        dataset((x, Y), Division(validation_split=0))
+        dataset((x, Y), SplitOptions(validation_split=0))
 
 
 @pytest.mark.parametrize(
@@ -323,7 +335,7 @@ def test_inputs_that_are_no_real_numbers_are_refused(x: Array, said: str) -> Non
 )
 def test_targets_that_are_no_real_numbers_are_refused(y: Array, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        dataset((X, y), Division(validation_split=0))
+        dataset((X, y), SplitOptions(validation_split=0))
 
 
 @pytest.mark.parametrize(
@@ -345,7 +357,7 @@ def test_targets_that_are_no_real_numbers_are_refused(y: Array, said: str) -> No
 )
 def test_whole_numbers_of_too_many_digits_are_said(x: Any, dtype: str, said: str) -> None:
     x = np.asarray(x)[:, None]
-    with hearing() as heard:
+    with collect_notes() as heard:
         dataset({"train": (x, np.zeros(len(x)))}, dtype=dtype)
     assert [said in one for one in heard] == ([True] if said else [])
 
@@ -390,23 +402,23 @@ EVEN = np.array([0, 1, 0, 1, 0, 1])
 
 
 @pytest.mark.parametrize(
-    ("y", "division", "said"),
+    ("y", "options", "said"),
     [
         (
             EVEN,
-            Division(train=5),
+            SplitOptions(train=5),
             "the lab's data, training part: 5 samples are asked for, but there are only 4",
         ),
-        (EVEN, Division(validation=3), "validation part: 3 samples are asked for, but there are only 2"),
-        (EVEN, Division(test_split=0.5, validation_split=0, test=4), "test part: 4 .* there are only 3"),
-        (Y, Division(test_split=0.1), "test_split=0.1 of 6 samples can't be taken: .* number of classes"),
-        (Y, Division(test_split=0.9), "test_split=0.9 of 6 samples can't be taken"),
-        (Y * 1.0, Division(test_split=0.8), "validation_split=0.2 of 1 samples can't be taken"),
+        (EVEN, SplitOptions(validation=3), "validation part: 3 samples are asked for, but there are only 2"),
+        (EVEN, SplitOptions(test_split=0.5, validation_split=0, test=4), "test part: 4 .* there are only 3"),
+        (Y, SplitOptions(test_split=0.1), "test_split=0.1 of 6 samples can't be taken: .* number of classes"),
+        (Y, SplitOptions(test_split=0.9), "test_split=0.9 of 6 samples can't be taken"),
+        (Y * 1.0, SplitOptions(test_split=0.8), "validation_split=0.2 of 1 samples can't be taken"),
     ],
 )
-def test_parts_that_can_not_be_had_are_answered(y: Array, division: Division, said: str) -> None:
+def test_parts_that_can_not_be_had_are_answered(y: Array, options: SplitOptions, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        dataset((X, y), division, name="the lab's data")
+        dataset((X, y), options, name="the lab's data")
 
 
 @pytest.mark.parametrize(
@@ -421,8 +433,8 @@ def test_parts_that_can_not_be_had_are_answered(y: Array, division: Division, sa
     ],
 )
 def test_options_are_checked_one_by_one(option: str, right: list[Any], wrong: list[Any]) -> None:
-    assert [DIVISION[option].problem(value) for value in right] == [None] * len(right)
-    assert all(DIVISION[option].problem(value) for value in wrong)
+    assert [SPLIT_OPTIONS[option].problem(value) for value in right] == [None] * len(right)
+    assert all(SPLIT_OPTIONS[option].problem(value) for value in wrong)
 
 
 class PyDataset:
@@ -466,7 +478,7 @@ def test_what_fit_takes_and_this_project_does_not_is_named(value: object, said: 
 @pytest.mark.parametrize("classes", [2, 3, 12])
 def test_rows_of_zeros_with_a_1_are_classes(classes: int) -> None:
     y = np.arange(60) % classes
-    with hearing() as said:
+    with collect_notes() as said:
         rows = dataset((np.ones((60, 2)), np.eye(classes)[y]), name="mine")
     numbers = dataset((np.ones((60, 2)), y))
     assert said == [
@@ -477,7 +489,7 @@ def test_rows_of_zeros_with_a_1_are_classes(classes: int) -> None:
     assert rows.train.y.tolist() == numbers.train.y.tolist()
     assert rows.as_given().train.y.tolist() == np.eye(classes)[numbers.train.y].tolist()
     assert numbers.as_given() is numbers
-    predicted = dataset((np.ones((60, 2)), np.eye(classes)[y]), Division(classes=False))
+    predicted = dataset((np.ones((60, 2)), np.eye(classes)[y]), SplitOptions(classes=False))
     assert (predicted.num_classes, predicted.output_size, predicted.train.y.shape[1]) == (
         None,
         classes,

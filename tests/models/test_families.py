@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from hpc.jobs.options import PARAMETERS
-from hpc.models import baselines
-from hpc.models.convolutional import cnn, cnn_problem
 from hpc.models.datasets.generated import worked_example
-from hpc.models.linear import linear
-from hpc.models.mlp import mlp, mlp_problem
-from hpc.models.output import Output, output_units
+from hpc.models.families import baselines
+from hpc.models.families.convolutional import cnn, cnn_problem
+from hpc.models.families.linear import linear
+from hpc.models.families.mlp import mlp, mlp_problem
+from hpc.models.families.output import Output, output_units
 from hpc.models.reference import Parameter, signature_of
 
 
@@ -432,7 +432,7 @@ def test_every_hyperparameter_is_described_and_its_default_is_right() -> None:
         for name, kind in signature_of(function).parameters.items():
             assert f"    {name}: " in doc, (function, name)
             if not kind.required:
-                assert kind.wanted(), (function, name)
+                assert kind.format_type(), (function, name)
                 assert kind.problem(kind.default) is None, (function, name)
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.models.dataset import hearing
-from hpc.models.datasets.files import _columns_problem, csv, csv_problem, npz, npz_problem
+from hpc.models import collect_notes
+from hpc.models.datasets.csv_columns import columns_problem
+from hpc.models.datasets.csv_file import csv, csv_problem
+from hpc.models.datasets.npz_file import npz, npz_problem
 from hpc.models.reference import ModelError, signature_of
 
 
@@ -216,7 +218,7 @@ def test_what_a_target_was_read_as_is_said(folder: Path) -> None:
     ]  # fmt: skip
     for values, options, said in cases:
         path = table(folder, "x,y\n" + "".join(f"0,{value}\n" for value in values.split()))
-        with hearing() as heard:
+        with collect_notes() as heard:
             csv(path, **options)
         assert heard == ([said] if said else [])
 
@@ -377,7 +379,7 @@ def test_the_columns_are_gone_through_but_once(folder: Path) -> None:
     names = Names([*(f"c{index}" for index in range(50)), "y"])
     drop, one_hot = ["c3", "c4"], ["c5", "c6"]
     options: dict[str, Any] = {"target": "y", "drop": drop, "one_hot": one_hot}
-    assert _columns_problem(folder / "table.csv", names, options) is None
+    assert columns_problem(folder / "table.csv", names, options) is None
     path = table(folder, f"{','.join(names)}\n" + "\n".join(",".join(["1"] * 51) for _ in range(3)) + "\n")
     assert csv(path, **options)[0].shape == (3, 46 + 2)
 
@@ -539,7 +541,7 @@ def test_options_are_checked_one_by_one(
 def test_every_option_is_described_and_its_default_is_right(function: Any) -> None:
     for option, parameter in signature_of(function).parameters.items():
         assert f"    {option}: " in (inspect.getdoc(function) or "")
-        assert parameter.wanted()
+        assert parameter.format_type()
         assert parameter.required == (option == "path")
         assert parameter.required or parameter.problem(parameter.default) is None
 
@@ -547,7 +549,8 @@ def test_every_option_is_described_and_its_default_is_right(function: Any) -> No
 def test_checking_a_file_loads_no_pandas(folder: Path) -> None:
     path, other = table(folder, IRIS), arrays(folder, x=X, y=Y)
     code = (
-        "import sys\nfrom hpc.models.datasets.files import csv_problem, npz_problem\n"
+        "import sys\nfrom hpc.models.datasets.csv_file import csv_problem\n"
+        "from hpc.models.datasets.npz_file import npz_problem\n"
         "assert csv_problem(sys.argv[1], {}) is None and npz_problem(sys.argv[2], {}) is None\n"
         "print({'pandas', 'sklearn', 'keras', 'tensorflow'} & set(sys.modules))"
     )

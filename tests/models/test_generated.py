@@ -70,7 +70,7 @@ def test_every_option_is_described_and_its_default_is_right(name: str) -> None:
     function = getattr(generated, name)
     for option, parameter in signature_of(function).parameters.items():
         assert f"    {option}: " in (inspect.getdoc(function) or "")
-        assert parameter.wanted()
+        assert parameter.format_type()
         assert parameter.problem(parameter.default) is None
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpc.models import DATASETS, Division, ModelError, dataset, mlp, model_reference
+from hpc.models import DATASETS, ModelError, SplitOptions, dataset, mlp, model_reference
 from hpc.models.datasets.mnist import mnist
-from hpc.models.mlp import layer_sizes
+from hpc.models.families.mlp import layer_sizes
 
 
 def sizes(model: Any) -> list[int]:
@@ -63,31 +63,31 @@ def test_digits_are_split_and_scaled_and_always_the_same() -> None:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    data = dataset(DATASETS["digits"]())
+    data = dataset(DATASETS["digits"].build())
     assert data.validation is not None
     assert data.train.x.shape == (1437, 64)
     assert data.validation.x.shape == (360, 64)
     assert data.test is None
     assert (data.input_shape, data.num_classes, data.output_size) == ((64,), 10, 10)
     assert (data.train.x.min(), data.train.x.max()) == (0, 1)
-    raw = dataset(DATASETS["digits"](raw=True))
+    raw = dataset(DATASETS["digits"].build(raw=True))
     np.testing.assert_array_equal(raw.train.x, 16 * data.train.x)
-    # as the first version of this project divided them, so that its tables still hold
+    # as the first version of this project split them, so that its tables still hold
     x, y = load_digits(return_X_y=True)
     wanted = train_test_split(x / 16, y, test_size=0.2, random_state=0, stratify=y)
     found = (data.train.x, data.validation.x, data.train.y, data.validation.y)
     for mine, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(mine, other)
-    few = dataset(DATASETS["digits"](), Division(train=50))
+    few = dataset(DATASETS["digits"].build(), SplitOptions(train=50))
     assert np.array_equal(few.train.x, data.train.x[:50])
     with pytest.raises(ModelError, match="5000 samples are asked for, but there are only 1437"):
-        dataset(DATASETS["digits"](), Division(train=5000))
+        dataset(DATASETS["digits"].build(), SplitOptions(train=5000))
 
 
 @pytest.mark.mnist
 def test_mnist_is_read_from_the_folder_named(mnist_folder: Path) -> None:
     whole = mnist(folder=str(mnist_folder))
-    data = dataset(whole, Division(train=12_000, validation=2_000, test=500))
+    data = dataset(whole, SplitOptions(train=12_000, validation=2_000, test=500))
     assert data.validation is not None
     assert data.test is not None
     assert data.train.x.shape == (12_000, 28, 28)
@@ -120,7 +120,7 @@ def test_mnist_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ModelError, match="the folder that HPC_DATA names"):
         mnist()
     small_mnist(tmp_path / "mnist.npz")
-    assert len(dataset(mnist(), Division(validation=7)).parts()["validation"]) == 7
+    assert len(dataset(mnist(), SplitOptions(validation=7)).parts()["validation"]) == 7
 
 
 def test_so_many_images_of_mnist_as_asked_for_are_held_out(

@@ -31,7 +31,7 @@ def problems(**changes: Any) -> str:
 
 TPE: dict[str, Any] = {"method": "tpe", "trials": 3}
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"search": "tpe"}, "search: says not how many trials; write search: {method: tpe, trials: 60}."),
+    ({"search": "tpe"}, "search: does not say how many trials; write search: {method: tpe, trials: 60}."),
     ({"search": {"method": "tpee", "trials": 3}}, "there is no search 'tpee' (did you mean \"tpe\"?)"),
     ({"search": {**TPE, "pruner": "ahsa"}}, "no pruner 'ahsa' (did you mean \"asha\"?)"),
     ({"search": {**TPE, "pruner": {"name": "asha", "reduction_factor": 1}}},
@@ -45,11 +45,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
      "search.sampler: is of no effect: random learns nothing"),
     ({"search": {"method": "random", "trials": 3, "from": ["r"]}}, "search.from: is of no effect"),
     ({"search": {**TPE, "timeout_min": 0}}, "search.timeout_min: 0 is not a number above 0"),
-    ({"seeds": 3}, "seeds: 3 seeds for every point would be spent on bad points, too; tpe takes one, and"),
+    ({"seeds": 3}, "seeds: 3 seeds for every setting would be spent on bad settings, too; tpe takes one"),
     ({"folds": 3}, "folds: go with grid, random, qmc, not with tpe."),
     ({"baselines": ["knn"]}, "baselines: go with grid, random, qmc, not with tpe."),
     ({"space": {}}, "space: is empty, so there is nothing for tpe to search."),
-    ({"space": {"hidden_size": [8, 16]}}, "10 different points are asked for, but the space has only 2."),
+    ({"space": {"hidden_size": [8, 16]}}, "10 different settings are asked for, but the space has only 2."),
     ({"search": "grid", "space": {"hidden_size": [8]}, "baselines": ["knn"], "budget": {"gpu_hours": 1}},
      "baselines: go with a search that needs no pruner, budget"),
     ({"objective": ["val_accuracy", "parameters"], "search": {**TPE, "pruner": "asha"}},
@@ -58,7 +58,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"objective": ["val_accuracy", "parameters"], "search": {"method": "gp", "trials": 3}},
      "objective: are several, which gp can't search by; tpe can."),
     ({"budget": {"hours": 3}}, "budget.hours: is not known here"),
-    ({"budget": {}}, "budget: says no limit; write budget: {node_hours: 10}"),
+    ({"budget": {}}, "budget: has no limit; write budget: {node_hours: 10}"),
     ({"budget": {"gpu_hours": 0}}, "budget.gpu_hours: 0 is not a number above 0"),
     ({"confirm": {"best": 3}}, "confirm.seeds: is missing"),
     ({"constraints": ["hidden_sizes <= 3"]}, "names 'hidden_sizes' (did you mean \"hidden_size\"?)"),
@@ -105,7 +105,7 @@ def test_a_sweep_without_a_search_is_stored_as_it_always_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "is_asked"),
+    ("entries", "uses_ask_tell"),
     [
         ({}, True),
         ({"search": {"method": "random", "trials": 3}}, False),
@@ -118,8 +118,8 @@ def test_a_sweep_without_a_search_is_stored_as_it_always_was() -> None:
         ({"search": {"method": "qmc", "trials": 3}, "constraints": ["hidden_size < 9"]}, False),
     ],
 )
-def test_workers_ask_only_where_they_must(entries: dict[str, Any], is_asked: bool) -> None:
-    assert sweeps.parse({**BASE, **entries}).is_asked is is_asked
+def test_workers_ask_only_where_they_must(entries: dict[str, Any], uses_ask_tell: bool) -> None:
+    assert sweeps.parse({**BASE, **entries}).uses_ask_tell is uses_ask_tell
 
 
 def test_a_grid_with_conditions_has_each_point_once() -> None:
@@ -128,7 +128,7 @@ def test_a_grid_with_conditions_has_each_point_once() -> None:
         "momentum": dimension({"choices": [0.0, 0.9], "when": {"optimizer": "sgd"}}),
         "deep": dimension({"choices": [1, 2, 3], "when": "optimizer == 'sgd' and momentum > 0"}),
     }
-    points = list(SEARCHES["grid"].points(space, None, 0))
+    points = list(SEARCHES["grid"].settings(space, None, 0))
     assert points == [
         {"optimizer": "adam"},
         {"optimizer": "sgd", "momentum": 0.0},
@@ -148,17 +148,17 @@ def test_constraints_on_hyperparameters_leave_points_out() -> None:
 def test_sobols_points_leave_no_gaps_and_are_the_same_again() -> None:
     """Of 64 points every 64th of each axis has one, which random draws have about 40 of."""
     space: dict[str, Dimension] = {name: Range(0.0, 1.0) for name in "abc"}
-    points = list(SEARCHES["qmc"].points(space, 64, 5))
+    points = list(SEARCHES["qmc"].settings(space, 64, 5))
     for name in space:
         assert len({int(64 * point[name]) for point in points}) >= 63  # one may be rounded into the next
-    assert points == list(SEARCHES["qmc"].points(space, 64, 5))
-    assert points[:10] == list(SEARCHES["qmc"].points(space, 10, 5))
-    assert points != list(SEARCHES["qmc"].points(space, 64, 6))
+    assert points == list(SEARCHES["qmc"].settings(space, 64, 5))
+    assert points[:10] == list(SEARCHES["qmc"].settings(space, 10, 5))
+    assert points != list(SEARCHES["qmc"].settings(space, 64, 6))
 
 
 def test_points_of_sobol_stay_what_they_were() -> None:
     """Trials of a run that is gone on with must be those that it began with."""
-    found = list(SEARCHES["qmc"].points({"x": Range(0.0, 1.0), "n": Range(1, 64, log=True)}, 4, 0))
+    found = list(SEARCHES["qmc"].settings({"x": Range(0.0, 1.0), "n": Range(1, 64, log=True)}, 4, 0))
     assert found == POINTS
 
 
@@ -223,10 +223,10 @@ TENS = {name: list(range(10)) for name in "abcdefgh"}
          "space: a grid of 100,000 combinations, each with 5 seeds and 3 folds, would be 1,500,000 trials,"),
         ({"space": {**TENS, "i": {"choices": [1, 2], "when": "a >= 5"}}},
          "a grid of 150,000,000 combinations, and"),
-        ({"search": {"method": "random", "trials": 10**9}}, "search.trials: 1,000,000,000 points, and a run"),
-        ({"search": {"method": "tpe", "trials": 10**9}}, "search.trials: 1,000,000,000 points, and a run"),
+        ({"search": {"method": "random", "trials": 10**9}}, "search.trials: 1,000,000,000 settings, and a"),
+        ({"search": {"method": "tpe", "trials": 10**9}}, "search.trials: 1,000,000,000 settings, and a"),
         ({"search": {"method": "tpe", "trials": 9}, "confirm": {"best": 3000, "seeds": 1000}},
-         "9 points would be 3,000,009 trials with those of the confirmation, and a run may have 1,000,000"),
+         "9 settings would be 3,000,009 trials with those of the confirmation, and a run may have 1,000,000"),
         ({"seeds": 10**9}, "seeds: 1,000,000,000 seeds are more than the 1,000,000 trials that a run may"),
         ({"folds": 10**9}, "combinations, each with 1,000,000,000 folds, would be 1,000,000,000 trials"),
         ({"space": {"a": ["x", 2], "b": {"choices": [1], "when": "a > 1"}}},
@@ -252,5 +252,5 @@ def test_combinations_are_counted_as_a_grid_makes_them() -> None:
         "d": Choices((True, False), "b == 2 or a == 3"),
         "e": Choices((1, 2), "d"),
     }
-    assert combinations(space) == len(list(Grid().points(space, None, 0)))
+    assert combinations(space) == len(list(Grid().settings(space, None, 0)))
     assert combinations({}) == 1

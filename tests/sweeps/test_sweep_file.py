@@ -206,7 +206,7 @@ WRONG = [
                                           'did you mean "grid"?']),
     (("trials: 5", "trials: 0"), ["line 9: search.trials: 0 is not a number of at least 1"]),
     (("trials: 5", "trils: 5"), ["search.trils: is not known here", 'did you mean "trials"?']),
-    ((", trials: 5", ""), ["search: says not how many trials"]),
+    ((", trials: 5", ""), ["search: does not say how many trials"]),
     (("seeds: 3", "seeds: 0"), ["line 10: seeds: 0 is not a number of seeds"]),
     (("seeds: 3", "seeds: [1, 1]"), ["seeds: [1, 1] holds a seed twice"]),
     (("mode: max", "mode: best"), ["objective.mode: 'best' is not 'min' or 'max'"]),
@@ -322,7 +322,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
 
 def test_more_different_points_than_the_space_has_are_refused() -> None:
     entries = {"name": "x", "model": "mlp", "data": "digits", "space": {"depth": {"low": 1, "high": 3}}}
-    with pytest.raises(SweepError, match="4 different points are asked for, but the space has only 3"):
+    with pytest.raises(SweepError, match="4 different settings are asked for, but the space has only 3"):
         sweeps.parse({**entries, "search": {"method": "random", "trials": 4}})
     assert len(sweeps.parse({**entries, "search": {"method": "random", "trials": 3}}).trials) == 3
 

@@ -95,7 +95,7 @@ def test_equal_numbers_and_other_orders_give_the_same_name() -> None:
 
 def test_a_grid_has_every_combination_the_last_name_fastest() -> None:
     space = {"a": Choices((1, 2)), "b": Choices(("x", "y", "z"))}
-    points = [tuple(point.values()) for point in Grid().points(space, None, 0)]
+    points = [tuple(point.values()) for point in Grid().settings(space, None, 0)]
     assert points == list(itertools.product((1, 2), ("x", "y", "z")))
 
 
@@ -171,23 +171,23 @@ def test_a_baseline_bears_the_name_of_the_same_model_in_a_sweep_of_its_own() -> 
 
 def test_what_records_say_of_a_trial() -> None:
     first = cross_validated(baselines=["knn"]).trials[0]
-    assert first.facts() == {
+    assert first.to_record() == {
         "trial": first.trial_id, "index": 0, "params": {"depth": 1}, "seed": 0, "model": "mlp", "fold": 0,
     }  # fmt: skip
-    assert "fold" not in cross_validated(folds=None).trials[0].facts()
+    assert "fold" not in cross_validated(folds=None).trials[0].to_record()
 
 
 def test_one_parameter_more_leaves_random_draws_of_the_others_as_they_were() -> None:
     few = {"a": Range(0.0, 1.0)}
     more = {"b": Range(0.0, 1.0), **few}
-    first = [p["a"] for p in Random().points(few, 10, seed=3)]
-    assert first == [p["a"] for p in Random().points(more, 10, seed=3)]
-    assert first != [p["a"] for p in Random().points(few, 10, seed=4)]
+    first = [p["a"] for p in Random().settings(few, 10, seed=3)]
+    assert first == [p["a"] for p in Random().settings(more, 10, seed=3)]
+    assert first != [p["a"] for p in Random().settings(few, 10, seed=4)]
 
 
 def test_random_points_are_all_different() -> None:
     space: dict[str, Choices | Range] = {"a": Choices((1, 2, 3)), "b": Range(1, 4)}
-    points = list(Random().points(space, 12, seed=0))
+    points = list(Random().settings(space, 12, seed=0))
     assert len({tuple(p.values()) for p in points}) == 12
 
 

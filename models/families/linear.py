@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpc.models.mlp import Initializer, Penalty, kernel_penalty
-from hpc.models.output import Output, output_layer
+from hpc.models.families.mlp import Initializer, Penalty, kernel_penalty
+from hpc.models.families.output import Output, output_layer
 
 if TYPE_CHECKING:
     import keras

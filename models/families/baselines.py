@@ -2,7 +2,7 @@
 
 Each function returns an estimator that is not fitted yet, to be fitted to samples of shape (n,
 features) and to targets of shape (n,), or (n, k) for several numbers or one-hot classes.
-Arguments have scikit-learn's names and, unless said otherwise, its defaults. ``random_state``
+Arguments have scikit-learn's names and, unless noted otherwise, its defaults. ``random_state``
 stays None everywhere: what is random is drawn from NumPy's global generator, which the caller
 seeds.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from hpc.models.mlp import Penalty, Positive, Width
+from hpc.models.families.mlp import Penalty, Positive, Width
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpc.models.mlp import Activation, Dropout, Initializer, Penalty, Width, kernel_penalty
-from hpc.models.output import Output, output_layer
+from hpc.models.families.mlp import Activation, Dropout, Initializer, Penalty, Width, kernel_penalty
+from hpc.models.families.output import Output, output_layer
 
 if TYPE_CHECKING:
     import keras
@@ -91,7 +91,7 @@ def cnn(
         raise ValueError(problem)
     layers = keras.layers
     kernel = {"kernel_initializer": initializer, "kernel_regularizer": kernel_penalty(0.0, l2)}
-    order = {"data_format": "channels_last"}  # whatever a keras.json in the home folder says
+    order = {"data_format": "channels_last"}  # even if a keras.json in the home folder differs
     stack = [keras.Input(input_shape)]
     if len(input_shape) == 2:
         stack.append(layers.Reshape((*input_shape, 1)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpc.models.output import Output, output_layer
+from hpc.models.families.output import Output, output_layer
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ def mlp(
     """A multilayer perceptron: dense layers, each with its activation and dropout.
 
     The last layer is a softmax over classes, or linear where numbers are predicted, unless
-    ``output`` says otherwise. A depth of 0 is softmax (or linear) regression, 1 has one hidden
+    ``output`` decides otherwise. A depth of 0 is softmax (or linear) regression, 1 has one hidden
     layer, 2 has two.
 
     Args:

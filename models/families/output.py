@@ -1,4 +1,4 @@
-"""The last layer of a network, which says what its outputs mean."""
+"""The last layer of a network, which defines the meaning of its outputs."""
 
 from __future__ import annotations
 

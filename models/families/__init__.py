@@ -1,0 +1,1 @@
+"""The models that have a name of their own, one file per family."""

@@ -1,0 +1,103 @@
+"""The short forms that a sweep file may use, read into full entries.
+
+Each function takes an entry as written and raises ValueError with what is wrong and what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hpc.sweeps import expression
+from hpc.sweeps.modes import EITHER, KNOWN, mode_of, plain
+from hpc.sweeps.text import did_you_mean
+from hpc.sweeps.trials import MAX_TRIALS
+
+
+def as_list(value: object) -> object:
+    """A single word as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def read_folds(value: object) -> object:
+    """``folds: 5`` as a group of entries."""
+    return {"n_splits": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def read_baselines(value: object) -> object:
+    """Every baseline as a group of entries; a name alone has no hyperparameters."""
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is no list of models; write [knn] or [{{model: knn, n_neighbors: 3}}]")
+    baselines = [as_group(entry, "model") for entry in value]
+    for baseline in baselines:
+        if not isinstance(baseline, Mapping) or not isinstance(baseline.get("model"), str):
+            raise ValueError(f"{baseline!r} names no model; write {{model: knn, n_neighbors: 3}}")
+    return [dict(baseline) for baseline in baselines if isinstance(baseline, Mapping)]
+
+
+def as_group(value: object, key: str) -> object:
+    """A single word as a group with that entry."""
+    return {key: value} if isinstance(value, str) else value
+
+
+def read_objective(value: object) -> object:
+    """An objective as a group of entries, with the mode that its metric implies."""
+    value = as_group(value, "metric")
+    if not isinstance(value, Mapping) or "mode" in value or not isinstance(value.get("metric"), str):
+        return value
+    metric, mode = value["metric"], mode_of(value["metric"])
+    if mode is None:
+        known = (
+            [] if plain(metric) in EITHER else [f"{part}{name}" for part in ("val_", "") for name in KNOWN]
+        )
+        near = did_you_mean(metric, known)
+        raise ValueError(
+            f"whether less or more of {metric} is better is not known{near}; say so: "
+            f"objective: {{metric: {metric}, mode: min}}, or mode: max"
+        )
+    return {**value, "mode": mode}
+
+
+def read_seeds(value: object) -> object:
+    """The seeds of a sweep; a number stands for so many, from 0."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError(f"{value} is not a number of seeds; every setting needs at least 1")
+        if value > MAX_TRIALS:
+            raise ValueError(f"{value:,} seeds are more than the {MAX_TRIALS:,} trials that a run may have")
+        return list(range(value))
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{value!r} is neither a number of seeds (seeds: 3) nor a list of them")
+    for seed in value:
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+            raise ValueError(f"{seed!r} is not a seed; seeds are whole numbers from 0 to 2**31 - 1")
+    if len(set(value)) < len(value):
+        raise ValueError(f"{value} holds a seed twice")
+    return value
+
+
+def read_constraints(value: object) -> object:
+    """The constraints of a sweep, each readable."""
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"{value!r} is no list of conditions; write ['parameters <= 100000']")
+    for one in value:
+        expression.check(one)
+    return value
+
+
+def read_pack(value: object) -> object:
+    """The number of trials at once, or ``auto`` or ``off``."""
+    if value is False:  # `off` in YAML
+        return "off"
+    if value not in ("auto", "off") and (not isinstance(value, int) or value is True or value < 1):
+        raise ValueError(f"{value!r} is neither auto, nor off, nor a number of trials at once")
+    return "off" if value == 1 else value
+
+
+def read_data(value: object) -> object:
+    """A dataset as a group of entries."""
+    value = as_group(value, "name")
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise ValueError(
+            f"{value!r} names no dataset; write `data: digits`, `data: my.csv` or `data: {{name: mnist, …}}`"
+        )
+    return dict(value)

@@ -1,0 +1,369 @@
+"""The entries of a sweep file as models: what is tried, and how its outcome is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from hpc.sweeps import expression, rules, serialization, shorthands, trials
+from hpc.sweeps.document import Document, Key, SweepError, of_python, write
+from hpc.sweeps.searches import ADAPTIVE
+from hpc.sweeps.searches.pruners import pruner_entries
+from hpc.sweeps.space import Dimension, dimension
+from hpc.sweeps.text import did_you_mean
+from hpc.sweeps.trial import Trial
+from hpc.sweeps.validation import InvalidEntry, Wording, format_errors
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+
+class Search(_Entry):
+    """The search: how settings are chosen.
+
+    Attributes:
+        method: a name of ``sweeps.searches.SEARCHES`` or of ``sweeps.searches.ADAPTIVE``.
+        trials: how many settings, for methods that draw them.
+        seed: the seed of the draws; the seeds of the trials are ``Sweep.seeds``.
+        pruner: the rule that stops trials early, ``name`` and parameters by Optuna's names; None for none.
+        sampler: parameters of the method, by Optuna's names.
+        timeout_min: minutes from the first launch on, after which no further trial is begun.
+        runs: folders of runs (``from``) whose finished trials the search knows from the beginning.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    method: str = "grid"
+    trials: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    pruner: Annotated[dict[str, Any] | None, BeforeValidator(pruner_entries)] = None
+    sampler: dict[str, Any] = {}
+    timeout_min: Annotated[float, Field(gt=0)] | None = None
+    runs: Annotated[list[str], BeforeValidator(shorthands.as_list), Field(alias="from")] = []
+
+    def entries(self) -> dict[str, Any]:
+        """As a sweep file has it, without what is left out."""
+        given = {
+            "method": self.method, "trials": self.trials, "seed": self.seed, "pruner": self.pruner,
+            "sampler": self.sampler, "timeout_min": self.timeout_min, "from": self.runs,
+        }  # fmt: skip
+        return {name: value for name, value in given.items() if value not in (None, {}, [])}
+
+
+class Budget(_Entry):
+    """The limits of what a sweep may cost; None stands for no limit.
+
+    Attributes:
+        node_hours: node-hours of all jobs together.
+        core_hours: core-hours of all jobs together.
+        gpu_hours: GPU-hours of all jobs together.
+    """
+
+    node_hours: Annotated[float, Field(gt=0)] | None = None
+    core_hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+
+    def entries(self) -> dict[str, float]:
+        """The limits by their names."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class Confirm(_Entry):
+    """The confirmation: the best settings are trained again with seeds that the search has not seen.
+
+    Attributes:
+        best: how many settings.
+        seeds: how many seeds each setting is trained with.
+    """
+
+    best: Annotated[int, Field(ge=1)]
+    seeds: Annotated[int, Field(ge=1)]
+
+
+class Objective(_Entry):
+    """The metric that trials are compared by.
+
+    Attributes:
+        metric: the name of a metric as Keras logs it; ``val_`` means on the validation data.
+        mode: ``min`` or ``max``; the default is that of :func:`hpc.sweeps.modes.mode_of`.
+    """
+
+    metric: str = "val_loss"
+    mode: Literal["min", "max"] = "min"
+
+
+class Folds(_Entry):
+    """Cross-validation: every setting is trained once per fold, and validated on that fold.
+
+    The samples for training and validation are split together; test samples stay apart.
+
+    Attributes:
+        n_splits: how many folds, at least 2.
+        shuffle: whether the samples are shuffled first, always in the same order.
+        stratify: whether each fold has the same share of every class.
+    """
+
+    n_splits: Annotated[int, Field(ge=2)]
+    shuffle: bool = False
+    stratify: bool = False
+
+
+_Objective = Annotated[Objective, BeforeValidator(shorthands.read_objective)]
+
+
+class Sweep(_Entry):
+    """One experiment: a model, a dataset, a search space, a way to search it, an objective.
+
+    Attributes:
+        name: the name of the sweep and, by default, of the folder of its run.
+        model: a name of ``models``, ``file.py:function`` or ``package.module:function``.
+        data: the dataset: its ``name``, as that of a model, and its options.
+        space: the values each hyperparameter may take.
+        fixed: hyperparameters that are the same in all trials.
+        search: how settings are chosen.
+        seeds: every setting is trained once with each seed.
+        folds: cross-validation: every setting is trained once with each fold left out.
+        baselines: further models, each with its hyperparameters, that are trained on the same data
+            with the same seeds and folds, to compare with.
+        objective: the metric to compare trials by; the first of several.
+        further_objectives: the others of a list of objectives. Not for users.
+        constraints: conditions on hyperparameters, and on ``parameters`` (the number of a model's
+            trainable weights); a setting that breaks one is skipped.
+        budget: the limits of what the sweep may cost: no trial is begun that would go over one.
+        confirm: the best settings are trained again with fresh seeds, which decide the winner.
+        keep: which trained models are kept: none, that of the best trial of each worker, or all.
+        pack: how many trials of equal shapes a rank may train at once: auto for as many as are
+            faster, a number, or off for one at a time.
+        defaults: the values of all options that the file leaves out, stored when the run began, so
+            that a later version of this project finishes the run as it started. Not for users.
+        code_folder: the folder of the sweep file, where the user's modules are looked for. Not for users.
+        names: the names by which files count in trial ids, of files that are stored with a folder that
+            would change the id. Not for users.
+    """
+
+    name: str
+    model: str
+    data: Annotated[dict[str, Any], BeforeValidator(shorthands.read_data)]
+    space: dict[str, Annotated[Dimension, BeforeValidator(dimension)]] = {}
+    fixed: dict[str, Any] = {}
+    search: Annotated[Search, BeforeValidator(lambda value: shorthands.as_group(value, "method"))] = Search()
+    seeds: Annotated[list[int], BeforeValidator(shorthands.read_seeds)] = [0]
+    folds: Annotated[Folds, BeforeValidator(shorthands.read_folds)] | None = None
+    baselines: Annotated[list[dict[str, Any]], BeforeValidator(shorthands.read_baselines)] = []
+    objective: _Objective = Objective()
+    further_objectives: list[_Objective] = []
+    constraints: Annotated[list[str], BeforeValidator(shorthands.read_constraints)] = []
+    budget: Budget | None = None
+    confirm: Confirm | None = None
+    keep: Literal["none", "best", "all"] = "best"
+    pack: Annotated[int | Literal["auto", "off"], BeforeValidator(shorthands.read_pack)] = "auto"
+    defaults: dict[str, Any] = {}
+    code_folder: str = ""
+    names: dict[str, str] = {}
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document({}))
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_objectives(cls, entries: Any) -> Any:
+        """A list of objectives: the first, and the others."""
+        if isinstance(entries, Mapping) and isinstance(entries.get("objective"), list):
+            first, *others = entries["objective"] or [None]
+            return {**entries, "objective": first, "further_objectives": others}
+        return entries
+
+    @classmethod
+    def from_document(cls, document: Document, folder: Path) -> Sweep:
+        """Make a sweep of the entries of a file.
+
+        Args:
+            document: the entries and their lines.
+            folder: where ``file.py:function`` is looked for.
+
+        Raises:
+            SweepError: with every problem found.
+        """
+        try:
+            sweep = cls.model_validate(document.entries)
+        except ValidationError as error:
+            raise SweepError(format_errors(error, document, _WORDING)) from None
+        sweep._document = document
+        sweep._folder = folder
+        if problems := rules.find_problems(sweep):
+            raise SweepError(problems)
+        return sweep
+
+    @property
+    def folder(self) -> Path:
+        """Where ``file.py:function`` is looked for: the folder of the sweep file."""
+        return self._folder
+
+    def problem(self, key: Key, message: str) -> str:
+        """A sentence about one entry, with the file and line where it stands."""
+        return self._document.problem(key, message)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """All objectives, the first first."""
+        return (self.objective, *self.further_objectives)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the search learns: settings are only known when they are asked for."""
+        return self.search.method in ADAPTIVE
+
+    @property
+    def uses_ask_tell(self) -> bool:
+        """Whether workers ask for one trial after another and tell the results."""
+        search = self.search
+        return bool(
+            self.is_adaptive or search.pruner or search.timeout_min or self.budget or self.confirm
+            or self.limits_parameters
+        )  # fmt: skip
+
+    @property
+    def limits_parameters(self) -> bool:
+        """Whether a constraint limits the number of weights, which is only known once a model is built."""
+        return any("parameters" in expression.names(one) for one in self.constraints)
+
+    @property
+    def size(self) -> int:
+        """The number of trials, those of the confirmation included."""
+        size = (self.search.trials or 0) if self.is_adaptive else len(self.trials)
+        return size + (self.confirm.best * self.confirm.seeds if self.confirm else 0)
+
+    @property
+    def fresh_seeds(self) -> list[int]:
+        """The seeds of the confirmation, which no other trial has."""
+        first = max(self.seeds) + 1
+        return list(range(first, first + self.confirm.seeds)) if self.confirm else []
+
+    def allows(self, params: Mapping[str, Any], **known: float) -> str:
+        """The first constraint that a setting breaks; empty if it breaks none that can be told.
+
+        Args:
+            params: the hyperparameters.
+            known: further values, as ``parameters``.
+
+        Raises:
+            SweepError: one can't be told of the setting.
+        """
+        values = {**self.defaults, **params, **known}
+        for index, one in enumerate(self.constraints):
+            named = {name: values[name] for name in expression.names(one) if name in values}
+            try:
+                if len(named) == len(expression.names(one)) and not expression.holds(one, named):
+                    return one
+            except ValueError as error:
+                raise SweepError(self.problem(("constraints", index), f"{error}.")) from None
+        return ""
+
+    def trial(self, setting: Mapping[str, Any], seed: int, index: int, fold: int | None = None) -> Trial:
+        """A trial of the sweep's own model.
+
+        Args:
+            setting: values of the space; those of ``fixed`` are added.
+            seed: of initialization, shuffling and dropout.
+            index: among the trials of the run.
+            fold: the fold that is left out, if there are any.
+        """
+        return trials.make_trial(self, setting, seed, index, fold)
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, those of the baselines last; empty for an adaptive search."""
+        return trials.enumerate_trials(self)
+
+    @property
+    def first_trial(self) -> Trial:
+        """The first trial; for an adaptive search a setting that is drawn at random."""
+        return trials.first_trial(self)
+
+    def recognize(self, trial: Trial) -> Trial:
+        """A trial that another process named, with its model as this sweep names it.
+
+        Raises:
+            SweepError: this sweep gives the trial another id.
+        """
+        return trials.recognize(self, trial)
+
+    def single_trial(self, trial: Trial, **entries: Any) -> Sweep:
+        """A sweep of one trial of this sweep, with no search, folds, baselines or limits.
+
+        Args:
+            trial: gives the hyperparameters and the seed.
+            entries: replace entries of the new sweep.
+        """
+        mine = self.entries()
+        for name in ("folds", "baselines", "constraints", "budget", "confirm"):
+            mine.pop(name, None)
+        mine |= {"fixed": trial.params, "space": {}, "search": "grid", "seeds": [trial.seed]}
+        mine |= {"objective": "loss", "keep": "none", **entries}
+        return Sweep.from_document(of_python(mine), self.folder)
+
+    def entries(self) -> dict[str, Any]:
+        """The sweep as plain values, defaults filled in, as ``parse`` takes it."""
+        return serialization.to_entries(self)
+
+    def as_yaml(self) -> str:
+        """The text of a file that ``load`` reads back to the same trials."""
+        return write(self.entries())
+
+    def differences(self, other: Sweep) -> list[str]:
+        """The entries that make two sweeps different experiments, one sentence each.
+
+        Names, budgets, packs and kept models don't count.
+        """
+        return serialization.differences(self, other)
+
+    def data_differences(self, other: Sweep) -> list[str]:
+        """The entries of ``data`` that differ in another sweep, one sentence each."""
+        return serialization.data_differences(self, other)
+
+    def through_links(self) -> Sweep:
+        """The sweep with symbolic links followed, as earlier versions stored it."""
+        return Sweep.from_document(of_python(serialization.to_linked_entries(self)), self.folder)
+
+
+_PARTS: dict[str, type[_Entry]] = {
+    "search": Search, "objective": Objective, "folds": Folds, "budget": Budget, "confirm": Confirm,
+}  # fmt: skip
+_EXAMPLES = {"name": "digits-mlp", "model": "mlp", "data": "digits"}
+
+
+def _locate(key: Key, kind: str) -> Key:
+    """The entry of the file that an error is about: objectives are a list there."""
+    return ("objective", int(key[1]) + 1, *key[2:]) if key[0] == "further_objectives" else key
+
+
+def _explain(entry: InvalidEntry) -> str | None:
+    """The message about an entry of a sweep, where it is not the usual one."""
+    key = entry.key
+    if entry.kind == "missing":
+        example = _EXAMPLES.get(str(key[-1]))
+        return f"is missing, for example `{key[-1]}: {example}`." if example else "is missing."
+    if entry.kind == "extra_forbidden":
+        part = _PARTS.get(str(key[0]), Sweep) if len(key) > 1 else Sweep
+        fields = {field.alias or name: name for name, field in part.model_fields.items()}
+        known = [name for name in fields if name not in ("defaults", "names", "further_objectives")]
+        return f"is not known here{did_you_mean(key[-1], known)}; known are {', '.join(known)}."
+    if entry.kind == "model_type" and key == ("folds",):
+        return f"{entry.value!r} is not a whole number, or a group of `name: value` lines."
+    return None
+
+
+_WORDING = Wording(_locate, _explain, {"model_type": "a word, or a group of `name: value` lines"})
