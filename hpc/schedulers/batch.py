@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from hpc.jobs.launch import Launch
 from hpc.jobs.node import for_jobs
 from hpc.jobs.spec import WorkerSpec
-from hpc.profile import Profile
 from hpc.schedulers.base import JobArray
 
 if TYPE_CHECKING:
     from hpc.jobs.user_files import Stamps
+    from hpc.profile import Profile
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""
