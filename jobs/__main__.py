@@ -1,4 +1,4 @@
-"""What SLURM starts: ``python -m hpc.jobs job FOLDER FIRST``, and srun ``python -m hpc.jobs rank FILE``."""
+"""The commands that SLURM starts: ``python -m hpc.jobs job FOLDER FIRST``, and by srun ``rank FILE``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpc.jobs.node import print_anything
 
 
 def main(arguments: list[str]) -> int:
-    """Be a job, or one of its ranks.
+    """Run a job, or one of its ranks.
 
     Args:
         arguments: ``job``, the folder of the launch, the number of the array's first job; or

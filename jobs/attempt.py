@@ -69,7 +69,7 @@ class Attempt:
 
     @property
     def merit(self) -> tuple[float, int]:
-        """What it has come to by the objective, more is better; of equals the first of the sweep."""
+        """The merit by the objective, more is better; of equals the first of the sweep."""
         best = self._progress.best
         value = -math.inf if best is None else best if self._progress.mode == "max" else -best
         return value, -self.trial.index
@@ -100,7 +100,7 @@ class Attempt:
         self._is_borrowed = False
 
     def shapes(self) -> Any:
-        """What attempts of one pack have in common.
+        """The key that attempts of one pack have in common.
 
         Raises:
             PackError: it can be of none.
@@ -117,7 +117,7 @@ class Attempt:
         return self.plan.shapes, state.position if state else None
 
     def as_lane(self) -> Lane:
-        """What trains it."""
+        """The attempt as a lane, for a backend to train."""
         self._lane = Lane(
             self._built.model, self.trial.seed, self._on_epoch, self._state,
             self._save, plan=self.plan, by_sample=not self._builder.is_users_code(self.trial),
@@ -283,12 +283,12 @@ class Attempt:
         self._context.source.tell(self.trial, state, {**progress.metrics, **sizes}, progress.best)
 
     def _searched(self) -> dict[str, float]:
-        """What the search has taken for it up to now."""
+        """The seconds that the search has taken for it so far."""
         context = self._context
         return {"searching_seconds": round(context.source.seconds, 6)} if context.sweep.uses_ask_tell else {}
 
     def _size(self) -> dict[str, int]:
-        """Of what is trained: samples, the batch, the model."""
+        """The sizes of the training: samples, the batch, the model."""
         import tensorflow as tf
 
         training, world = self._built, self._context.world
@@ -316,7 +316,7 @@ class Attempt:
 
 @dataclass
 class TrialProgress:
-    """What has come of a trial so far, over all attempts that continue each other."""
+    """The progress of a trial, over all attempts that continue each other."""
 
     mode: str
     epochs: int = 0

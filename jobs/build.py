@@ -76,7 +76,7 @@ class Builder:
         self.note_hidden()
 
     def options(self, trial: Trial) -> Options:
-        """How a trial is trained, by the sweep."""
+        """The options of a trial, by the sweep."""
         return options({**self._sweep.defaults, **trial.params})
 
     def is_users_code(self, trial: Trial) -> bool:
@@ -84,7 +84,7 @@ class Builder:
         return model_of(self._sweep, trial.model).is_users_code
 
     def training(self, trial: Trial) -> Training:
-        """What a trial is trained with.
+        """Build the model, data and options of a trial.
 
         Raises:
             Exception: whatever the user's code raises, or what is wrong with what it gives.
@@ -107,7 +107,7 @@ class Builder:
         return Training(model, data, chosen, prepared.scaling)
 
     def lane(self, trial: Trial) -> tuple[Training, Plan | None, bool]:
-        """What a trial is trained with beside others.
+        """Build a trial that is trained beside others.
 
         It may do with the model of another that has the same weights, which is built but once.
 
@@ -130,7 +130,7 @@ class Builder:
         return training, mine, False
 
     def _sibling_key(self, trial: Trial, chosen: Options) -> str | None:
-        """What trials have in common whose models begin with the same weights; None if that is unknown."""
+        """The key of trials whose models begin with the same weights; None if that is unknown."""
         if trial.model != self._sweep.model or trial.model not in ("mlp", "linear"):
             return None  # a baseline does not have the defaults of the sweep's model
         params = {**self._sweep.defaults, **trial.params}

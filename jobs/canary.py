@@ -1,4 +1,4 @@
-"""What the job of ``hpc doctor`` does: it looks around on a node, and lets the ranks meet once."""
+"""The job of ``hpc doctor``: it looks around on a node, and lets the ranks meet once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOST = 66
 
 
 def main(arguments: list[str]) -> int:
-    """Be the job, or one of its ranks.
+    """Run the job, or one of its ranks.
 
     Args:
         arguments: ``job`` and its folder; or ``rank`` and the file of the step.
@@ -86,7 +86,7 @@ def job(folder: Path) -> int:
 
 
 def look(folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    """What there is to see on this machine, without loading anything large.
+    """A report on this machine, made without loading anything large.
 
     Args:
         folder: whose file system is asked for its free space.
@@ -128,7 +128,7 @@ def space(folder: Path) -> dict[str, int | None]:
 
 
 def reach(storage: str, limit_seconds: float = CONNECT_SECONDS) -> str:
-    """What keeps this machine from a database, in words; empty if nothing does.
+    """The reason why this machine can't reach a database; empty if it can.
 
     Args:
         storage: its URL.
@@ -211,7 +211,7 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
 
 
 def _told(folder: Path, label: str, wanted: int) -> list[dict[str, Any]]:
-    """What the ranks have written; waits some seconds for those that are wanted."""
+    """Read the reports of the ranks; wait some seconds for those that are wanted."""
     for _ in range(50):
         paths = sorted(folder.glob(f"rank-{label}-*.json"))
         if len(paths) >= wanted:
@@ -223,7 +223,7 @@ def _told(folder: Path, label: str, wanted: int) -> list[dict[str, Any]]:
 
 
 def _output_until(process: subprocess.Popen[str], limit_seconds: float) -> tuple[str, bool]:
-    """What a process says on stderr, and whether it has ended by itself."""
+    """The output of a process on stderr, and whether it has ended by itself."""
     try:
         return process.communicate(timeout=limit_seconds)[1], True
     except subprocess.TimeoutExpired:
@@ -311,7 +311,7 @@ def _gpus() -> int:
 
 
 def _clock(folder: Path) -> dict[str, float | None]:
-    """What the login node's clock has told, and this one's when that was read."""
+    """The time by the login node's clock, and this one's when that was read."""
     try:
         told = float((folder / CLOCK).read_text())
     except (OSError, ValueError):

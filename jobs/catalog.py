@@ -1,4 +1,4 @@
-"""What can be trained, on what, and how, in words."""
+"""The models, datasets and hyperparameters that there are, in words."""
 
 from __future__ import annotations
 

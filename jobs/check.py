@@ -61,7 +61,7 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
 
 
 def notes_of_data() -> AbstractContextManager[list[str]]:
-    """What is said meanwhile of how data were read, that a person should know."""
+    """Collect the notes on how data are read, while the context is open."""
     return collect_notes()
 
 

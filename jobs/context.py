@@ -1,4 +1,4 @@
-"""What a worker has loaded and whom it has met, for all of its trials."""
+"""The parts of a worker that all of its trials share."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class WorkerContext:
 
     @property
     def folder(self) -> Path:
-        """Of the run."""
+        """The folder of the run."""
         return Path(self.spec.folder)
 
     @property
     def arithmetic(self) -> dict[str, Any]:
-        """On what the last bits of a training depend, beside code, data and versions."""
+        """The properties that the last bits of a training depend on, beside code, data and versions."""
         return {**device.arithmetic(), "ranks": self.world.size, "sums": self.world.reduces_by}
 
     def record(self, record: str, **entries: Any) -> None:
@@ -73,14 +73,14 @@ class WorkerContext:
         self.record("note", text=text)
 
     def joules(self) -> float | None:
-        """Of all ranks so far; None where one of their nodes can't say it. Asked by all at once."""
+        """Energy of all ranks so far; None if a node can't measure it. All ranks ask at once."""
         if not self._can_tell_energy:
             return None
         everyone = self.world.gather(self.meter.look())
         return None if None in everyone else float(sum(everyone))
 
     def measured(self) -> Mapping[str, Any]:
-        """What adds up numbers and how long that takes, measured once; empty unless times are taken."""
+        """The way sums are made and their seconds, measured once; empty unless times are taken."""
         clock = self.world.clock
         if clock is None:
             return {}

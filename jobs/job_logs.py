@@ -14,7 +14,7 @@ NODE_FAILURE = re.compile(r"node failure", re.IGNORECASE)
 NODES, DOWN = (re.compile(pattern, re.IGNORECASE) for pattern in (r"nodes? ", r" (?:not responding|down)"))
 
 MAX_CHARACTERS = 1_000
-"""Of a line of a log in which an error is looked for: users' programs may print any."""
+"""Characters of a log's line in which an error is looked for: users' programs print lines of any length."""
 
 
 class JobLogs:
@@ -40,7 +40,7 @@ class JobLogs:
         return sorted(self._folder.glob(f"{self._job_id}_*log.out"))
 
     def new(self) -> str:
-        """What has been written into the job's logs, its own included, since the step began."""
+        """The text that was written into the job's logs, its own included, since the step began."""
         return "\n".join(self._new_in(path) for path in self._paths())
 
     def _new_in(self, path: Path) -> str:
@@ -109,6 +109,6 @@ def last_error(text: str) -> str:
 
 
 def complaint(text: str) -> str:
-    """What a log or srun complains of, in one line."""
+    """The complaint of a log or of srun, in one line."""
     lines = [line for line in text.splitlines() if "rror:" in line]
     return last_error(text) or (lines[0] if lines else "no reason was given")

@@ -1,4 +1,4 @@
-"""What one submission hands to its jobs: a file of JSON beside their logs."""
+"""The settings that one submission hands to its jobs: a file of JSON beside their logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_THE_WORKER = {
     "ranks": "ranks", "threads": "threads", "gpus": "gpus", "checkpoint_min": "checkpoint_min",
     "rehearse": "inject_fault", "measure": "measure", "files": "files",
 }  # fmt: skip
-"""What earlier versions wrote beside the settings of the launch, by what it is called in the worker's."""
+"""Entries that earlier versions wrote beside the settings of the launch, and their names in the worker's."""
 
 
 @dataclass(frozen=True)

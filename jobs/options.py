@@ -1,4 +1,4 @@
-"""How a model is trained: the hyperparameters that belong to the training, not to the model."""
+"""The hyperparameters that belong to the training, not to the model."""
 
 from __future__ import annotations
 
@@ -347,7 +347,7 @@ def label_ranking_average_precision(y: Any, scores: Any) -> Any:
 
 
 OWN_FUNCTIONS = (label_ranking_average_precision,)
-"""Of this project, that models may have: they compute the same always."""
+"""Functions of this project that models may have: they always compute the same."""
 
 
 def _metrics(options: Options, classes: bool) -> list[str]:

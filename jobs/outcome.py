@@ -23,7 +23,7 @@ Record = tuple[Literal["stopped", "failed"], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Loss:
-    """How a worker came to its end, as who finds it gone can tell.
+    """The end of a worker, as far as whoever finds it gone can tell.
 
     Attributes:
         how: ``died``: its process was killed or crashed; ``stopped``: it was told to stop with others, and
@@ -48,7 +48,7 @@ class Loss:
 def records_of(
     trial: TrialState, number: int, loss: Loss, *, uses_ask_tell: bool = False, most: int = MAX_LOSSES
 ) -> list[Record]:
-    """What to record of a trial whose worker is gone.
+    """The records of a trial whose worker is gone.
 
     ===========  =======================  ==============================================================
     how          of                       becomes
@@ -101,7 +101,7 @@ def records_of(
 
 
 def _losses_with(trial: TrialState, lost: Attempt) -> int:
-    """How many workers a trial has cost at the epoch where it stands, this one included."""
+    """The number of workers that a trial has cost at the epoch where it stands, this one included."""
     return sum(
         (one.lost or one is lost) and one.epochs == trial.attempt.epochs for one in trial.attempts.values()
     )
@@ -120,7 +120,7 @@ def kills_its_job(trial: TrialState, job_id: str, most: int) -> bool:
 
 
 def state_for_search(trial: TrialState | None, attempt: Attempt) -> str:
-    """How a search is to be told that a trial ended whose worker is gone.
+    """The state by which a search hears of a trial whose worker is gone.
 
     Args:
         trial: as the records tell it; None where they don't know it.

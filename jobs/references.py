@@ -31,14 +31,14 @@ def data_options(sweep: Sweep) -> dict[str, Any]:
 
 
 def function_options(sweep: Sweep) -> dict[str, Any]:
-    """Those that the dataset's function takes: its own, to do with as it likes."""
+    """The options that the dataset's function takes: copies, to do with as it likes."""
     own = data_of(sweep).signature().parameters
     taken = {name: v for name, v in data_options(sweep).items() if name in own or name not in SPLIT_OPTIONS}
     return deepcopy(taken)
 
 
 def split_options_of(sweep: Sweep) -> SplitOptions:
-    """Those of every dataset, that say how it is divided, and what its targets are."""
+    """The options of every dataset: how it is split, and what its targets are."""
     taken = dict(function_options(sweep))
     if data_of(sweep).reader:
         taken.pop("classes", None)  # which means the same to both

@@ -42,7 +42,7 @@ def state_of(context: WorkerContext, trial: Trial) -> State | None:
 
 
 def identity_of(context: WorkerContext, trial: Trial) -> dict[str, Any]:
-    """What a checkpoint of a trial must have in common with whoever goes on from it, and what it may not."""
+    """The properties of a training by which it may go on from a checkpoint, or may not."""
     return {
         "trial": trial.trial_id, "code": context.code, "made_with": versions(), "data": context.data,
         "arithmetic": context.arithmetic,
@@ -50,7 +50,7 @@ def identity_of(context: WorkerContext, trial: Trial) -> dict[str, Any]:
 
 
 def versions() -> list[str]:
-    """Of what a checkpoint's arrays depend on."""
+    """Names and versions of the libraries that a checkpoint's arrays depend on."""
     return [f"{name} {version(name)}" for name in ("keras", "tensorflow", "hpc-sweeps")]
 
 
@@ -61,7 +61,7 @@ def forget(context: WorkerContext, trial: Trial) -> None:
 
 
 def _foreign(context: WorkerContext, saved: Mapping[str, Any], trial: Trial) -> str:
-    """What a checkpoint is of other than this trial and code; its name says nothing of that."""
+    """Why a checkpoint is not one of this trial and code; empty if it is. Its name does not tell."""
     mine = identity_of(context, trial)
     ways = {
         "trial": "is of another trial", "code": "was made by other code",

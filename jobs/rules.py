@@ -300,7 +300,7 @@ def _compiles_itself(sweep: Sweep) -> bool:
 
 
 def _values(sweep: Sweep, name: str) -> list[Any]:
-    """What a parameter may be in this sweep: choices, the ends of a range, or one value."""
+    """The values that a parameter may have in this sweep: choices, the ends of a range, or one value."""
     if name in sweep.space:
         return list(sweep.space[name].ends())
     default = sweep.defaults.get(name, PARAMETERS[name].default)

@@ -44,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What every rank of a worker is told.
+    """The settings of a worker, the same for each of its ranks.
 
     Attributes:
         folder: of the run.

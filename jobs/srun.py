@@ -36,7 +36,7 @@ def srun(launch: Launch, job_id: str, mpi: str, step: Path | str) -> list[str]:
 
 
 def choose_backend(backend: str, mpi: str, offered: Sequence[str], vendor: str) -> tuple[str, str]:
-    """How several ranks meet, and the value of ``srun --mpi``.
+    """Choose how several ranks meet, and the value of ``srun --mpi``.
 
     Open MPI 5 speaks PMIx only, and MPICH and Intel MPI both PMIx and PMI-2; where the site's srun
     offers nothing that our MPI speaks, or there is no MPI, it is Gloo.

@@ -100,13 +100,13 @@ def restore(folder: Path) -> str:
 
 
 def _trials(text: str) -> int:
-    """How many trials a copy is of; 0 if an earlier version wrote it."""
+    """The number of trials in a copy; 0 if an earlier version wrote it."""
     seal = seal_in(text)
     return seal.trials if seal else 0
 
 
 def _refusal(path: Path, text: str, copies: Sequence[str]) -> str:
-    """What was changed, and what to do instead."""
+    """The message on a change: what was changed, and what to do instead."""
     changed = removed = ""
     if copies:
         removed = ", or move the file away, and it is written again from the copy in the records"

@@ -1,4 +1,4 @@
-"""What runs as the batch script of a job: it starts the ranks, and starts them again.
+"""The batch script of a job: it starts the ranks, and starts them again.
 
 It is alone, light, and outlives its ranks: where one is killed, it writes down what happened to
 the trial, and the rest goes on in the same allocation without a new wait in the queue.
@@ -167,7 +167,7 @@ class _Supervisor:
         return is_over or bool(array.get("dropped")) or array.get("job", mine) != mine
 
     def _show(self) -> str:
-        """What SLURM says of this job; empty if it stays silent, as when slurmctld restarts."""
+        """SLURM's answer on this job; empty if it stays silent, as when slurmctld restarts."""
         for _ in range(6):
             text = _output(["scontrol", "show", "job", "--oneliner", self._job.job_id])
             if "JobState=" in text:

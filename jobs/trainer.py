@@ -71,7 +71,7 @@ class Trainer:
         return Attempt(self._context, self._builder, mine)
 
     def _lanes(self, first: Attempt, tasks: Sequence[Task]) -> int:
-        """How many trials of a bucket to train at once."""
+        """Choose how many trials of a bucket to train at once."""
         if len(tasks) == 1:
             return 1
         self._context.require_no_stop()

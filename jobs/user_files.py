@@ -19,7 +19,7 @@ REMEMBERED_BYTES = 2**26
 """Larger files of data are known by size and time once their digest was taken; smaller ones are read."""
 
 Stamps = Mapping[str, Sequence[Any]]
-"""For each file, by its name, its size in bytes, its time in nanoseconds since 1970, and its SHA-256."""
+"""Size in bytes, time in nanoseconds since 1970 and SHA-256 of each file, by its name."""
 
 
 class SourcesChangedError(RuntimeError):
@@ -28,7 +28,7 @@ class SourcesChangedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Sources:
-    """What the user's files hold.
+    """The contents of the user's files.
 
     Attributes:
         stamps: of each file, by its path as seen from the sweep file.
@@ -44,7 +44,7 @@ class Sources:
 
     @staticmethod
     def of(sweep: Sweep, known: Stamps | None = None) -> Sources:
-        """Those of a sweep.
+        """The sources of a sweep.
 
         Args:
             sweep: whose model, baselines and data count.
@@ -83,7 +83,7 @@ class Sources:
         return {_name(path, sweep): _stamp(path, reference, None) for path in reference.files()}
 
     def changes(self, before: Stamps) -> list[str]:
-        """What differs from before, a sentence each; files without a byte do nothing.
+        """The differences from before, a sentence each; empty files do not count.
 
         Args:
             before: ``stamps`` of then.

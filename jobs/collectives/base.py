@@ -17,7 +17,7 @@ Compression = Literal["none", "fp16"]
 
 
 class Collective(ABC):
-    """What the ranks say to each other. Every method is called by all of them, in the same order.
+    """Communication of the ranks. All of them call every method, in the same order.
 
     Attributes:
         name: as records call it.
@@ -33,7 +33,7 @@ class Collective(ABC):
 
     @property
     def reduces_by(self) -> str:
-        """What sums up gradients, as records call it."""
+        """The way gradients are summed, as records name it."""
         return self.name
 
     @abstractmethod

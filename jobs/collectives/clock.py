@@ -1,4 +1,4 @@
-"""What the steps of a training wait for: their input, the sums over all ranks, the other ranks."""
+"""Times that the steps of a training wait: for input, for sums over all ranks, for other ranks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = tuple(4**power for power in range(5, 13))
 SIZE_SECONDS, TIMES = 0.25, (10, 200)
 """About how long each of them is reduced again and again, and how many times at least and at most."""
 MAX_SUMS = 4096
-"""Of the last so many sums of an epoch it is known which rank came last; the others are taken to be alike."""
+"""The clock keeps this many sums of an epoch, by which it tells which rank came last."""
 PARTS = ("steps", "input", "collective")
 
 
@@ -42,7 +42,7 @@ class Clock:
         self._steps = 0
 
     def timed(self, part: str, function: Callable[..., Any], *inputs: Any) -> Any:
-        """What a function gives, in a graph that also adds up how long that took.
+        """Call a function in a graph, and add up how long that takes.
 
         Args:
             part: one of ``PARTS``, all steps of a graph or what each of them does.
@@ -71,7 +71,7 @@ class Clock:
             return now, tf.nest.map_structure(tf.identity, tensors)
 
     def _marks(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-        """What is there only when all tensors are."""
+        """Tensors that are there only when all the given ones are."""
         import tensorflow as tf
 
         if not self._has_gpu:
@@ -88,7 +88,7 @@ class Clock:
         self._steps += steps
 
     def take(self, world: World) -> dict[str, float]:
-        """What was measured since the last time, over all ranks; nothing if no step was.
+        """The times since the last call, over all ranks; empty if there was no step.
 
         Returns:
             ``steps``, and seconds: ``steps_seconds`` of all of them (not of what comes between graphs:
@@ -116,7 +116,7 @@ class Clock:
             variable.assign(0.0)
 
     def reductions(self, world: World, sizes: Sequence[int] = SIZES) -> list[dict[str, float]]:
-        """How long the ranks take to sum up arrays of some sizes, as they sum up gradients.
+        """Measure how long the ranks take to sum up arrays of some sizes, as they sum up gradients.
 
         Args:
             world: all ranks of which call this at once.
@@ -140,7 +140,7 @@ class Clock:
         return found
 
     def _repeatedly(self, world: World) -> Callable[..., tf.Tensor]:
-        """What sums up an array so many times, in a graph as steps are, and gives the seconds of each."""
+        """A function that sums up an array repeatedly in a graph, and returns the seconds per sum."""
         import tensorflow as tf
 
         def times(array: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

@@ -17,12 +17,12 @@ import psutil
 from hpc.jobs.node import WorldError
 
 JOIN_SECONDS = 60
-"""How long ranks wait for each other to start; HPC_JOIN_SECONDS changes it."""
+"""Seconds that ranks wait for each other to start; HPC_JOIN_SECONDS changes it."""
 
 
 @dataclass(frozen=True)
 class Presence:
-    """What a rank tells of itself before it loads anything large.
+    """A rank's announcement of itself, before it loads anything large.
 
     Attributes:
         rank: from 0.
@@ -41,7 +41,7 @@ class Presence:
 
 
 def presence(rank: int, env: Mapping[str, str]) -> Presence:
-    """What there is to tell of this process.
+    """The announcement of this process.
 
     Args:
         rank: of it.
@@ -132,7 +132,7 @@ class FileRendezvous:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wait(self, names: Sequence[str], wait_seconds: float) -> list[str]:
-        """Those of the files that are not there in time."""
+        """The files that are not there in time."""
         start = time.monotonic()
         pause, seen_at = 0.02, start
         while True:
@@ -163,7 +163,7 @@ class FileRendezvous:
 
 
 def join_seconds(env: Mapping[str, str]) -> float:
-    """How long ranks wait for each other to start."""
+    """Seconds that ranks wait for each other to start."""
     return float(env.get("HPC_JOIN_SECONDS", JOIN_SECONDS))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 LOAD_SECONDS = 240
-"""How long ranks wait for each other to load TensorFlow and to join: disks of clusters are slow."""
+"""Seconds that ranks wait for each other to load TensorFlow and to join: disks of clusters are slow."""
 STALL = "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"
 
 

@@ -21,7 +21,7 @@ LONGEST_VALUE = 1 << 20
 ESTABLISHED = "01"
 """A state in Linux' tables of connections."""
 MAPPED = f"{0:016X}{int.from_bytes(bytes([0, 0, 255, 255]), sys.byteorder):08X}"
-"""What IPv6 writes before an address of IPv4, in the words of those tables."""
+"""The prefix of an IPv4 address among IPv6 ones, as the kernel's tables write it."""
 
 
 @contextmanager

@@ -46,22 +46,22 @@ class World:
 
     @property
     def size(self) -> int:
-        """How many ranks there are."""
+        """The number of ranks."""
         return self.info.size
 
     @property
     def backend(self) -> str:
-        """What the ranks speak by: ``none``, ``gloo`` or ``mpi``."""
+        """The transport of the ranks: ``none``, ``gloo`` or ``mpi``."""
         return self._collective.name
 
     @property
     def reduces_by(self) -> str:
-        """What sums up gradients: ``memory`` that ranks share, or as ``backend``."""
+        """The way gradients are summed: ``memory`` that ranks share, or as ``backend``."""
         return self._collective.reduces_by
 
     @property
     def remark(self) -> str:
-        """What a person should know of how the ranks work together; mostly empty."""
+        """A remark on how the ranks work together; mostly empty."""
         return self._collective.remark
 
     def gather(self, value: Any) -> list[Any]:
@@ -163,7 +163,7 @@ class World:
             )
 
     def held(self, threads: int, gpu: str | None) -> dict[str, float]:
-        """What the whole job holds of its machines, as its ranks tell each other.
+        """The resources that the whole job holds, gathered from its ranks.
 
         Args:
             threads: of this rank.

@@ -30,7 +30,7 @@ class Scaling:
         return Split(((split.x - self.shift) / self.spread).astype(dtype), split.y)
 
     def layers(self) -> list[keras.layers.Layer]:
-        """The same as layers, so that a saved model takes the data as they come."""
+        """The preparation as layers, so that a saved model takes the data as they come."""
         import keras
 
         axes = tuple(range(1, self.shift.ndim + 1))
@@ -150,7 +150,7 @@ def fold(data: Dataset, folds: Folds, number: int, name: str = "the dataset") ->
 
 
 def fit(x: Array, scale: str) -> Scaling | None:
-    """What scaling those samples takes, each feature by itself; a constant one is only shifted.
+    """The scaling that these samples need, each feature by itself; a constant one is only shifted.
 
     Args:
         x: the training samples, shape (n, …).

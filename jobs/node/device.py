@@ -159,7 +159,7 @@ def start(threads: int, local_rank: int, worker: int, ranks: int, *, only_ours: 
 
 
 def arithmetic() -> dict[str, Any]:
-    """What TensorFlow's sums are split up by on this machine, so that their last bits depend on it.
+    """The properties of this machine by which TensorFlow splits its sums; their last bits depend on them.
 
     Returns:
         ``threads`` of a rank, and the ``cpu``, by whose instructions oneDNN chooses its kernels.

@@ -58,7 +58,7 @@ class Meter:
         return self.joules
 
     def _read(self) -> list[tuple[float, float, float]]:
-        """Of each device its counter and where that begins anew, in joules, and this rank's share."""
+        """For each device: its counter and its wrap-around in joules, and this rank's share."""
         found = []
         try:
             for package in self._packages:
@@ -82,7 +82,7 @@ def packages(powercap: Path = POWERCAP) -> list[Path]:
 
 
 def gpu_counter(index: int) -> Callable[[], float] | None:
-    """What reads the energy of an NVIDIA GPU in joules; None where it can't be told.
+    """A function that reads the energy of an NVIDIA GPU in joules; None if there is no counter.
 
     Args:
         index: of the GPU among all of the node's, as nvidia-smi counts them.

@@ -12,7 +12,7 @@ from hpc.results import moments
 
 
 class Identity(NamedTuple):
-    """What tells a process from all others that this machine has had.
+    """The identity of a process among all that this machine has had.
 
     Attributes:
         pid: its number, which may be given to another when it has ended.
@@ -27,7 +27,7 @@ class Identity(NamedTuple):
 
 
 def identity(pid: int) -> Identity:
-    """That of a process.
+    """The identity of a process.
 
     Raises:
         psutil.NoSuchProcess: there is none of that number.
@@ -53,7 +53,7 @@ def begun(pid: int) -> float:
 
 
 def find(pid: int, started: float, mark: str = "") -> psutil.Process | None:
-    """That very process, if it still runs; its number may have been given to another.
+    """The process of this identity if it still runs; its number may have been given to another.
 
     Args:
         pid: its number.

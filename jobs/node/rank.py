@@ -19,7 +19,7 @@ from hpc.results import write_text
 
 @dataclass(frozen=True)
 class RankSpec:
-    """What the ranks of one srun are told.
+    """The settings of the ranks of one srun.
 
     Attributes:
         workers: the settings of each group of ranks.
@@ -44,7 +44,7 @@ class RankSpec:
 
 
 def run_rank(path: Path) -> int:
-    """Be one of the ranks that srun has started.
+    """Run one of the ranks that srun has started.
 
     Args:
         path: of the file of their :class:`RankSpec`.

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 FOR_RANKS = ("HPC_BACKEND", "HPC_GROUPS")
-"""What the launcher of a job tells its ranks, of this start only."""
+"""Variables that the launcher of a job sets for its ranks, for this start only."""
 READ_BY_RANKS = ("HPC_", "HOROVOD_", "KERAS_", "OMP_", "TF_")
-"""How variables begin that ranks, and what they load, read."""
+"""Prefixes of the variables that ranks read, and the libraries that they load."""
 OF_SRUN = (
     "SLURM_PROCID",
     "SLURM_STEP_NUM_TASKS",
@@ -19,7 +19,7 @@ OF_SRUN = (
 )
 """By what srun numbers a rank."""
 _STARTED = ("PMIX_RANK", "HPC_BACKEND")
-"""What says that srun has started a rank."""
+"""Variables by which a rank knows that srun has started it."""
 _OF_SUBMITIT = (
     "SUBMITIT_LOCAL_GLOBALID", "SUBMITIT_LOCAL_NTASKS", "SUBMITIT_LOCAL_LOCALID", "SUBMITIT_LOCAL_NTASKS",
 )  # fmt: skip
@@ -91,7 +91,7 @@ class RankInfo:
 
 
 def for_ranks(env: Mapping[str, str], backend: str, groups: int) -> dict[str, str]:
-    """What ranks are to find in their environment, whatever srun leaves of their job's.
+    """The environment that ranks are to find, whatever srun leaves of their job's.
 
     Under ``--export=NONE``, which sbatch's manual recommends, that is SLURM's own variables only.
 
@@ -129,7 +129,7 @@ def find_rank_info(env: Mapping[str, str]) -> RankInfo:
 
 
 def leftover(info: RankInfo, env: Mapping[str, str], found: str) -> LauncherError:
-    """The error of a rank whose world is not there.
+    """The error of a rank that can't find its world.
 
     Args:
         info: as its variables say.

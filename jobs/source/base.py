@@ -44,7 +44,7 @@ class TrialSource(ABC):
     def tell(  # noqa: B027  # a list has nobody to tell
         self, trial: Trial, state: str, metrics: Mapping[str, Any], best: float | None
     ) -> None:
-        """How a trial has ended.
+        """Tell how a trial has ended.
 
         Args:
             trial: that was asked for.

@@ -1,4 +1,4 @@
-"""What a search may still spend: hours of nodes, cores or GPUs, and time."""
+"""The limits of a search: hours of nodes, cores or GPUs, and time."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from hpc.sweeps import SIZES, Sweep, SweepError
 
 
 def problems(sweep: Sweep) -> Iterator[str]:
-    """What is wrong with the runs that a search is to begin with; one that has begun does without them."""
+    """Problems of the runs that a search is to begin with; one that has begun does without them."""
     if sweep.defaults:
         return
     for index, folder in enumerate(sweep.search.runs):

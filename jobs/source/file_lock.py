@@ -14,7 +14,7 @@ from hpc.jobs.node import identity, is_running
 
 LONGEST_PAUSE_SECONDS = 0.25
 SILENT_SECONDS = 5.0
-"""That one waits for a holder before one says so."""
+"""Seconds of waiting for a holder, after which a note is given."""
 _NO_LINK = "no link"
 """In the place of a holder's name where there is a file: links become some when a folder is copied."""
 _numbers = itertools.count()

@@ -98,7 +98,7 @@ class SearchSource(TrialSource):
         return None
 
     def _agree_on(self, error: str, found: Any) -> Any:
-        """What rank 0 has found, on all ranks.
+        """Give all ranks what rank 0 has found.
 
         Raises:
             SearchError: rank 0 has met an error.

@@ -50,7 +50,7 @@ def settle(studies: Studies, run: Run, is_gone: Callable[[str], bool]) -> None:
 
 
 def known_by_id(studies: Studies, trial_ids: Collection[str]) -> list[Trial]:
-    """Those of these trials that the studies know."""
+    """Those of the trials with these ids that the studies know."""
     return [
         studies.trial_of(study, entry)
         for study in studies.both

@@ -19,6 +19,6 @@ class StaticSource(TrialSource):
         self._tasks = tuple(tasks)
 
     def ask(self) -> Sequence[Task]:
-        """All at once, so that those of equal shapes can be trained together."""
+        """Hand out all at once, so that trials of equal shapes can be trained together."""
         tasks, self._tasks = self._tasks, ()
         return tasks

@@ -56,7 +56,7 @@ class Studies:
 
     @property
     def wanted(self) -> int:
-        """How many trials the search is to have."""
+        """The number of trials that the search is to have."""
         return (self.sweep.search.trials or 0) if self.sweep.is_adaptive else len(self.sweep.trials)
 
     @property

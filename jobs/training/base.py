@@ -38,7 +38,7 @@ class Stopped(Exception):  # noqa: N818  # not an error: the training goes on la
 
 @dataclass(frozen=True)
 class Training:
-    """What a trial is trained with.
+    """A trial's model, data and options.
 
     Attributes:
         model: what the user's function gave: a compiled Keras model, or an estimator of scikit-learn.
@@ -68,7 +68,7 @@ class BoundaryRequest:
 
 @dataclass(frozen=True)
 class EpochDecision:
-    """What is to follow from an epoch, the same on all ranks.
+    """The decision after an epoch, the same on all ranks.
 
     Attributes:
         is_enough: whether the training ends here, as if this were its last epoch.
@@ -81,7 +81,7 @@ class EpochDecision:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What came of one pass over the training data.
+    """The result of one pass over the training data.
 
     Attributes:
         number: from 1; 0 where nothing is trained.
@@ -100,7 +100,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a whole training.
+    """The result of a whole training.
 
     Attributes:
         metrics: of the last epoch, and those of the test part after it (``test_``).
@@ -156,7 +156,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Guarantees:
-    """What a backend promises of every training that it accepts.
+    """The guarantees of a backend for every training that it accepts.
 
     Attributes:
         equal_ranks: N ranks come to what one comes to, up to rounding.

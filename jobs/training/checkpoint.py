@@ -73,7 +73,7 @@ def to_bytes(arrays: Sequence[Array]) -> bytes:
 
 
 def from_bytes(data: bytes) -> list[Array]:
-    """What :func:`to_bytes` was given."""
+    """Undo :func:`to_bytes`."""
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         return [archive[f"arr_{index}"] for index in range(len(archive.files))]
 
@@ -131,7 +131,7 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def _files(self, trial: str) -> list[Path]:
-        """Those of a trial; torn ones, too, of a rank that was killed while it wrote."""
+        """The files of a trial; torn ones, too, if a rank was killed while it wrote."""
         try:
             names = os.listdir(self._folder)  # most runs have no such folder
         except FileNotFoundError:
@@ -146,7 +146,7 @@ def _position(path: Path) -> tuple[int, int]:
 
 
 def read(path: Path) -> State:
-    """What a file holds.
+    """Read the state from a file.
 
     Raises:
         Exception: it can't be read, or is none; zipfile and numpy have errors of their own.

@@ -33,7 +33,7 @@ class Fault:
         return max(1, steps // 4) if self.kind else None
 
     def request(self, position: Position) -> BoundaryRequest:
-        """What is asked for at a boundary."""
+        """The request at a boundary."""
         half = self.epochs // 2 * self.samples
         if not self.kind or position.epochs * self.samples + position.samples <= half:
             return BoundaryRequest()

@@ -37,7 +37,7 @@ COMPILED = {
     "CompileLoss": ("_user_loss", "_user_loss_weights", "output_names"),
     "CompileMetrics": ("_user_metrics", "_user_weighted_metrics", "output_names"),
 }
-"""What the rest of such an object is made of when the first sample comes."""
+"""Attributes by which such an object builds the rest of itself when the first sample comes."""
 
 Masks = Mapping[tuple[int, str], str]
 """For attributes that count as equal, by the ``id`` of their owner and their name, what stands for them."""
@@ -72,7 +72,7 @@ def fingerprint_of(
 
 
 def _settings() -> list[Any]:
-    """What Keras' own code looks up when it is called, and TensorFlow's does."""
+    """Attributes that the code of Keras and of TensorFlow looks up when it is called."""
     import keras
     import tensorflow as tf
 

@@ -180,7 +180,7 @@ class Graphs:
 def _key(
     model: keras.Model, numbers: Sequence[Number], data: Dataset, parts: int, compression: Compression
 ) -> str | None:
-    """All that a model's graphs depend on, but its numbers; None where that can't be proved."""
+    """A key of everything that a model's graphs depend on, but its numbers; None if that can't be proved."""
     masks = {
         (id(number.owner), number.name): f"number {place} {number.dtype}"
         for place, number in enumerate(numbers)

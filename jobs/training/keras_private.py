@@ -19,7 +19,7 @@ def layers_of(model: keras.Model, *, itself: bool = True) -> list[Any]:
 
 
 def compiled_metrics(model: keras.Model) -> Any:
-    """What holds the metrics of ``compile``, or None (``Trainer._compile_metrics``)."""
+    """The container of the metrics of ``compile``, or None (``Trainer._compile_metrics``)."""
     return model._compile_metrics
 
 
@@ -35,7 +35,7 @@ def loss_weights(model: keras.Model) -> Any:
 
 
 def metric_function(metric: Any) -> tuple[Callable[..., Any], Mapping[str, Any]]:
-    """What a ``MeanMetricWrapper`` takes the mean of, and its further arguments (``_fn``, ``_fn_kwargs``)."""
+    """The function whose mean a ``MeanMetricWrapper`` takes, and its arguments (``_fn``, ``_fn_kwargs``)."""
     return metric._fn, metric._fn_kwargs
 
 

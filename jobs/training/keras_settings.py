@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class KerasSettings:
-    """What Keras computes with unless a layer says otherwise.
+    """The types that Keras computes with unless a layer sets its own.
 
     Attributes:
         floatx: type of numbers, as ``float32``.
@@ -24,7 +24,7 @@ class KerasSettings:
 
     @staticmethod
     def now() -> KerasSettings:
-        """Those that are in force."""
+        """The settings in force."""
         import keras
 
         config = keras.config

@@ -14,7 +14,7 @@ class LeavingError(RuntimeError):
 
 
 def an_error(raised: BaseException) -> Exception:
-    """What was raised, as an error of the trial whose code has raised it.
+    """Turn an exception into an error of the trial, since the trial's code has raised it.
 
     Raises:
         KeyboardInterrupt: it was one, which is for the whole process.

@@ -96,7 +96,7 @@ class Loop(ABC):
     @property
     @abstractmethod
     def nbytes(self) -> int:
-        """Of the weights and the optimizer's state."""
+        """The size of the weights and the optimizer's state."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -104,7 +104,7 @@ class Loop(ABC):
 
     @abstractmethod
     def states(self, at: Position) -> list[State]:
-        """All that each lane needs to go on from here; on all ranks at once, whole on rank 0."""
+        """The state of each lane, by which it can go on from here; on all ranks at once, whole on rank 0."""
 
     @abstractmethod
     def restore(self, states: Sequence[State]) -> None:
@@ -115,20 +115,20 @@ class Loop(ABC):
         raise NotImplementedError
 
     def set_weights(self, weights: Sequence[Array]) -> None:
-        """Give them to it."""
+        """Give weights to that model."""
         raise NotImplementedError
 
     @abstractmethod
     def confusion(self) -> list[list[list[int]]]:
-        """What was counted in the last evaluation, over all ranks; empty if nothing was. For each lane."""
+        """The confusion matrix of each lane, counted by the last evaluation over all ranks, or empty."""
 
     @abstractmethod
     def finalize(self) -> None:
-        """Do what an optimizer does with the weights when all steps are taken."""
+        """Let the optimizer finish the weights after the last step."""
 
     @abstractmethod
     def finish(self) -> list[Callable[[], keras.Model]]:
-        """For each lane what gives a model with its weights, until another is asked for."""
+        """For each lane a function that returns a model with its weights, until another is asked for."""
 
     @abstractmethod
     def digests(self) -> list[str]:
@@ -136,7 +136,7 @@ class Loop(ABC):
 
     @abstractmethod
     def _gradients(self, x: Any, y: Any, mine: Slice) -> list[Any]:
-        """Of a part of a batch, which is also measured; None for variables without."""
+        """Measure a part of a batch, and return its gradients; None for variables without."""
 
     @abstractmethod
     def _apply(self, gradients: Sequence[Any]) -> None:
@@ -164,14 +164,14 @@ class Loop(ABC):
         yield
 
     def _batch(self, x: Any, y: Any, rows: tf.Tensor) -> Any:
-        """Those samples and their targets."""
+        """The samples of these rows and their targets."""
         clock = self._world.clock
         if clock is None:
             return self._take(x, rows), self._take(y, rows)
         return clock.timed("input", lambda these: (self._take(x, these), self._take(y, these)), rows)
 
     def _take(self, values: Any, rows: tf.Tensor) -> Any:
-        """Those rows of the samples."""
+        """Take these rows of the samples."""
         return take_rows(values, rows)
 
     def train(

@@ -1,4 +1,4 @@
-"""What a loop measures beside the loss: metrics of Keras, and a matrix of confusions."""
+"""Measures of a loop beside the loss: metrics of Keras, and a confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MAX_CLASSES = 100
-"""Above that, a matrix of confusions is no longer counted."""
+"""With more classes, no confusion matrix is counted."""
 
 
 def counted_classes(data: Dataset) -> int:
-    """Of how many classes a matrix of confusions is counted; 0 for none."""
+    """The number of classes of the confusion matrix that is counted; 0 for none."""
     return data.num_classes if data.num_classes and data.num_classes <= MAX_CLASSES else 0
 
 
@@ -49,7 +49,7 @@ def unchanged(model: keras.Model) -> Iterator[None]:
 
 
 def confused(y: Any, y_pred: Any, classes: int) -> tf.Tensor | None:
-    """For each sample the place in a matrix of confusions (true class, taken class), counted by rows.
+    """The cell of each sample in a confusion matrix (true class, predicted class), counted by rows.
 
     None unless the model has one output for each class, or a single one for two.
     """

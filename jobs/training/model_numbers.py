@@ -23,16 +23,16 @@ class Number:
 
     @property
     def value(self) -> Any:
-        """What it is."""
+        """The value of the number."""
         return getattr(self.owner, self.name)
 
     def put(self, value: Any) -> None:
-        """Make it another."""
+        """Set the value of the number."""
         setattr(self.owner, self.name, value)
 
 
 def numbers_of(model: keras.Model) -> list[Number]:
-    """Those that can be inputs, in the order of the layers."""
+    """The numbers of a model that can be inputs, in the order of the layers."""
     import keras
 
     found = [
@@ -67,7 +67,7 @@ def penalized(model: keras.Model) -> dict[int, Any]:
 
 @contextmanager
 def in_place(numbers: Sequence[Number], values: Sequence[Any]) -> Iterator[None]:
-    """Put other values in the place of a model's numbers for a while."""
+    """Replace the values of a model's numbers while the context is open."""
     before = [number.value for number in numbers]
     try:
         for number, value in zip(numbers, values, strict=True):
@@ -79,7 +79,7 @@ def in_place(numbers: Sequence[Number], values: Sequence[Any]) -> Iterator[None]
 
 
 def drop_by_tensor(layer: Any, inputs: Any, training: bool = False) -> Any:
-    """What ``keras.layers.Dropout`` does, which wants its rate as a number."""
+    """Do what ``keras.layers.Dropout`` does, with a tensor as the rate."""
     import keras
     import tensorflow as tf
 

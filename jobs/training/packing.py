@@ -21,7 +21,7 @@ T = TypeVar("T")
 MAX_LANES = 64
 """Lanes of a pack, unless the sweep says how many; with more of them a step hardly gets cheaper."""
 MAX_BYTES = 2**28
-"""What a pack may take for weights, optimizer and outputs, unless the sweep says how many lanes."""
+"""Bytes that a pack may take for weights, optimizer and outputs, unless the sweep sets the lanes."""
 LANES_OF_A_SEED = 6
 """Trials with the same seed that make it worth while to keep seeds apart: they see the same batches."""
 SURE_PARAMETERS = 2**17
@@ -33,7 +33,7 @@ GUESSED_FLOPS = 5e10
 
 @dataclass(frozen=True)
 class Choice:
-    """How many trials are trained at once, and why.
+    """A number of trials to train at once, and why.
 
     Attributes:
         lanes: 1 for each by itself.
@@ -82,7 +82,7 @@ def portions(tasks: Sequence[T], most: int) -> Iterator[Sequence[T]]:
 
 
 def most_lanes(plan: Plan, batch_size: int, orders: int = 1) -> int:
-    """How many lanes fit into ``MAX_BYTES``."""
+    """The number of lanes that fit into ``MAX_BYTES``."""
     weights = sum(math.prod(v.shape) for v in plan.model.trainable_variables)
     outputs = sum(layer.units for layer in plan.dense) * max(batch_size, 1024)
     # Lanes that see other samples, or drop others of their values, have inputs of their own.
@@ -101,7 +101,7 @@ def choose(
     *,
     orders: int = 1,
 ) -> Choice:
-    """How many of some trials to train at once.
+    """Choose how many of some trials to train at once.
 
     Args:
         plan: of the first.
@@ -127,7 +127,7 @@ def choose(
 
 
 def step_seconds(loop: Loop, graphs: Graphs, data: Dataset, batch_size: int, least_seconds: float) -> float:
-    """How long a step of each lane takes. The loop's training is left as it was.
+    """Measure the seconds of a step per lane. The loop's training is left as it was.
 
     Args:
         loop: that has not begun.

@@ -11,7 +11,7 @@ from hpc.jobs.training.packs import PackBackend
 
 
 def backends(world: World, graphs: Graphs) -> dict[str, TrainingBackend]:
-    """Those of a worker, by their names, the fastest first.
+    """The backends of a worker by their names, the fastest first.
 
     Args:
         world: the ranks that train together.
@@ -23,7 +23,7 @@ def backends(world: World, graphs: Graphs) -> dict[str, TrainingBackend]:
 
 
 def backend_of(known: dict[str, TrainingBackend], training: Training) -> TrainingBackend:
-    """The one that trains a single trial.
+    """The backend that trains a single trial.
 
     Raises:
         ValueError: none does; says why of each.

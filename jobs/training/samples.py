@@ -20,7 +20,7 @@ Rows = np.ndarray[Any, np.dtype[np.int32]]
 
 @dataclass(frozen=True)
 class Slice:
-    """What a rank takes of a batch of all ranks, in a graph.
+    """A rank's slice of a batch of all ranks, in a graph.
 
     Attributes:
         first: place of its first sample in the batch.
@@ -34,14 +34,14 @@ class Slice:
 
     @property
     def samples(self) -> tf.Tensor:
-        """How many, as a weight."""
+        """The number of samples, as a weight."""
         import tensorflow as tf
 
         return tf.cast(self.count, tf.float32)
 
     @property
     def share(self) -> tf.Tensor:
-        """Of the batch, from 0 to 1."""
+        """The slice's share of the batch, from 0 to 1."""
         import tensorflow as tf
 
         return tf.cast(self.count, tf.float64) / tf.cast(self.batch, tf.float64)
@@ -56,7 +56,7 @@ class Orders:
         self._rows: Rows = np.empty(0, np.int32)
 
     def between(self, first: int, last: int) -> Rows:
-        """Of the epochs from ``first`` up to, but not including, ``last``."""
+        """The orders of the epochs from ``first`` up to, but not including, ``last``."""
         if (first, last) != self._range:
             self._rows = np.concatenate([self._order(index) for index in range(first, last)])
             self._range = first, last
@@ -72,21 +72,21 @@ def digest(arrays: Sequence[Array]) -> str:
 
 
 def specs(values: Any) -> Any:
-    """What a graph has to know of arrays: their type, and the shape of one sample."""
+    """The specs of arrays for a graph: their type, and the shape of one sample."""
     import tensorflow as tf
 
     return tf.nest.map_structure(lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), values)
 
 
 def take_rows(values: Any, rows: tf.Tensor) -> Any:
-    """Those rows of every array, in a graph."""
+    """Take these rows of every array, in a graph."""
     import tensorflow as tf
 
     return tf.nest.map_structure(lambda value: tf.gather(value, rows), values)
 
 
 def samples_after(done: int, steps: int, samples: int, batch_size: int) -> int:
-    """How many samples are done so many steps later; each epoch's last batch may be smaller."""
+    """The samples that are done after so many more steps; each epoch's last batch may be smaller."""
     per_epoch = math.ceil(samples / batch_size)
     epochs, rest = divmod(done, samples)
     epochs, steps = divmod(epochs * per_epoch + rest // batch_size + steps, per_epoch)
@@ -94,7 +94,7 @@ def samples_after(done: int, steps: int, samples: int, batch_size: int) -> int:
 
 
 def steps_to(done: int, samples: int, batch_size: int) -> int:
-    """How many steps lead to so many samples; each epoch's last batch may be smaller."""
+    """The steps that lead to so many samples; each epoch's last batch may be smaller."""
     epochs, rest = divmod(done, samples)
     return epochs * math.ceil(samples / batch_size) + math.ceil(rest / batch_size)
 
@@ -107,7 +107,7 @@ def count_of(values: Any) -> int:
 
 
 def length(values: Any) -> tf.Tensor:
-    """How many samples there are, in a graph."""
+    """The number of samples, in a graph."""
     import tensorflow as tf
 
     return tf.shape(tf.nest.flatten(values)[0])[0]

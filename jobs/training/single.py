@@ -73,7 +73,7 @@ class Single(Loop):
         self.reset()
 
     def take(self, model: keras.Model, numbers: Sequence[Number]) -> None:
-        """Be the loop of another model, which is alike but for numbers."""
+        """Become the loop of another model that differs in numbers only."""
         self.restart()
         for mine, its in zip(_state_of(self.model), _state_of(model), strict=True):
             mine.assign(its)
@@ -83,11 +83,11 @@ class Single(Loop):
 
     @property
     def nbytes(self) -> int:
-        """Of the weights and the optimizer's state."""
+        """The size of the weights and the optimizer's state."""
         return sum(math.prod(v.shape) * v.value.dtype.size for v in _state_of(self.model))
 
     def confusion(self) -> list[list[list[int]]]:
-        """What was counted in the last evaluation, over all ranks; empty if nothing was."""
+        """The confusion matrix, as the last evaluation counted it over all ranks; empty if it did not."""
         size = self._confusion.shape[0]
         counts = self._world.add([int(count) for count in np.ravel(self._confusion)]) if size else []
         rows = [counts[size * row : size * (row + 1)] for row in range(size)]
@@ -98,7 +98,7 @@ class Single(Loop):
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def finish(self) -> list[Callable[[], keras.Model]]:
-        """What gives the model."""
+        """A function that returns the model."""
         return [lambda: self.model]
 
     def digests(self) -> list[str]:
@@ -115,7 +115,7 @@ class Single(Loop):
             variable.assign(value)
 
     def states(self, at: Position) -> list[State]:
-        """All that the training needs to go on from here."""
+        """The state by which the training can go on from here."""
         own = self._world.gather_bytes(to_bytes([np.array(variable) for variable in self._own()]))
         shared = [np.array(v) for v in _weights(self.model)] if self._world.rank == 0 else []
         return [State(at, shared, [from_bytes(data) for data in own])]
@@ -142,7 +142,7 @@ class Single(Loop):
             variable.assign(total if self._world.rank == 0 else np.zeros_like(total))
 
     def _own(self) -> list[Any]:
-        """What each rank has otherwise than the others: statistics, random numbers, sums of metrics."""
+        """The variables that differ between ranks: statistics, random numbers, sums of metrics."""
         model = self.model
         known = {id(v) for v in [*model.weights, *model.metrics_variables]}
         return [*_moving(model), *(v for v in model.variables if id(v) not in known), *self._measures()]
@@ -173,7 +173,7 @@ class Single(Loop):
         return self.model.compute_loss(x=x, y=y, y_pred=y_pred, **given)
 
     def _part_of(self, loss: Any, share: Any, samples: Any) -> Any:
-        """What the loss of a part of a batch adds to that of the whole."""
+        """The share of the loss of a part of a batch in that of the whole."""
         import tensorflow as tf
 
         parts = self._world.size * self._parts
@@ -185,7 +185,7 @@ class Single(Loop):
         return loss * share if penalty is None else loss * share + penalty * (1 / parts - share)
 
     def _penalty_like(self, loss: Any) -> Any:
-        """What penalties on weights add to every loss, in its precision; None if there are none."""
+        """The penalties on weights, in the precision of the loss; None if there are none."""
         import tensorflow as tf
 
         penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer]
@@ -308,7 +308,7 @@ class Single(Loop):
             self._confusion.assign_add(tf.reshape(counts, (size, size)))
 
     def _measures(self) -> list[Any]:
-        """What the metrics have summed up so far."""
+        """The variables in which metrics sum up."""
         return [*self._loss.variables, *self.model.metrics_variables]
 
     def reset(self) -> None:
@@ -317,7 +317,7 @@ class Single(Loop):
         self.model.reset_metrics()
 
     def _measured(self) -> dict[str, Any]:
-        """What has been measured, as tensors; a metric of the user's may be called loss, ours counts."""
+        """The measured values as tensors; a metric of the user's may be called loss, ours counts."""
         loss = {"loss": self._loss.result()}
         found: dict[str, Any] = {}
         for name, value in self.model.get_metrics_result().items():
@@ -368,7 +368,7 @@ def _moving(model: keras.Model) -> list[Any]:
 
 
 def _state_of(model: keras.Model) -> list[Any]:
-    """All variables that a training begins with: weights, random states, the optimizer's."""
+    """The variables that a training begins with: weights, random states, the optimizer's."""
     measured = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in measured]
     return [*own, *model.optimizer.variables]

@@ -81,7 +81,7 @@ class Pack(Loop):
         self.take(plans)
 
     def take(self, plans: Sequence[Plan]) -> None:
-        """Be the pack of other models, whose pack has the same shape."""
+        """Become the pack of other models that make the same shape."""
         self.restart()
         self._plans = list(plans)
         self._put(self._rates, [one.rate for one in plans])
@@ -113,7 +113,7 @@ class Pack(Loop):
 
     @property
     def nbytes(self) -> int:
-        """Of the weights and the optimizer's state."""
+        """The size of the weights and the optimizer's state."""
         variables = [*self._scaled, *self._optimizer.variables]
         return sum(math.prod(v.shape) * v.value.dtype.size for v in variables)
 
@@ -125,7 +125,7 @@ class Pack(Loop):
             variable.assign(tf.zeros_like(variable))
 
     def finish(self) -> list[Callable[[], keras.Model]]:
-        """For each lane what gives its model; lanes may have one in common."""
+        """For each lane a function that returns its model; lanes may have one in common."""
         kernels = [np.asarray(v.value * self._rates) for v in self._scaled]
         shapes = [v.shape for v in self._model.trainable_variables]
         return [
@@ -140,7 +140,7 @@ class Pack(Loop):
         return [digest(arrays) for arrays in self._arrays()]
 
     def confusion(self) -> list[list[list[int]]]:
-        """What was counted in the last evaluation; empty if nothing was. For each lane."""
+        """The confusion matrix of each lane, as the last evaluation counted it; empty if it did not."""
         return [counts.tolist() if counts.any() else [] for counts in self._confusion.numpy()]
 
     def finalize(self) -> None:
@@ -150,7 +150,7 @@ class Pack(Loop):
         """Do nothing: one rank has seen all samples."""
 
     def states(self, at: Position) -> list[State]:
-        """For each lane what it needs to go on from here, alone or in a pack."""
+        """The state of each lane, by which it can go on, unpacked or in a pack."""
         totals, counts = [v.numpy() for v in self._totals], [v.numpy() for v in self._counts]
         places = self._measured_in()
         states = []
@@ -198,7 +198,7 @@ class Pack(Loop):
             variable.assign(values)
 
     def _arrays(self) -> list[list[Array]]:
-        """For each lane the weights and its optimizer's variables, as alone."""
+        """For each lane the weights and its optimizer's variables, as an unpacked model has them."""
         weights = [np.asarray(v.value * self._rates) for v in self._scaled]
         owners, shapes = self._optimizer.owners(), [v.shape for v in self._model.trainable_variables]
         optimizer = self._optimizer
@@ -220,7 +220,7 @@ class Pack(Loop):
         return lanes
 
     def _measured_in(self) -> list[tuple[int, bool] | None]:
-        """For each variable of the metrics of a model which of ours it is, and whether it is a total."""
+        """For each variable of a model's metrics, the number of ours, and whether it is a total."""
         found: list[tuple[int, bool] | None] = []
         for variable in self._model.metrics_variables:
             of = [i for i, m in enumerate(self._metrics, 1) if variable is m.total or variable is m.count]
@@ -299,7 +299,7 @@ class Pack(Loop):
         return h
 
     def _mask(self, place: int, samples: Any, units: int) -> tf.Tensor:
-        """What outputs are multiplied by, shape (lanes, samples, units)."""
+        """The factors of outputs under dropout, shape (lanes, samples, units)."""
         import keras
         import tensorflow as tf
 

@@ -35,7 +35,7 @@ def check_measures(model: keras.Model, data: Dataset) -> None:
 
 
 def metrics_of(model: keras.Model) -> list[Any]:
-    """Those of a model that has been compiled and has seen a sample.
+    """The metrics of a model that has been compiled and has seen a sample.
 
     Raises:
         PackError: one is not the mean of a number for each sample.

@@ -83,7 +83,7 @@ class LaneOptimizer:
         object.__setattr__(self._keras, "update_step", step)
 
     def _step_with_momentum(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """What ``keras.optimizers.SGD`` does, which wants its momentum as a number."""
+        """Step as ``keras.optimizers.SGD``, with a tensor as the momentum."""
         import tensorflow as tf
 
         optimizer = self._keras
@@ -94,7 +94,7 @@ class LaneOptimizer:
         variable.assign_add(self._momentums * value - step if optimizer.nesterov else value)
 
     def owners(self) -> dict[int, int]:
-        """For each variable of the optimizer that belongs to one of the weights, to which."""
+        """The number of the weights that each variable of the optimizer belongs to, by its identity."""
         lists = [values for values in vars(self._keras).values() if isinstance(values, list)]
         whole = [values for values in lists if len(values) == len(self._scaled)]
         known = {id(variable) for variable in self._keras.variables}
@@ -130,5 +130,5 @@ def turned(values: Any) -> Any:
 
 
 def turned_back(values: Any, shape: Any) -> Any:
-    """The same as Keras has it, of that shape."""
+    """A kernel or a bias as Keras has it, of that shape."""
     return values.T if len(shape) == 2 else values[:, 0]

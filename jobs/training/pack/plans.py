@@ -1,4 +1,4 @@
-"""What a model consists of that is to be a lane of a pack."""
+"""The parts of a model that is to be a lane of a pack."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PackError(ValueError):
 
 @dataclass
 class Plan:
-    """What a model consists of.
+    """The parts of a model.
 
     Attributes:
         shapes: all that lanes of one pack must have in common, as JSON.
@@ -161,7 +161,7 @@ def plan(model: keras.Model) -> Plan:
 
 
 def _rest(model: keras.Model, found: Plan) -> str:
-    """All else that a model does, but for the numbers that a plan has.
+    """A fingerprint of the rest of a model, without the numbers that a plan has.
 
     Raises:
         PackError: it can't be known, since there is code of the user's.
@@ -212,7 +212,7 @@ def _name(activation: Any) -> str:
 
 
 def _optimizer(found: Plan, optimizer: Any) -> dict[str, Any]:
-    """How an optimizer is made, but for numbers, which are put into the plan."""
+    """The settings of an optimizer without its numbers, which are put into the plan."""
     import keras
 
     kind = type(optimizer)

@@ -1,4 +1,4 @@
-"""What the graphs of a pack depend on."""
+"""The shape of a pack, by which its graphs are told apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpc.jobs.training.pack.plans import PackError, Plan
 
 @dataclass(frozen=True)
 class Shape:
-    """What the graphs of a pack depend on, but for the shapes of its lanes.
+    """Everything that the graphs of a pack depend on, but the shapes of its lanes.
 
     Attributes:
         lanes: how many.
@@ -34,7 +34,7 @@ class Shape:
 
     @staticmethod
     def of(plans: Sequence[Plan], seeds: Sequence[int]) -> Shape:
-        """That of a pack of these lanes.
+        """The shape of a pack of these lanes.
 
         Raises:
             PackError: they have not the same shapes.
