@@ -27,7 +27,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 PROJECT_FILES = (".git", "pyproject.toml", "setup.py", "setup.cfg")
-"""Of which one lies at the root of a project."""
+"""Files and folders that mark the root of a project."""
 HOUSE = Path(__file__).resolve().parent.parent
 HOUSE_ROOMS = ("hpc", "jobs", "models", "results", "sweeps")
 
@@ -103,7 +103,7 @@ def closure(file: Path, roots: Sequence[Path]) -> list[Path]:
 
 
 def _packages(path: Path) -> list[Path]:
-    """What Python executes before a module of a package."""
+    """The files that Python executes before a module of a package."""
     base = base_of(path)
     return [p / "__init__.py" for p in path.parents if p.is_relative_to(base) and p != base]
 
@@ -269,12 +269,12 @@ class Importer:
         return None
 
     def hook(self, name: str) -> Callable[..., Any]:
-        """What ``import`` does in a module of that name."""
+        """The ``__import__`` of a module of that name."""
         roots = self._roots or self._roots_of.get(name.partition(".")[0], ())
         return functools.partial(self.import_, roots)
 
     def import_module(self, roots: tuple[Path, ...], name: str) -> ModuleType | None:
-        """What ``importlib.import_module`` does in the user's code; None where the module is not theirs."""
+        """The ``importlib.import_module`` of the user's code; None where the module is not theirs."""
         top, _, rest = name.partition(".")
         path = find(top, roots) or _find_folder(top, roots)
         if path is None:
@@ -290,7 +290,7 @@ class Importer:
         fromlist: Any = (),
         level: int = 0,
     ) -> Any:
-        """What ``import`` does in the user's code: theirs first."""
+        """The ``__import__`` of the user's code: their modules come first."""
         top, _, rest = name.partition(".")
         path = (find(top, roots) or _find_folder(top, roots)) if level == 0 else None
         if path is None:

@@ -75,11 +75,14 @@ DATASETS: Mapping[str, DatasetEntry] = {
     "worked_example": DatasetEntry(worked_example, has_classes=False),
 }
 READERS: Mapping[str, Reader] = {".csv": Reader(csv, csv_problem), ".npz": Reader(npz, npz_problem)}
-"""By suffix of a file of data."""
+"""The readers of files of data, by suffix."""
 
 BASELINES = {name: entry.build for name, entry in MODELS.items() if entry.is_baseline}
+"""Estimators of scikit-learn, to compare networks with."""
 SPLIT_DATASETS = tuple(name for name, entry in DATASETS.items() if entry.is_split)
+"""Datasets that come with a test part of their own."""
 NUMBERS = tuple(name for name, entry in DATASETS.items() if not entry.has_classes)
+"""Datasets whose targets are numbers to predict."""
 
 
 def model_reference(text: str, folder: Path) -> Reference:

@@ -93,7 +93,7 @@ def split_samples(
 
 
 def _why_not_split(classes: Array, stratify: bool) -> str:
-    """What to do where a part can't have its share of every class; empty if that is not why."""
+    """The remedy where a part can't have its share of every class; empty for other causes."""
     if not stratify:
         return ""
     values, counts = np.unique(classes, return_counts=True)

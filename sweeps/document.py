@@ -18,7 +18,7 @@ from hpc.sweeps.text import did_you_mean
 
 Key = tuple[str | int, ...]
 MAX_ENTRIES = 1_000_000
-"""Of a file, with those that aliases stand for: eight lines can stand for all that a memory holds."""
+"""The maximum of a file, with the entries that aliases repeat: eight lines can fill a memory."""
 
 
 class SweepError(ValueError):
@@ -216,7 +216,7 @@ def _copy(value: Any) -> Any:
 
 
 def _line_of(node: CommentedMap, name: Any) -> int | None:
-    """On which line an entry stands: here, or in a mapping that is merged into this one (``<<``)."""
+    """The line of an entry: here, or in a mapping that is merged into this one (``<<``)."""
     if name in (node.lc.data or ()):  # None where nothing but a merge stands
         return int(node.lc.key(name)[0]) + 1
     sources = (one[1] if isinstance(one, tuple) else one for one in node.merge)

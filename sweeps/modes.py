@@ -1,4 +1,4 @@
-"""Whether less or more of a metric is better."""
+"""The modes of metrics: whether less or more is better."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIN = (
     "mean_squared_logarithmic_error", "mse", "msle", "poisson", "rmse",
     "root_mean_squared_error", "sparse_categorical_crossentropy", "squared_hinge",
 )  # fmt: skip
-"""Of which less is better: by the names under which Keras logs them, its other names for them, and ours."""
+"""Metrics of which less is better: the names under which Keras logs them, their aliases, and ours."""
 MAX = (
     "acc", "accuracy", "auc", "binary_accuracy", "binary_io_u", "categorical_accuracy",
     "concordance_correlation", "cosine_similarity", "f1_score", "f_beta_score", "fbeta_score", "io_u",
@@ -26,20 +26,20 @@ MAX = (
     "sparse_top_k_categorical_accuracy", "specificity_at_sensitivity", "top_k_categorical_accuracy",
     "true_negatives", "true_positives",
 )  # fmt: skip
-"""Of which more is better, likewise."""
+"""Metrics of which more is better."""
 KNOWN = (*MIN, *MAX)
 EITHER = (
     "circle", "dice", "loss_function_wrapper", "mean", "mean_metric_wrapper", "metric", "sum", "tversky",
 )  # fmt: skip
-"""Of which only the user knows: the name does not say of what, or a loss and a score bear it."""
+"""Names that do not imply a mode: they are generic, or both a loss and a score bear them."""
 SIZES = ("parameters", "seconds")
-"""What may be a further objective without being a metric: the number of weights, and the time of a trial."""
+"""Further objectives that are no metrics: the number of weights, and the time of a trial."""
 LAST_WORDS: dict[str, Mode] = {"loss": "min", "error": "min", "accuracy": "max", "acc": "max"}
-"""By which names of the user's own are told, as ``contrastive_loss``."""
+"""Last words of names that imply a mode, as in ``contrastive_loss``."""
 
 
 def mode_of(metric: str) -> Mode | None:
-    """Whether less or more of it is better; None if the name does not tell.
+    """The mode of a metric; None if its name does not imply one.
 
     Args:
         metric: as it is recorded, perhaps with ``val_`` before it, or a number behind it, by which Keras

@@ -56,7 +56,7 @@ def is_list(value: object) -> bool:
 
 
 def is_true(value: Any) -> bool:
-    """Of a value that is true or false; one that is missing is not true."""
+    """Whether a value is true; a missing value is not."""
     if value is True or value is False:
         return value is True
     if value is None:
@@ -147,7 +147,7 @@ def within(entries: Sequence[Any]) -> Test:
 
 
 def opposite(test: Test) -> Test:
-    """What is true where a test is false."""
+    """The negation of a test."""
     return lambda left, right: not test(left, right)
 
 

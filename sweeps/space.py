@@ -43,7 +43,7 @@ class Choices:
         return len(numbers) == len(self.values) > 1 and numbers == sorted(numbers)
 
     def as_written(self) -> list[Value] | dict[str, Value]:
-        """As a sweep file has it."""
+        """The entry as a sweep file has it."""
         values = list(self.values)
         return {"choices": values, "when": self.when} if self.when else values
 
@@ -111,7 +111,7 @@ class Range:
         return (self.low, self.high)
 
     def as_written(self) -> dict[str, Value]:
-        """As a sweep file has it."""
+        """The entry as a sweep file has it."""
         written: dict[str, Value] = {"low": self.low, "high": self.high}
         if self.log:
             written["log"] = True

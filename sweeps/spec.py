@@ -55,7 +55,7 @@ class Search(_Entry):
     runs: Annotated[list[str], BeforeValidator(shorthands.as_list), Field(alias="from")] = []
 
     def entries(self) -> dict[str, Any]:
-        """As a sweep file has it, without what is left out."""
+        """The entries as a sweep file has them, without defaults."""
         given = {
             "method": self.method, "trials": self.trials, "seed": self.seed, "pruner": self.pruner,
             "sampler": self.sampler, "timeout_min": self.timeout_min, "from": self.runs,

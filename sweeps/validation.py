@@ -21,7 +21,7 @@ EXPECTED = {
     "greater_than": "a number above {gt}",
     "literal_error": "{expected}",
 }
-"""By pydantic's name of an error: what the value must be. Braces stand for entries of its context."""
+"""Descriptions of valid values, by pydantic's name of the error. Braces stand for entries of its context."""
 
 
 @dataclass(frozen=True)

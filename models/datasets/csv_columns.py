@@ -61,7 +61,7 @@ def target_names(names: Sequence[str], options: Mapping[str, Any]) -> list[str]:
 
 
 def columns_problem(file: Path, names: Sequence[str], options: Mapping[str, Any]) -> str | None:
-    """What is wrong with the columns of a file and the options that name some, or None."""
+    """A sentence about invalid columns of a file, or invalid options that name some, or None."""
     return next(_columns_problems(file, names, options), None)
 
 

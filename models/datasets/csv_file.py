@@ -31,7 +31,7 @@ Decimal = Annotated[Literal[".", ","], Field(description='"." or ","')]
 MAX_TEXTS = 10
 """More different texts than that are no classes if they are more than half as many as samples."""
 NUMBERLIKE = re.compile(r"[€$£]?\s*[+-]?\d[\d.,'\s]*[€$£%]?")
-"""What a person would read as a number, though Python would not."""
+"""Texts that a person would read as a number, though Python would not."""
 
 
 def csv(

@@ -51,7 +51,7 @@ class Table:
             )
 
     def numbers(self, names: Sequence[str], instead: str) -> Array:
-        """Those columns as float64, of shape (n, columns); :meth:`number` lists what is raised."""
+        """The columns as float64, of shape (n, columns); :meth:`number` lists what is raised."""
         chosen = self.data[list(names)]
         if all(dtype.kind in "biuf" for dtype in chosen.dtypes):
             whole = np.ascontiguousarray(chosen.to_numpy(np.float64))
@@ -82,7 +82,7 @@ class Table:
         return self.data[name].dtype == bool or bool(np.isnan(self.coerced(name)).any())
 
     def hint(self, name: str, bad: Array) -> str:
-        """What option would make numbers of texts, to be followed by what else could be done."""
+        """The option that would make numbers of texts, to be followed by another remedy."""
         texts = self.data[name][bad].astype(str)
         if texts.str.contains(",").mean() <= 0.5 or not np.isfinite(_coerced(texts, ",")).mean() > 0.5:
             return ""

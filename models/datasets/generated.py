@@ -185,7 +185,7 @@ def classification(
 
 
 def classification_problem(options: Mapping[str, Any]) -> str | None:
-    """What is wrong with options of ``classification`` that are right one by one, or None."""
+    """A sentence about options of ``classification`` that are right one by one but not together, or None."""
     numbers = {
         "n_features": 20,
         "n_informative": 2,

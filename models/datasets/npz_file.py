@@ -78,7 +78,7 @@ def _array_names(file: Path) -> list[str]:
 
 
 def _arrays_problem(file: Path, names: Sequence[str], x: str, y: str) -> str | None:
-    """What is wrong with the arrays of a file and the two names, or None."""
+    """A sentence about missing arrays of a file, or None."""
     pairs = {part: (f"{x}_{part}", f"{y}_{part}") for part in PARTS}
     if x in names and y in names:
         return None

@@ -128,7 +128,7 @@ def cnn(
 
 
 def cnn_problem(params: Mapping[str, Any]) -> str | None:
-    """What is wrong with hyperparameters that are right one by one, or None."""
+    """A sentence about hyperparameters that are right one by one but not together, or None."""
     filters = params.get("filters", [])
     if params.get("pool") == "pairs" and filters and len(_listed(filters)) == 1:
         return (

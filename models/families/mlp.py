@@ -141,7 +141,7 @@ def layer_sizes(hidden_size: int | list[int], depth: int | None) -> list[int]:
 
 
 def mlp_problem(params: Mapping[str, Any]) -> str | None:
-    """What is wrong with hyperparameters that are right one by one, or None."""
+    """A sentence about hyperparameters that are right one by one but not together, or None."""
     hidden_size, depth = params.get("hidden_size"), params.get("depth")
     if isinstance(hidden_size, list) and depth not in (None, len(hidden_size)):
         return (
