@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import submitit  # noqa: F401  # it closes all handlers of logging, those of absl's on pytest's stderr, too
 
 from tests import postgresql
 
