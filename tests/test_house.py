@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.house import HEAVY
 
 ALLOWED = {
     "hpc": {"jobs", "sweeps", "results"},
@@ -18,7 +19,6 @@ ALLOWED = {
     "sweeps": set(),
     "results": {"sweeps"},
 }
-HEAVY = {"tensorflow", "keras", "horovod", "matplotlib", "mpi4py"}
 
 
 def imported(statement: ast.AST) -> set[str]:

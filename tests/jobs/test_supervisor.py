@@ -18,7 +18,7 @@ from hpc.jobs.supervisor import Job, choose_backend, offered, srun, supervise
 from hpc.results import Run
 from hpc.results.store import parse
 from tests.hpc.fake_slurm import FakeSlurm
-from tests.hpc.test_settling import new_run, queue, start, submitting, write
+from tests.hpc.queued import new_run, queue, start, submitting, write
 
 
 @pytest.fixture
