@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from hpc import results, sweeps
 from hpc.results import Plan
 
@@ -32,8 +30,3 @@ def make(folder: Path, **changes: Any) -> list[str]:
         folder, Plan("x", objective.metric, objective.mode, space, trials, sweep.as_yaml(), "{}\n")
     )
     return [trial.trial_id for trial in sweep.trials]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "a run's folder"

@@ -18,7 +18,7 @@ from hpc.settling import News
 from hpc.watching import Scheduler
 from tests.hpc.fake_slurm import FakeSlurm
 from tests.hpc.queued import new_run, queue, start, submitting, write
-from tests.jobs import test_study as studies
+from tests.jobs import studies
 
 TIME = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***"
 MEMORY = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0. Some of the step tasks have been OOM"

@@ -17,6 +17,11 @@ from tests.hpc.shown import DEFAULTS, make
 from tests.results.written import WHO, Worker, metrics
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "a run's folder"
+
+
 def text(folder: Path, trial: str | None = None) -> str:
     return "\n".join(format_trial(trial_facts(folder, trial)))
 

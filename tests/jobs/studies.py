@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
+
 from hpc import sweeps
 from hpc.jobs.source.study import Asked, Study, open_study
 from hpc.results import Plan, Records, Run, create
@@ -49,3 +51,17 @@ def value_of(asked: Asked) -> float:
 def started(folder: Path, asked: Asked, job: str) -> None:
     facts = {**asked.trial.facts(), "attempt": asked.attempt}
     write(folder, "started", **facts, ranks=1, job=job, node="n")
+
+
+def finish(study: Study, asked: Asked, folder: Path | None = None, job: str = "w") -> None:
+    """What a worker does with a trial."""
+    value = value_of(asked)
+    if folder is not None:
+        started(folder, asked, job)
+        who = {"trial": asked.trial.trial_id, "attempt": asked.attempt}
+        write(folder, "finished", **who, epochs=3, metrics={"val_accuracy": value}, best=value, seconds=1.0)
+    study.tell(asked.trial, "finished", {"val_accuracy": value}, value)
+
+
+def running(study: Study) -> int:
+    return sum(len(study._trials(which, TrialState.RUNNING)) for which in (study._search, study._confirm))

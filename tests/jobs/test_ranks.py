@@ -16,9 +16,11 @@ from sklearn.metrics import confusion_matrix
 from hpc.results import Run
 from hpc.sweeps import load_stored
 from tests.conftest import ROOT, environment
-from tests.jobs.ranks import CASES, REFUSED, UNEVEN, assert_same, load
+from tests.jobs.ranks import CASES, REFUSED, UNEVEN, alone, assert_same, load
 from tests.jobs.users import FIT
 from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data
+
+__all__ = ["alone"]  # the fixture
 
 RANDOM: dict[str, dict[str, Any]] = {
     "random": {"samples": 96, "validation": 32, "batch_size": 32, "dropout": 0.5, "normalise": True},

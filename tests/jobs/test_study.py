@@ -27,18 +27,8 @@ from hpc.searching import Search
 from hpc.sweeps.searches.pruners import PRUNERS, pruner
 from hpc.sweeps.sweep import SAMPLER_OPTIONS
 from tests.conftest import ROOT
-from tests.jobs.studies import SPACE, begin, started, sweep_of, value_of, write
+from tests.jobs.studies import SPACE, begin, finish, running, started, sweep_of, value_of, write
 from tests.marks import slow
-
-
-def finish(study: Study, asked: Asked, folder: Path | None = None, job: str = "w") -> None:
-    """What a worker does with a trial."""
-    value = value_of(asked)
-    if folder is not None:
-        started(folder, asked, job)
-        who = {"trial": asked.trial.trial_id, "attempt": asked.attempt}
-        write(folder, "finished", **who, epochs=3, metrics={"val_accuracy": value}, best=value, seconds=1.0)
-    study.tell(asked.trial, "finished", {"val_accuracy": value}, value)
 
 
 def all_of(study: Study, owner: str = "w") -> list[Asked]:
@@ -47,10 +37,6 @@ def all_of(study: Study, owner: str = "w") -> list[Asked]:
         found.append(asked)
         finish(study, asked)
     return found
-
-
-def running(study: Study) -> int:
-    return sum(len(study._trials(which, TrialState.RUNNING)) for which in (study._search, study._confirm))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,24 @@ from hpc.results import stats as statistics
 from tests.results.written import WHO, Worker, metrics, plan
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run with a trial of every kind."""
+    folder = tmp_path / "a run's folder"
+    params = [{"width": w, "rate": r, "epochs": 3} for w in (8, 16) for r in (0.1, 0.5)]
+    create(folder, plan([*params, {"width": 32, "rate": 0.5, "epochs": 3}]))
+    worker = Worker(folder)
+    worker.finish("t00", [0.5, 0.9, 0.8])
+    worker.start("t01")
+    worker.fail("t01", "error", 'ValueError: no\nTraceback, with "quotes", commas\nValueError: no')
+    worker.start("t02")
+    worker.epoch("t02", 1, float("nan"))
+    worker.fail("t02", "diverged", "loss is nan after epoch 1")
+    worker.start("t03")
+    worker.epoch("t03", 1, 0.4)
+    return folder
+
+
 def compared(widths: list[Any]) -> Plan:
     """A sweep over widths and a baseline, with two seeds and two folds each: ``m0-s0-f1``, ``k-s1-f0``."""
     points: list[tuple[str, str, dict[str, Any]]] = [(f"m{i}", "mlp", {"width": w, "epochs": 3})

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from hpc.results import Plan, Records, create
+from hpc.results import Plan, Records
 
 WHO = {"ranks": 2, "job": "local-1-0", "node": "n1", "code": ""}
 
@@ -53,21 +51,3 @@ class Worker:
 
     def fail(self, trial: str, reason: str, error: str, attempt: int = 1) -> None:
         self.records.append("failed", trial=trial, attempt=attempt, reason=reason, error=error, seconds=3.0)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A run with a trial of every kind."""
-    folder = tmp_path / "a run's folder"
-    params = [{"width": w, "rate": r, "epochs": 3} for w in (8, 16) for r in (0.1, 0.5)]
-    create(folder, plan([*params, {"width": 32, "rate": 0.5, "epochs": 3}]))
-    worker = Worker(folder)
-    worker.finish("t00", [0.5, 0.9, 0.8])
-    worker.start("t01")
-    worker.fail("t01", "error", 'ValueError: no\nTraceback, with "quotes", commas\nValueError: no')
-    worker.start("t02")
-    worker.epoch("t02", 1, float("nan"))
-    worker.fail("t02", "diverged", "loss is nan after epoch 1")
-    worker.start("t03")
-    worker.epoch("t03", 1, 0.4)
-    return folder
