@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.house import HEAVY
 
 ALLOWED = {
     "hpc": {"jobs", "sweeps", "results"},
@@ -20,7 +21,6 @@ ALLOWED = {
     "sweeps": set(),
     "results": {"sweeps"},
 }
-HEAVY = {"tensorflow", "keras", "horovod", "matplotlib", "mpi4py"}
 
 
 def imported(statement: ast.AST) -> set[str]:

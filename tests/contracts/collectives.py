@@ -157,10 +157,10 @@ def results_of(mine: Collective) -> dict[str, str]:
 class Room:
     """Where threads of one process meet."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, limit_s: float = 30) -> None:
         self.said: list[Any] = [None] * size
-        self.exchange = threading.Barrier(size, timeout=30)
-        self.door = threading.Barrier(size, action=self.exchange.reset, timeout=30)
+        self.exchange = threading.Barrier(size, timeout=limit_s)
+        self.door = threading.Barrier(size, action=self.exchange.reset, timeout=limit_s)
 
 
 class ThreadCollective(Collective):

@@ -15,6 +15,7 @@ from hpc.jobs.collectives.none import NoCollective
 from tests.conftest import environment
 from tests.contracts import collectives
 from tests.contracts.collectives import CHECKS, Room, ThreadCollective, results_of
+from tests.marks import slow_but
 
 Found = list[dict[str, str]]
 """What each rank has found, by the names of the checks."""
@@ -83,16 +84,18 @@ def results() -> dict[str, Found]:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", slow_but(["alone", "threads"], IMPLEMENTATIONS))
 def test_a_collective_keeps_the_contract(
     name: str,
     check: str,
     results: dict[str, Found],
     tmp_path_factory: pytest.TempPathFactory,
-    mpirun: list[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     if name not in results:
-        results[name] = IMPLEMENTATIONS[name](tmp_path_factory.mktemp(name), mpirun)
+        results[name] = IMPLEMENTATIONS[name](
+            tmp_path_factory.mktemp(name), request.getfixturevalue("mpirun") if name == "mpi" else []
+        )
     for rank, found in enumerate(results[name]):
         assert found[check] == "", f"rank {rank} of {len(results[name])}"
 
@@ -104,6 +107,6 @@ def test_the_suite_finds_what_is_wrong() -> None:
         def _everyone(self, mine: object) -> list[object]:
             return [mine] * self.size
 
-    found = results_of(Deaf(1, 2, Room(2)))
+    found = results_of(Deaf(1, 2, Room(2, limit_s=0.1)))  # nobody comes
     wrong = {name for name, words in found.items() if words}
     assert {"tells_bytes_in_the_order_of_the_ranks", "agrees_on_the_value_of_rank_0"} <= wrong

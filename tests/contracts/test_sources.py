@@ -103,7 +103,12 @@ IMPLEMENTATIONS: dict[str, Callable[[Path, pytest.FixtureRequest], Tried]] = {
 }
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.postgresql if name == "postgresql" else [])
+        for name in IMPLEMENTATIONS
+    ]
+)
 def tried(tmp_path: Path, request: pytest.FixtureRequest) -> Tried:
     return IMPLEMENTATIONS[request.param](tmp_path / "r", request)
 

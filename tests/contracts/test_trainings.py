@@ -31,6 +31,7 @@ from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.registry import backends
 from hpc.models import Dataset, Split, mlp
 from hpc.models.families import baselines
+from tests.marks import slow_but
 
 ALONE = World(RankInfo(), Path(), "")
 EPOCHS = 4
@@ -117,6 +118,8 @@ CASES = {
     "estimator": Case(lambda seed: baselines.knn(3, n_neighbors=3), {"epochs": 0}, [0]),
     "counting": Case(lambda seed: [], {"epochs": EPOCHS}, ALL),
 }
+QUICK = [name for name in CASES if name != "pack"]
+WITH_EPOCHS = [name for name in CASES if CASES[name].epochs != [0]]
 
 
 def backend(name: str) -> TrainingBackend:
@@ -178,7 +181,7 @@ def run(
     return Run(trained, epochs, lanes, states)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(QUICK, CASES))
 def test_a_backend_takes_its_own_and_says_why_it_takes_no_other(name: str) -> None:
     mine = backend(name)
     for one in trainings(name):
@@ -187,7 +190,7 @@ def test_a_backend_takes_its_own_and_says_why_it_takes_no_other(name: str) -> No
     assert type(other.model).__name__ in mine.accepts(other)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(QUICK, CASES))
 def test_every_epoch_is_told_in_order_and_the_last_is_the_result(name: str) -> None:
     found = run(name)
     for trained, epochs in zip(found.trained, found.epochs, strict=True):
@@ -201,7 +204,7 @@ def test_every_epoch_is_told_in_order_and_the_last_is_the_result(name: str) -> N
         assert trained.model is not None
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(QUICK, CASES))
 def test_the_same_training_comes_to_the_same_again(name: str) -> None:
     first, second = run(name), run(name)
     assert first.trained == second.trained
@@ -219,7 +222,7 @@ def test_a_training_ends_where_an_epoch_was_enough(name: str) -> None:
     assert trained.metrics["loss"] == found.epochs[0][-1].metrics["loss"]
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].epochs != [0]])
+@pytest.mark.parametrize("name", slow_but(["counting"], WITH_EPOCHS))
 def test_a_training_goes_on_where_it_was_stopped(name: str) -> None:
     mine = backend(name)
     middle = Position(1, 16) if mine.guarantees.mid_epoch else Position(2)
@@ -242,14 +245,14 @@ def test_a_training_goes_on_where_it_was_stopped(name: str) -> None:
         assert twice.metrics == pytest.approx(once.metrics, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].epochs != [0]])
+@pytest.mark.parametrize("name", slow_but(["counting"], WITH_EPOCHS))
 def test_a_state_may_be_kept_without_a_stop(name: str) -> None:
     found = run(name, request=lambda position: BoundaryRequest(save=True))
     assert all(some for some in found.states)
     assert found.trained == run(name).trained
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(QUICK, CASES))
 def test_a_loss_that_is_no_number_ends_it(name: str) -> None:
     if name == "estimator":
         pytest.skip("scikit-learn refuses such data by an error of its own")
@@ -261,7 +264,7 @@ def test_a_loss_that_is_no_number_ends_it(name: str) -> None:
         assert len(epochs) == 1
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(QUICK, CASES))
 def test_a_backend_may_forget_what_it_keeps(name: str) -> None:
     backend(name).forget()
 

@@ -18,8 +18,8 @@ from hpc.jobs.node.processes import begun
 from hpc.jobs.source.budget import BudgetGuard
 from hpc.results import Records, Run, moments
 from tests.conftest import Hpc
-from tests.hpc.test_running import built, epochs_of, start, states, sweep, until
-from tests.jobs.test_study import begin, sweep_of, write
+from tests.hpc.started import built, epochs_of, start, states, sweep, until
+from tests.jobs.studies import begin, sweep_of, write
 
 STEPS = pytest.mark.parametrize("step", [60.0, -60.0, 86400.0, -86400.0])
 SET = """

@@ -32,12 +32,13 @@ from hpc.results import Records, Run, RunError
 from hpc.schedulers.local import deal
 from hpc.sweeps import SweepError, Trial
 from tests.conftest import ROOT, Hpc
-from tests.hpc.test_running import until
+from tests.hpc.started import until
 from tests.jobs.working import planned
 
 DIGITS = ROOT / "sweeps" / "digits.yaml"
 
 
+@pytest.mark.slow
 def test_every_command_has_help_with_an_example(hpc: Hpc) -> None:
     overview = hpc("--help").stdout
     for name in ("run", "resume", "status", "cancel", "table", "list", "cost", "compare", "export", "report",
@@ -128,6 +129,7 @@ def test_what_a_sweep_may_name_is_listed(hpc: Hpc, what: str, names: list[str]) 
         assert name in done.stdout
 
 
+@pytest.mark.slow
 def test_tables_are_written_in_every_format(hpc: Hpc, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", trials=4, epochs=2)
     assert pd.read_csv(out(hpc, run, "csv")).shape[0] == 4
@@ -308,6 +310,7 @@ def test_a_lock_of_another_host_is_respected(tmp_path: Path) -> None:
     assert locks.holder(tmp_path / "nowhere") is None
 
 
+@pytest.mark.slow
 def test_a_table_is_chosen_grouped_and_sorted_by_what_is_typed(hpc: Hpc, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", trials=12, epochs=2)
     some = hpc("table", run, "--where", "dropout == 0.5", "--sort", "-learning_rate", "--columns",
@@ -332,6 +335,7 @@ def test_a_table_is_chosen_grouped_and_sorted_by_what_is_typed(hpc: Hpc, tmp_pat
         assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_what_could_not_be_read_is_said_on_stderr(hpc: Hpc, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", trials=3, epochs=2)
     with (run / "records" / "local-1-0.jsonl").open("a") as file:
@@ -347,6 +351,7 @@ def test_what_could_not_be_read_is_said_on_stderr(hpc: Hpc, tmp_path: Path) -> N
     assert "records/local-1-0.jsonl: skipped 1 records of a kind" in shown.stdout
 
 
+@pytest.mark.slow
 def test_the_bill_two_runs_and_an_export_are_printed(hpc: Hpc, tmp_path: Path) -> None:
     make_run(tmp_path / "a", trials=4, epochs=2)
     make_run(tmp_path / "b", trials=4, epochs=3)

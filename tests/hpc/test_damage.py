@@ -32,6 +32,7 @@ from hpc.outcome import View
 from hpc.results import Run, RunError, seal_of
 from hpc.sweeps import SweepError
 from tests.hpc import standin
+from tests.marks import slow, slow_but
 
 GRID: dict[str, Any] = {
     "name": "x",
@@ -197,7 +198,7 @@ def cuts(data: bytes) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stride", [23, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [71, slow(11)])
 def test_every_file_cut_at_every_line(made: dict[str, Path], kind: str, stride: int, tmp_path: Path) -> None:
     before = Run(made[kind])
     places = [(path, place) for path in files(made[kind]) for place in cuts(path.read_bytes())]
@@ -210,7 +211,7 @@ def test_every_file_cut_at_every_line(made: dict[str, Path], kind: str, stride: 
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(["grid"], KINDS))
 def test_every_file_emptied_removed_doubled_and_overwritten(
     made: dict[str, Path], kind: str, tmp_path: Path
 ) -> None:
@@ -235,6 +236,7 @@ def test_every_file_emptied_removed_doubled_and_overwritten(
             shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_several_files_damaged_at_once(
@@ -315,7 +317,7 @@ def test_what_is_told_does_not_depend_on_the_order_in_which_files_are_read(
             same(shown(Run(folder, keep_epochs=keep)), canonical)
 
 
-@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("keep", [slow(False), True])
 def test_what_is_told_does_not_depend_on_when_it_is_read(tmp_path: Path, keep: bool) -> None:
     folder = tmp_path / "r"
     canonical = shown(interrupted(folder))
@@ -563,6 +565,7 @@ def test_a_run_that_is_extended_after_another_command_has_read_its_records(
     assert before.faults() == []
 
 
+@pytest.mark.slow
 def test_a_run_that_has_lost_that_it_was_extended(tmp_path: Path) -> None:
     before = tmp_path / "before"
     running.run(sweeps.parse(RANDOM), folder=before)

@@ -620,6 +620,7 @@ def test_a_cluster_that_is_well(examined: Examined) -> None:
     assert (facts["backend"], facts["max_array"], facts["slurm"]) == ("none", 1001, "22.05.8")
 
 
+@pytest.mark.postgresql
 def test_a_storage_is_asked_from_here_and_from_the_node(examined: Examined, database: str) -> None:
     found = examined(Pretender(reports(storage="OperationalError: no route to host")), storage=database)
     assert found["storage"] == Finding("storage", "ok", f"{database} answers", "")

@@ -174,6 +174,7 @@ def test_the_best_trial_is_drawn_unless_another_is_named(runs: Path, tmp_path: P
         assert path.read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_charts_of_the_run_are_drawn_unless_a_trial_is_named(runs: Path, tmp_path: Path) -> None:
     best = Run(runs / "digits").ranked()[0].trial_id
     both = draw(runs / "digits", None, ["cost", "confusion", "points"], tmp_path, ["svg"])
@@ -200,6 +201,7 @@ def test_a_run_of_which_no_trial_has_a_value_has_its_bill(runs: Path, tmp_path: 
         draw(tmp_path / "r", kinds=["curves"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_kept_model_and_the_data_say_what_the_worker_has_counted(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
@@ -291,6 +293,7 @@ def test_wrong_use_of_the_command_ends_with_2_and_draws_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_leaves_out_what_needs_it(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "digits", tmp_path / "r", ignore=shutil.ignore_patterns("models", "pictures"))
     notes: list[str] = []
@@ -407,6 +410,7 @@ def test_a_picture_is_replaced_whole_or_not_at_all(
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_is_drawn_of_records_alone_needs_no_tensorflow(runs: Path, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom hpc.drawing import draw\n"

@@ -41,6 +41,7 @@ def typed(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_a_rank_that_is_left_over_from_a_launcher_says_so(
     tmp_path: Path, rank: str, mpirun: list[str]
@@ -63,6 +64,7 @@ def test_variables_of_a_launcher_that_are_half_there_are_wrong_use(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_python_without_docstrings_is_refused_before_a_worker_starts(tmp_path: Path) -> None:
     done = typed(tmp_path, *DIGITS, variables={"PYTHONOPTIMIZE": "2"})
     said = (
@@ -83,6 +85,7 @@ def test_a_worker_without_docstrings_says_so_itself(monkeypatch: pytest.MonkeyPa
         device.start(1, 0, 0, 1)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_carried_out_in_a_poor_and_odd_environment(tmp_path: Path) -> None:
     """Every one of these has once kept a tool of this kind from working."""
     folder = tmp_path / "Übung"

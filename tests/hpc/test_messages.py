@@ -22,8 +22,8 @@ from hpc.results.store import name_in, run_of
 from hpc.results.text import MAX_SHOWN as MAX_TOLD
 from hpc.results.text import cut
 from hpc.watching import status
-from tests.hpc.test_showing import make
-from tests.results.test_results import Worker, plan
+from tests.hpc.shown import make
+from tests.results.written import Worker, plan
 
 ROOM = r"\d[\d.]* [kMGT]?B of \d[\d.]* [kMGT]?B free in "
 NO_SPACE = os.strerror(errno.ENOSPC)

@@ -38,6 +38,7 @@ def project(folder: Path, **files: str) -> sweeps.Sweep:
     return sweeps.parse(ENTRIES, folder)
 
 
+@pytest.mark.slow
 def test_trials_of_two_codes_are_not_put_into_one_table(tmp_path: Path) -> None:
     sweep, run = project(tmp_path / "first"), tmp_path / "run"
     hpc.run(sweep, on="debug", folder=run)
@@ -67,6 +68,7 @@ def test_trials_of_two_codes_are_not_put_into_one_table(tmp_path: Path) -> None:
     assert (run / "sweep.yaml").read_text() == before
 
 
+@pytest.mark.slow
 def test_a_project_that_was_copied_goes_on_and_one_that_has_only_failed_may_be_mended(tmp_path: Path) -> None:
     sweep, run = (
         project(tmp_path / "first", **{"blocks.py": "ACTIVATION = 'relu'\nBROKEN = [2, 4]\n"}),
@@ -103,6 +105,7 @@ def test_more_trials_of_another_code_are_refused_before_they_are_planned(tmp_pat
     assert "model" not in table  # of the user's file there is one, whatever folder records say
 
 
+@pytest.mark.slow
 def test_an_empty_neighbour_that_gets_code_is_another_code(tmp_path: Path) -> None:
     net = FILES["net.py"].replace("blocks.BROKEN", "[]").replace("blocks.ACTIVATION", "'relu'")
     files = {"blocks.py": "", "net.py": net}

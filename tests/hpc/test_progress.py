@@ -16,7 +16,7 @@ from hpc.cli.display.text import format_duration
 from hpc.outcome import Outcome
 from hpc.profile import Resources
 from hpc.results import Run
-from tests.results.test_results import Worker, plan
+from tests.results.written import Worker, plan
 
 RESOURCES = Resources("local", 2, 1, 1)
 

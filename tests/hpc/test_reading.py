@@ -24,8 +24,9 @@ from hpc.outcome import View
 from hpc.owners import of_another, whose_code
 from hpc.results import Records, RunError
 from tests.conftest import environment
-from tests.hpc.test_showing import make
-from tests.results.test_results import Worker
+from tests.hpc.shown import make
+from tests.marks import slow_but
+from tests.results.written import Worker
 
 NOBODY = 65534
 SPRUNG = "SPRUNG"
@@ -117,11 +118,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, trapped(folder, **code, space={}, baselines=[{"model": "knn"}, {"model": "trap.py:model"}])
 
 
-@pytest.mark.parametrize("command", READING.values(), ids=READING)
+@pytest.mark.parametrize("name", slow_but(["table --points", "status"], READING))
 def test_a_command_that_reads_a_run_runs_nothing_out_of_its_folder(
-    run: tuple[Path, str], tmp_path: Path, command: list[str]
+    run: tuple[Path, str], tmp_path: Path, name: str
 ) -> None:
     folder, trial = run
+    command = READING[name]
     words = [{"RUN": str(folder), "TRIAL": trial}.get(word, word) for word in command]
     done = reading(folder, *words)
     assert not is_sprung(folder)
@@ -197,6 +199,7 @@ def test_arrays_are_read_without_pickles(tmp_path: Path) -> None:
     assert not is_sprung(folder)
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_in_safe_mode_which_runs_nothing_of_it(tmp_path: Path) -> None:
     import keras
 

@@ -13,12 +13,13 @@ from hpc.jobs.launch import Launch
 from hpc.jobs.source.study import Asked, Study
 from hpc.jobs.spec import WorkerSpec
 from hpc.reconcile import News
-from hpc.results import Plan, Records, Run, create, moments
+from hpc.results import Records, Run, moments
 from hpc.schedulers.base import JobState
 from hpc.schedulers.slurm import Slurm
 from hpc.watching import Scheduler
 from tests.hpc.fake_slurm import FakeSlurm
-from tests.jobs import test_study as studies
+from tests.hpc.queued import new_run, queue, start, submitting, write
+from tests.jobs import studies
 
 TIME = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***"
 MEMORY = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0. Some of the step tasks have been OOM"
@@ -37,33 +38,6 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     return fake
 
 
-def new_run(folder: Path, trials: int = 4) -> Run:
-    """A run of trials t0, t1, …, with one job of no array yet."""
-    planned = [{"trial": f"t{i}", "index": i, "params": {"x": i}, "seed": 0} for i in range(trials)]
-    create(folder, Plan("small", "val_accuracy", "max", ["x"], planned, "name: small\n", "{}\n"))
-    (folder / "jobs" / "1").mkdir()
-    return Run(folder)
-
-
-def write(run: Run, writer: str, *records: tuple[str, dict[str, Any]]) -> None:
-    file = Records(run.records / f"{writer}.jsonl")
-    for record, entries in records:
-        file.append(record, **entries)
-    file.close()
-    run.refresh()
-
-
-def submitting(run: Run, name: str = "hpc-small-a.0", size: int = 2) -> None:
-    write(run, "run", ("submitting", {"name": name, "launch": 1, "first": 0, "size": size, "ranks": 1}))
-
-
-def queue(slurm: FakeSlurm, folder: Path, name: str = "hpc-small-a.0", size: int = 2) -> str:
-    """Hand an array to the queue."""
-    script = folder / "jobs" / "1" / f"{name}.sh"
-    script.write_text(f"#!/bin/bash\n#SBATCH --job-name={name}\n#SBATCH --array=0-{size - 1}%{size}\n")
-    return Slurm().sbatch(script)
-
-
 def submitted(slurm: FakeSlurm, folder: Path, size: int = 2) -> Run:
     """A run with an array in the queue."""
     run = new_run(folder)
@@ -72,12 +46,6 @@ def submitted(slurm: FakeSlurm, folder: Path, size: int = 2) -> Run:
     write(run, "run", ("array", {"name": "hpc-small-a.0", "job": number}))
     slurm.forget_calls()
     return run
-
-
-def start(run: Run, job: str, index: int, attempt: int = 1, **further: Any) -> None:
-    who = {"trial": f"t{index}", "attempt": attempt}
-    write(run, job, ("started", {**who, "index": index, "params": {}, "seed": 0, "ranks": 1, "job": job,
-                                 "node": "n1", **further}))  # fmt: skip
 
 
 def stop(run: Run, job: str, index: int) -> None:

@@ -9,11 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import psutil
@@ -23,40 +19,8 @@ from hpc import results, running
 from hpc.folder_guard import standing
 from hpc.results import Run, RunError
 from hpc.sweeps import load_stored, parse
-from hpc.sweeps.document import write
-from tests.conftest import Hpc, environment
-
-FAULTS = Path(__file__).with_name("faults.py")
-
-
-def sweep(folder: Path, faults: list[str], name: str = "faults", **fixed: Any) -> Path:
-    """A sweep file over faults; what each trial does is logged in ``built``."""
-    path = folder / f"{name}.yaml"
-    entries = {
-        "name": name,
-        "model": f"{FAULTS}:build",
-        "data": {"name": "digits", "train": 256, "validation": 64},
-        "space": {"fault": faults},
-        "fixed": {"log": str(folder / "built"), "epochs": 2, "batch_size": 64, **fixed},
-        "objective": "val_accuracy",
-    }
-    path.write_text(write(entries))
-    return path
-
-
-def states(folder: Path) -> dict[str, str]:
-    """How the trial of each fault stands: its state, and the reason if it failed."""
-    trials = Run(folder).trials.values()
-    return {t.params["fault"]: t.attempt.reason or t.state for t in trials}
-
-
-def epochs_of(folder: Path, fault: str) -> int:
-    """How many epochs of a trial are done."""
-    return next(t.attempt.epochs for t in Run(folder).trials.values() if t.params["fault"] == fault)
-
-
-def built(folder: Path) -> list[str]:
-    return (folder / "built").read_text().splitlines()
+from tests.conftest import Hpc
+from tests.hpc.started import FAULTS, built, epochs_of, start, states, sweep, until
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -67,22 +31,6 @@ def processes_of(folder: Path) -> list[str]:
         if str(folder) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(line)
     return found
-
-
-def until(condition: Callable[[], bool], seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
-    """The command in a process group of its own, as in a terminal."""
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("hpc")), *map(str, arguments)],
-        cwd=folder, env=environment(), text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
 
 
 def has_run(folder: Path) -> bool:
@@ -102,6 +50,17 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=60)
 
 
+def test_a_sweep_is_carried_out_by_a_worker_and_has_its_table(tmp_path: Path, hpc: Hpc) -> None:
+    done = hpc("run", sweep(tmp_path, ["none"]), "--workers", "1", "--dir", "r")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert states(tmp_path / "r") == {"none": "finished"}
+    (row,) = results.table(tmp_path / "r").to_dict("records")
+    assert 0 <= row["val_accuracy"] <= 1
+    assert row["ranks"] == 1
+    assert not processes_of(tmp_path)
+
+
+@pytest.mark.slow
 def test_every_way_to_fail_is_told_and_the_sweep_goes_on(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["none", "raises", "nan", "killed", "memory", "slow"])
     done = hpc("run", path, "--workers", "1", "--dir", "r")
@@ -173,6 +132,7 @@ def test_failed_trials_are_tried_again_and_diverged_ones_only_with_other_code(
     assert states(run)["nan"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_run_is_finished_once_and_never_mixed_with_another(tmp_path: Path, hpc: Hpc) -> None:
     path = sweep(tmp_path, ["none", "slow"])
     for name in ("models", "jobs"):  # packages of the user's that are called as ours
@@ -311,6 +271,7 @@ def test_a_worker_whose_command_is_gone_stops_by_itself(tmp_path: Path, hpc: Hpc
     assert len(results.table(tmp_path / "r", epochs=True)) == 40
 
 
+@pytest.mark.slow
 def test_data_that_do_not_load_stop_the_run_with_the_reason(tmp_path: Path, hpc: Hpc) -> None:
     (tmp_path / "data.py").write_text("def load():\n    return [[1, 2], [3]], [[1], [2]]\n")
     path = sweep(tmp_path, ["none", "slow"])
@@ -322,6 +283,7 @@ def test_data_that_do_not_load_stop_the_run_with_the_reason(tmp_path: Path, hpc:
     assert set(states(tmp_path / "it's a run").values()) == {"waiting"}
 
 
+@pytest.mark.slow
 def test_a_model_file_that_does_not_import_stops_the_run_once(tmp_path: Path, hpc: Hpc) -> None:
     (tmp_path / "net.py").write_text("import no_such_thing\n\ndef build(fault, log): ...\n")
     path = sweep(tmp_path, ["none", "slow"])

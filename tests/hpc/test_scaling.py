@@ -15,7 +15,7 @@ from hpc.cli.app import app
 from hpc.results import RunError
 from hpc.scaling import _apart, _first_trial, folders, lines, report
 from tests.conftest import ROOT, Hpc
-from tests.results.test_scaling import ALPHA, BETA, BYTES, step, written
+from tests.results.measured import ALPHA, BETA, BYTES, step, written
 
 SUMS: dict[str, Any] = {
     "reduces_by": "gloo",
@@ -138,6 +138,7 @@ def test_the_first_trial_is_taken_with_other_batches_and_nothing_else_changed() 
     assert _first_trial(sweep, 3, None, 1).trials[0].params == {**first, "epochs": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_measuring_changes_no_bit_of_the_weights(tmp_path: Path, ranks: int) -> None:
     sweep = _first_trial(sweeps.load(ROOT / "sweeps" / "digits.yaml"), 3, 400, 1)

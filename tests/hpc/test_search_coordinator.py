@@ -58,6 +58,7 @@ def points(folder: Path) -> list[tuple[str, int, float | None, int]]:
     return [(t.trial_id, t.seed, t.attempt.best, t.attempt.epochs) for t in trials]
 
 
+@pytest.mark.slow
 def test_a_search_prunes_confirms_goes_on_and_is_extended(hpc: Hpc, tmp_path: Path) -> None:
     path, folder = tmp_path / "s.yaml", tmp_path / "r"
     path.write_text(write({**SWEEP, "confirm": {"best": 2, "seeds": 2}}))
@@ -97,6 +98,7 @@ def test_a_search_prunes_confirms_goes_on_and_is_extended(hpc: Hpc, tmp_path: Pa
         assert value == pytest.approx(statistics.mean(run.trials[one].attempt.best or 0 for one in trials))
 
 
+@pytest.mark.slow
 def test_the_same_sweep_with_one_worker_gives_the_same_trials_again(tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert running.run(sweep_of(), folder=tmp_path / name, workers=1).is_good
@@ -104,6 +106,7 @@ def test_the_same_sweep_with_one_worker_gives_the_same_trials_again(tmp_path: Pa
     assert len(points(tmp_path / "a")) == 10
 
 
+@pytest.mark.slow
 def test_two_ranks_prune_at_the_same_epoch(tmp_path: Path) -> None:
     """Were they to differ, one would wait for the other in the next step."""
     assert running.run(sweep_of(), folder=tmp_path / "two", workers=1, ranks=2).is_good
@@ -117,6 +120,7 @@ def test_two_ranks_prune_at_the_same_epoch(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_resume(tmp_path: Path) -> None:
     """The trials under way are taken up again, and the search goes on with what it knew."""
     long = sweep_of(fixed={"epochs": 120, "batch_size": 8}, search={"method": "tpe", "trials": 4})
@@ -144,11 +148,11 @@ def test_ctrl_c_and_resume(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_workers_killed_at_random_cost_no_trial_and_leave_no_zombie(tmp_path: Path) -> None:
+def test_workers_killed_at_random_cost_no_trial_and_leave_no_zombie(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(
         write(
-            {**SWEEP, "fixed": {"epochs": 60, "batch_size": 2}, "search": {**SWEEP["search"], "trials": 80}}
+            {**SWEEP, "fixed": {"epochs": 60, "batch_size": 2}, "search": {**SWEEP["search"], "trials": 20}}
         )
     )
     command = [str(Path(sys.executable).with_name("hpc")), "run", "s.yaml", "--dir", "r", "--workers", "2"]
@@ -156,7 +160,7 @@ def test_twenty_workers_killed_at_random_cost_no_trial_and_leave_no_zombie(tmp_p
         process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=out, stderr=out)
     rng, killed = random.Random(0), 0
     struck: set[str] = set()
-    while killed < 20 and process.poll() is None:
+    while killed < 6 and process.poll() is None:
         time.sleep(rng.uniform(0.1, 1.0))
         if killed < 2:  # these are only starting
             if workers := _ranks(process.pid):
@@ -173,8 +177,8 @@ def test_twenty_workers_killed_at_random_cost_no_trial_and_leave_no_zombie(tmp_p
     assert process.wait(300) == 0, (tmp_path / "out").read_text()
     run = Run(tmp_path / "r")
     counts = run.counts()
-    assert killed == 20
-    assert counts["finished"] + counts["pruned"] == counts["total"] == len(run.trials) == 80
+    assert killed == 6
+    assert counts["finished"] + counts["pruned"] == counts["total"] == len(run.trials) == 20
     assert zombies(tmp_path / "r") == 0
     assert max(len(trial.attempts) for trial in run.trials.values()) > 1
 
@@ -196,6 +200,7 @@ def _training(folder: Path) -> list[tuple[str, int]]:
     return [(trial, rank) for trial, pid in pids if pid for rank in _ranks(pid)]
 
 
+@pytest.mark.slow
 def test_points_with_too_many_parameters_are_left_out(tmp_path: Path) -> None:
     limit = ["parameters <= 1000"]
     search = {"method": "tpe", "trials": 4}
@@ -221,6 +226,7 @@ def test_points_with_too_many_parameters_are_left_out(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_search_and_that_is_well(tmp_path: Path) -> None:
     """Of ten trials there is time for some; how many depends on the machine."""
     sweep = sweep_of(
@@ -238,6 +244,7 @@ def test_a_budget_ends_a_search_and_that_is_well(tmp_path: Path) -> None:
     assert running.resume(tmp_path / "r", workers=1).trained == 0
 
 
+@pytest.mark.slow
 def test_patience_ends_a_trial_and_its_best_weights_are_kept(tmp_path: Path) -> None:
     fixed = {
         "epochs": 200,
@@ -259,6 +266,7 @@ def test_patience_ends_a_trial_and_its_best_weights_are_kept(tmp_path: Path) -> 
     assert right == pytest.approx(max(curve))
 
 
+@pytest.mark.slow
 def test_patience_and_best_weights_go_on_to_the_bit(hpc: Hpc, tmp_path: Path) -> None:
     fixed = {
         "epochs": 12,
@@ -273,6 +281,7 @@ def test_patience_and_best_weights_go_on_to_the_bit(hpc: Hpc, tmp_path: Path) ->
     assert said.stdout.count("identical to the last bit") == 2, said.stdout + said.stderr
 
 
+@pytest.mark.slow
 def test_a_storage_that_does_not_answer_is_said_before_anything_is_trained(hpc: Hpc, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(write(SWEEP))
     done = hpc("run", "s.yaml", "--dir", "r", "--storage", "postgresql+psycopg://nobody@127.0.0.1:1/none")
@@ -282,6 +291,7 @@ def test_a_storage_that_does_not_answer_is_said_before_anything_is_trained(hpc: 
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_extended_only_where_that_makes_sense(tmp_path: Path) -> None:
     sweep = sweep_of(search={"method": "random", "trials": 2}, fixed={"epochs": 1})
     assert running.run(sweep, folder=tmp_path / "r", workers=1).is_good
@@ -304,6 +314,7 @@ def test_a_run_is_extended_only_where_that_makes_sense(tmp_path: Path) -> None:
         extend(tmp_path / "g", "+2")
 
 
+@pytest.mark.slow
 def test_several_objectives_have_a_front(tmp_path: Path) -> None:
     search = {"method": "tpe", "trials": 6}
     sweep = sweep_of(objective=["val_accuracy", "parameters"], search=search, fixed={"epochs": 2})

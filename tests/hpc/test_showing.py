@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from hpc import results, sweeps
 from hpc.cli.app import app
 from hpc.cli.display.trial import format_trial, sparkline
-from hpc.results import Plan, Records, Run, RunError
+from hpc.results import Records, Run, RunError
 from hpc.trial_facts import trial_facts
 from tests.conftest import Hpc
-from tests.results.test_results import WHO, Worker, metrics
+from tests.hpc.shown import DEFAULTS, make
+from tests.results.written import WHO, Worker, metrics
 
-DEFAULTS = {"dropout": 0.0, "optimizer": "adam", "batch_size": 32}
 
-
-def make(folder: Path, **changes: Any) -> list[str]:
-    """A run in which nothing has begun yet; the ids of its trials."""
-    entries = {
-        "name": "x",
-        "model": "mlp",
-        "data": {"name": "digits", "train": 256},
-        "space": {"hidden_size": [8, [16, 8], 32]},
-        "fixed": {"epochs": 4, "learning_rate": 0.01},
-        "objective": "val_accuracy",
-        "defaults": DEFAULTS,
-        **changes,
-    }
-    sweep = sweeps.parse(entries, folder.parent)
-    objective, trials = sweep.objective, [trial.to_record() for trial in sweep.trials]
-    space = list(sweep.space)
-    results.create(
-        folder, Plan("x", objective.metric, objective.mode, space, trials, sweep.as_yaml(), "{}\n")
-    )
-    return [trial.trial_id for trial in sweep.trials]
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "a run's folder"
 
 
 def text(folder: Path, trial: str | None = None) -> str:
@@ -50,11 +31,6 @@ def group(text: str, title: str) -> list[str]:
     rest = text.splitlines()
     rest = rest[rest.index(title) + 1 :]
     return [line.strip() for line in rest[: rest.index("")]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "a run's folder"
 
 
 def test_the_best_trial_is_shown_whole(folder: Path) -> None:

@@ -15,7 +15,7 @@ from hpc.storage import storage_url
 from hpc.submitting import profile_of
 from hpc.sweeps import SweepError
 from hpc.sweeps.document import write
-from tests.hpc.test_showing import make
+from tests.hpc.shown import make
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,7 @@ PLACES = (
 """Where people write passwords into addresses."""
 
 
+@pytest.mark.slow
 @given(st.sampled_from(PLACES), st.text(max_size=12), st.text(max_size=12))
 @example(PLACES[0], "se/cret", "")
 @example(PLACES[0], "12/optuna?sslmode=", "")

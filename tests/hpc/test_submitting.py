@@ -42,8 +42,8 @@ from hpc.submitting import Submission
 from hpc.sweeps import Sweep
 from hpc.sweeps.document import write
 from tests.conftest import ROOT
+from tests.house import HEAVY
 from tests.hpc.fake_slurm import FakeSlurm
-from tests.test_house import HEAVY
 
 FOUR = {
     "name": "small",
@@ -252,6 +252,7 @@ def test_more_workers_are_not_taken_than_the_profile_says(slurm: FakeSlurm) -> N
     assert (second.trials, second.covered, second.jobs) == (2, 2, 1)
 
 
+@pytest.mark.slow
 def test_submitting_loads_nothing_heavy(commands: FakeSlurm) -> None:
     code = (
         "import sys\nfrom hpc.cli.app import app\n"
@@ -487,6 +488,7 @@ def submit_and_die(folder: Path, at: int) -> None:
     submit(folder)
 
 
+@pytest.mark.slow
 def test_a_submit_that_is_killed_anywhere_leaves_each_trial_with_one_job(
     slurm: FakeSlurm, clock: None
 ) -> None:

@@ -12,6 +12,7 @@ from hpc.jobs.node import device
 from tests.conftest import environment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("only_ours", "hidden"), [(False, ["matplotlib"]), (True, ["matplotlib", "sklearn", "pandas"])]
 )

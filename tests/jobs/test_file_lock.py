@@ -38,6 +38,7 @@ def counting(folder: Path, times: int) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_four_processes_and_a_turn_each(tmp_path: Path) -> None:
     (tmp_path / "number").write_text("0")
     processes = [counting(tmp_path, 200) for _ in range(4)]
@@ -48,6 +49,7 @@ def test_four_processes_and_a_turn_each(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["number"]
 
 
+@pytest.mark.slow
 def test_whoever_is_killed_the_others_go_on_at_once(tmp_path: Path) -> None:
     (tmp_path / "number").write_text("0")
     rng, stalls = random.Random(0), 0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hpc.jobs.training.fingerprint import UnprovedError, fingerprint_of
+from tests.marks import slow
 
 Made = Callable[[int], Any]
 
@@ -61,7 +62,7 @@ def recurrent(which: int) -> Any:
     return model
 
 
-@pytest.mark.parametrize("make", [same, connected, recurrent])
+@pytest.mark.parametrize("make", [same, slow(connected), slow(recurrent)])
 def test_models_that_are_made_alike_are_the_same(make: Made) -> None:
     assert print_of(make, 0) == print_of(make, 1)
 
@@ -138,13 +139,15 @@ def frozen(which: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    "make", [exempt, exempt_by_variable, adapted, cut, partly, with_attribute, shared, frozen]
+    "make",
+    [exempt, *map(slow, (exempt_by_variable, adapted, cut, partly, with_attribute, shared, frozen))],
 )
 def test_what_no_config_says_tells_models_apart(make: Made) -> None:
     assert print_of(make, 0) != print_of(make, 1)
     assert print_of(make, 0) == print_of(make, 0)
 
 
+@pytest.mark.slow
 def test_what_keras_looks_up_when_it_computes_tells_models_apart() -> None:
     import keras
 
@@ -234,8 +237,8 @@ def looked_up(which: int) -> Any:
 @pytest.mark.parametrize(
     "make",
     [
-        named_like_one_of_keras, subclass, instance, own_loss, own_metric, own_penalty, own_schedule,
-        own_optimizer, looked_up,
+        named_like_one_of_keras, subclass,
+        *map(slow, (instance, own_loss, own_metric, own_penalty, own_schedule, own_optimizer, looked_up)),
     ],
 )  # fmt: skip
 def test_what_is_not_keras_own_proves_nothing(make: Made) -> None:
@@ -243,6 +246,7 @@ def test_what_is_not_keras_own_proves_nothing(make: Made) -> None:
         print_of(make, 0)
 
 
+@pytest.mark.slow
 def test_a_method_that_somebody_has_put_into_a_class_of_keras_proves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -262,6 +266,7 @@ def test_a_method_that_somebody_has_put_into_a_class_of_keras_proves_nothing(
     assert print_of(same, 0) == before
 
 
+@pytest.mark.slow
 def test_a_function_of_keras_with_other_defaults_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import RankInfo
-from hpc.jobs.options import compile_model, options
 from hpc.jobs.training import graphs as graphs_module
 from hpc.jobs.training.base import Trained
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.loop import FIRST_STEPS
 from hpc.jobs.training.model_numbers import drop_by_tensor
-from hpc.models import Dataset, Split, mlp
+from hpc.models import Dataset, Split
+from tests.jobs.networks import ALONE, Trial, network
 from tests.jobs.rank import made_up
 from tests.jobs.working import train, weights_digest
-
-ALONE = World(RankInfo(), Path(), "")
-OF_MODEL = ("hidden_size", "depth", "activation", "dropout", "input_dropout", "l1", "l2", "max_norm")
-Trial = dict[str, Any]
-
-
-def network(data: Dataset, trial: Trial) -> Any:
-    import keras
-
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(trial.get("seed", 0))
-    params = {"hidden_size": 16} | {name: trial[name] for name in OF_MODEL if name in trial}
-    model = mlp(data.input_shape, data.output_size, data.num_classes, **params)
-    compile_model(model, options(trial), num_classes=data.num_classes, samples=len(data.train))
-    return model
+from tests.marks import slow_but
 
 
 def trained(trial: Trial, graphs: Graphs | None = None) -> Trained:
@@ -71,8 +54,12 @@ NUMBERS: list[list[Trial]] = [
 ]
 
 
-@pytest.mark.parametrize("trials", NUMBERS, ids=["rates", "dropout", "penalties", "cosine", "warm-up"])
-def test_trials_that_differ_in_numbers_share_their_graphs_and_end_as_alone(trials: list[Trial]) -> None:
+KINDS = ["rates", "dropout", "penalties", "cosine", "warm-up"]
+
+
+@pytest.mark.parametrize("kind", slow_but(["penalties"], KINDS))
+def test_trials_that_differ_in_numbers_share_their_graphs_and_end_as_alone(kind: str) -> None:
+    trials = NUMBERS[KINDS.index(kind)]
     graphs = Graphs()
     first = None
     for trial in trials:
@@ -86,6 +73,7 @@ def test_trials_that_differ_in_numbers_share_their_graphs_and_end_as_alone(trial
     assert graphs.traced == 1
 
 
+@pytest.mark.slow
 def test_what_is_no_number_has_graphs_of_its_own() -> None:
     trials: list[Trial] = [
         {},
@@ -149,6 +137,7 @@ def test_what_keras_can_not_tell_of_a_model_is_never_shared() -> None:
     assert graphs.traced == 8
 
 
+@pytest.mark.slow
 def test_two_penalties_of_one_factor_are_not_one_penalty() -> None:
     import keras
 
@@ -184,7 +173,8 @@ def test_dropout_is_that_of_keras_in_number_and_scale() -> None:
         np.testing.assert_array_equal(drop_by_tensor(layer, x), x)
 
 
-@pytest.mark.parametrize("how", ["adam", "adamw", "amsgrad", "embedding", "subclass"])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", slow_but(["adam"], ["adam", "adamw", "amsgrad", "embedding", "subclass"]))
 def test_steps_of_adam_are_those_that_keras_takes(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By TensorFlow's kernel, where that does the same: not for AMSGrad, sparse gradients, users' steps."""
     import keras
@@ -232,6 +222,7 @@ def _variables(model: Any) -> list[Any]:
     return [np.asarray(variable) for variable in [*model.weights, *model.optimizer.variables]]
 
 
+@pytest.mark.slow
 def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     data = made_up(20, 0)
 
@@ -251,6 +242,7 @@ def test_only_so_many_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn([1, 1, 2, 1]) == 3
 
 
+@pytest.mark.slow
 def test_a_trial_of_long_steps_does_not_take_as_many_as_one_of_short_steps_did() -> None:
     graphs, data = Graphs(), made_up(400, 0)
     train(network(data, {}), data, ALONE, epochs=3, batch_size=1, seed=0, graphs=graphs)
@@ -276,11 +268,12 @@ def test_data_are_copied_once_and_others_take_their_place() -> None:
     np.testing.assert_array_equal(graphs.tensor(data.astype(np.float32)), data)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_trials() -> None:
     import psutil
 
     graphs, process, seen = Graphs(), psutil.Process(os.getpid()), []
-    for index in range(40):
+    for index in range(25):
         trained({"learning_rate": 0.001 * (1 + index), "seed": index, "epochs": 1}, graphs)
         seen.append(process.memory_info().rss)
     assert seen[-1] < 1.05 * seen[9]

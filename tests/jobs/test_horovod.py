@@ -47,6 +47,7 @@ print(json.dumps([[trial.state, trial.attempt.error] for trial in run.trials.val
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "env",
     [

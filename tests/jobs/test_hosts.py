@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, environment, missing
-from tests.jobs.test_ranks import CASES, alone, load
+from tests.jobs.ranks import CASES, alone, load
 
 __all__ = ["alone"]  # a fixture
 CASE = {"uneven": CASES["uneven"]}

@@ -14,6 +14,7 @@ from hpc.jobs.training.model_store import ModelStore
 from hpc.models import Array
 from hpc.results import Run
 from tests.jobs.working import carried_out, predicted_elsewhere, raw_data
+from tests.marks import slow
 
 NET = '''
 import keras
@@ -127,7 +128,7 @@ def test_of_equals_the_first_of_the_sweep_is_kept_whichever_is_finished_first(tm
         assert [path.name for path in (tmp_path / "models").iterdir()] == [f"t{wanted}.keras"]
 
 
-@pytest.mark.parametrize("keep", ["none", "best", "all", None])
+@pytest.mark.parametrize("keep", [slow("none"), slow("best"), slow("all"), None])
 def test_a_worker_keeps_what_the_sweep_says(tmp_path: Path, keep: str | None) -> None:
     # the estimator is better than both networks, but is no Keras model
     changes = {"space": {"learning_rate": [1e-9, 0.01]}, "baselines": ["knn"]}
@@ -142,6 +143,7 @@ def test_a_worker_keeps_what_the_sweep_says(tmp_path: Path, keep: str | None) ->
     )
 
 
+@pytest.mark.slow
 def test_a_model_that_keras_can_not_write_leaves_a_note_and_a_finished_trial(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)
     run = carried_out(tmp_path, {**ENTRIES, "model": "net.py:odd", "space": {"units": [4, 5]}, "keep": "all"})
@@ -215,6 +217,7 @@ def test_plain_keras_predicts_with_kept_models_what_was_measured(tmp_path: Path)
             assert len(set(taken)) > 1, name  # there is something to confuse
 
 
+@pytest.mark.slow
 def test_the_forward_pass_by_hand_has_eight_digits_in_a_kept_model(tmp_path: Path) -> None:
     run = carried_out(
         tmp_path,

@@ -22,6 +22,7 @@ from hpc.jobs.options import (
     targets,
 )
 from hpc.models import mlp
+from tests.marks import slow
 
 
 def network(classes: int | None, output: Any = "auto") -> Any:
@@ -157,9 +158,9 @@ def evaluated(model: Any, x: Any, y: Any) -> dict[str, float]:
     ("classes", "output", "loss"),
     [
         (10, "softmax", "auto"),
-        (10, "softmax", "mean_squared_error"),
-        (2, "softmax", "sparse_categorical_crossentropy"),
-        (2, "sigmoid", "auto"),
+        slow(10, "softmax", "mean_squared_error"),
+        slow(2, "softmax", "sparse_categorical_crossentropy"),
+        slow(2, "sigmoid", "auto"),
     ],
 )
 def test_every_metric_of_classes_is_what_keras_makes_of_one_hot_targets(

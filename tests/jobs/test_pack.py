@@ -15,8 +15,8 @@ from hpc.jobs.training.graph import train_lanes
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.pack import PackError, check_measures, plan
 from hpc.models import Dataset, Split
+from tests.jobs.networks import ALONE, OF_MODEL, Trial, network
 from tests.jobs.rank import made_up
-from tests.jobs.test_graphs import ALONE, OF_MODEL, Trial, network
 from tests.jobs.working import train
 
 EPOCHS = 4
@@ -115,7 +115,7 @@ def is_close(mine: Trained | None, its: Trained) -> None:
     assert mine.confusion == its.confusion
 
 
-FAST = ("rates", "dropout", "seeds", "penalties", "momentum", "decay")
+FAST = ("rates",)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,7 @@ def test_each_lane_gives_the_result_of_its_solo_run(trials: list[Trial]) -> None
     assert len(different) == len(trials)  # or the comparison would say nothing
 
 
+@pytest.mark.slow
 def test_lanes_learn_and_are_not_left_as_they_began() -> None:
     trained, heard, _ = together(CASES["rates"])
     for epochs in heard[1:]:
@@ -145,6 +146,7 @@ def test_lanes_learn_and_are_not_left_as_they_began() -> None:
     assert all(one is not None and one.training_seconds + one.tracing_seconds > 0 for one in trained)
 
 
+@pytest.mark.slow
 def test_packs_of_one_shape_share_their_graphs() -> None:
     graphs = Graphs()
     first = [{"dropout": 0.1, "learning_rate": 0.01}, {"dropout": 0.2, "learning_rate": 0.02}]
@@ -171,6 +173,7 @@ class Interrupted:
         return BoundaryRequest(stop=self._left == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["seeds", "momentum", "decay"])
 def test_a_pack_goes_on_where_it_was_stopped(case: str) -> None:
     trials = CASES[case]
@@ -195,6 +198,7 @@ def test_a_pack_goes_on_where_it_was_stopped(case: str) -> None:
         )  # a lane's checkpoint is that of any trial
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_stopped_alone_goes_on_in_a_pack() -> None:
     trials = CASES["dropout"]
     graphs, states = Graphs(), list[State]()
@@ -208,6 +212,7 @@ def test_a_trial_that_was_stopped_alone_goes_on_in_a_pack() -> None:
         is_close(after, alone(trial, graphs=graphs)[0])
 
 
+@pytest.mark.slow
 def test_states_of_a_lane_are_those_of_the_same_training_alone() -> None:
     for case in ("momentum", "decay", "nadam"):
         trials = CASES[case]
@@ -224,6 +229,7 @@ def test_states_of_a_lane_are_those_of_the_same_training_alone() -> None:
                 np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_lane_that_diverges_ends_and_the_others_go_on() -> None:
     trials: list[Trial] = [
         {"optimizer": "sgd", "learning_rate": rate} for rate in (0.1, 1e30, 0.2, 1e25, 1e28)
@@ -248,6 +254,7 @@ def test_a_pack_all_of_whose_lanes_diverge_ends() -> None:
     assert max(map(len, heard)) < EPOCHS
 
 
+@pytest.mark.slow
 def test_a_pack_is_measured_on_the_test_part_at_the_end() -> None:
     trials = CASES["rates"][:2]
     models = [built(trial) for trial in trials]
@@ -264,6 +271,7 @@ def test_a_pack_is_measured_on_the_test_part_at_the_end() -> None:
         assert one.confusion["test"] == its.confusion["test"]
 
 
+@pytest.mark.slow
 def test_lanes_that_differ_in_more_than_numbers_are_no_pack() -> None:
     others: list[Trial] = [
         {"hidden_size": 17}, {"activation": "tanh"}, {"optimizer": "sgd"}, {"depth": 2},

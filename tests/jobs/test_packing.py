@@ -15,7 +15,7 @@ from hpc.jobs.training.pack import Pack, Plan
 from hpc.jobs.training.single import Single
 from hpc.results import Run, table
 from hpc.sweeps import SweepError, Trial
-from tests.jobs.test_resuming import After
+from tests.jobs.stopping import After
 from tests.jobs.working import carried_out, planned, worker_of
 
 DIGITS = {"name": "digits", "train": 200, "validation": 50}
@@ -143,6 +143,7 @@ def test_a_number_of_lanes_is_kept_to(tmp_path: Path) -> None:
     assert sorted(t.attempt.lanes for t in run.trials.values()) == [3] * 6
 
 
+@pytest.mark.slow
 def test_a_pack_that_is_stopped_goes_on_as_a_pack(tmp_path: Path) -> None:
     run = Run(planned(tmp_path, {**SWEEP, "fixed": {**SWEEP["fixed"], "epochs": 40}}))
     assert worker_of(run.folder, "1_0")(After(4)) == 0
@@ -160,6 +161,7 @@ def test_a_pack_that_is_stopped_goes_on_as_a_pack(tmp_path: Path) -> None:
     assert not list((run.folder / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_lane_that_diverges_fails_and_the_others_finish(tmp_path: Path) -> None:
     entries = {
         **SWEEP,
@@ -172,6 +174,7 @@ def test_a_lane_that_diverges_fails_and_the_others_finish(tmp_path: Path) -> Non
     assert "after epoch" in list(run.trials.values())[1].attempt.error
 
 
+@pytest.mark.slow
 def test_a_pack_that_fails_is_trained_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise MemoryError("no room for all of them")
@@ -185,6 +188,7 @@ def test_a_pack_that_fails_is_trained_one_by_one(tmp_path: Path, monkeypatch: py
     assert all(t.attempts[1].alone for t in run.trials.values())
 
 
+@pytest.mark.slow
 def test_what_can_not_be_packed_is_trained_alone_and_the_records_say_why(tmp_path: Path) -> None:
     entries = {**SWEEP, "fixed": {**SWEEP["fixed"], "batch_normalization": True, "epochs": 1}}
     run = carried_out(tmp_path, entries)
@@ -235,6 +239,7 @@ def every_bucket_is_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "PROBED_SECONDS", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("every_bucket_is_tried_out")
 def test_probing_leaves_a_training_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probed = []
@@ -258,6 +263,7 @@ def test_probing_leaves_a_training_as_it_was(tmp_path: Path, monkeypatch: pytest
         assert trial.attempt.weights == other.trials[name].attempt.weights
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("every_bucket_is_tried_out")
 def test_a_bucket_of_several_shapes_can_be_tried_out(tmp_path: Path) -> None:
     space = {"learning_rate": [0.003, 0.01], "momentum": [0.0, 0.9]}
@@ -266,6 +272,7 @@ def test_a_bucket_of_several_shapes_can_be_tried_out(tmp_path: Path) -> None:
     assert "a step takes" in (run.folder / "records" / "test-1-0.jsonl").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("every_bucket_is_tried_out")
 def test_a_trial_that_fails_while_lanes_are_tried_out_leaves_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -290,6 +297,7 @@ def test_metrics_that_are_no_means_are_known_before_anything_is_packed(tmp_path:
     assert "is no mean" in (run.folder / "records" / "test-1-0.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_lanes_of_a_baseline_have_not_the_defaults_of_the_sweeps_model(tmp_path: Path) -> None:
     code = (
         "import keras\n"
@@ -337,6 +345,7 @@ def mixed(folder: Path, pack: str, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_that_is_no_lane_after_all_begins_as_it_would_alone(tmp_path: Path) -> None:
     packed, off = (carried_out(tmp_path / pack, mixed(tmp_path / pack, pack)) for pack in ("auto", "off"))
     assert sorted(t.attempt.lanes for t in packed.trials.values()) == [1, 1, 2, 2]

@@ -18,6 +18,7 @@ from hpc.jobs.training.parts import COUNTS, MEANS, names_of, whole_batch_metrics
 from tests.jobs.rank import made_up
 from tests.jobs.users import FIT, ONE_RANK, REFUSED
 from tests.jobs.working import train
+from tests.marks import slow_but
 
 ALONE = World(RankInfo(), Path(), "")
 
@@ -37,7 +38,7 @@ def made(make: Callable[[], Any]) -> Any:
     return make()
 
 
-@pytest.mark.parametrize("name", [*FIT, *ONE_RANK])
+@pytest.mark.parametrize("name", slow_but(["masked"], [*FIT, *ONE_RANK]))
 def test_one_rank_records_and_ends_as_fit_does(name: str) -> None:
     data, make, epochs = made_up(70, 37), {**FIT, **ONE_RANK}[name], list[Epoch]()
     mine = train(

@@ -11,51 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import RankInfo
 from hpc.results import Run
 from hpc.sweeps import load_stored
 from tests.conftest import ROOT, environment
-from tests.jobs.rank import prepare, settings
-from tests.jobs.users import FIT, ONE_RANK
-from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data, train
+from tests.jobs.ranks import CASES, REFUSED, UNEVEN, alone, assert_same, load
+from tests.jobs.users import FIT
+from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data
 
-CASES: dict[str, dict[str, Any]] = {
-    "even": {"samples": 320, "validation": 100, "batch_size": 32, "optimizer": "adam"},
-    # 290 samples and batches of 32: the last has 2, fewer than three ranks, and none divides by 3
-    "uneven": {"samples": 290, "validation": 101, "batch_size": 32, "optimizer": "sgd", "momentum": 0.9},
-    "apart": {"samples": 64, "validation": 2, "batch_size": 16, "same_start": False},
-    # fewer samples per step than ranks
-    "one by one": {"samples": 21, "validation": 5, "batch_size": 1, "optimizer": "sgd", "momentum": 0.5},
-    "measured rarely, and tested": {
-        "samples": 70,
-        "validation": 101,
-        "test": 33,
-        "batch_size": 32,
-        "epochs": 5,
-        "validation_freq": 2,
-        "schedule": "cosine",
-        "warmup_epochs": 0.5,
-        "learning_rate": 0.05,
-    },
-    # the ranks' shares of 33 samples, 16 / 33 and 17 / 33, are no numbers of single precision
-    "in double precision": {
-        "samples": 99,
-        "validation": 7,
-        "test": 5,
-        "batch_size": 33,
-        "dtype": "float64",
-        "optimizer": "sgd",
-    },
-    # shares of 16 samples in 3 parts, and the last batch has 2 for two ranks' 6
-    "in parts": {"samples": 290, "validation": 101, "batch_size": 32, "accumulate_steps": 3},
-    "measured only": {"samples": 1, "validation": 2, "test": 1, "batch_size": 1, "epochs": 0},
-}
-PRECISION = {"in double precision": 1e-13, "half_precision": 2e-3}
-"""How near two ranks have to come to one; 1e-5 unless said otherwise."""
+__all__ = ["alone"]  # the fixture
+
 RANDOM: dict[str, dict[str, Any]] = {
     "random": {"samples": 96, "validation": 32, "batch_size": 32, "dropout": 0.5, "normalise": True},
     "resumed": {
@@ -69,17 +35,9 @@ RANDOM: dict[str, dict[str, Any]] = {
     "spoiled": {"samples": 32, "validation": 32, "batch_size": 32, "spoil": True},
 }
 
-UNEVEN = {"samples": 70, "validation": 37, "test": 9, "batch_size": 16}
 # a batch of 16, the last of 6, and what a metric sees of whole batches; models as people write them
 CASES |= {name: {**UNEVEN, "user": name} for name in FIT}
 RANDOM["most_sure, resumed"] = {**CASES["most_sure"], "stop": [1, 32]}
-REFUSED = {name: {**UNEVEN, "user": name} for name in ONE_RANK if name != "counting"}
-
-
-def load(folder: Path, case: str, rank: int) -> tuple[list[NDArray[Any]], dict[str, Any]]:
-    with np.load(folder / f"{case}-{rank}.npz") as arrays:
-        weights = [arrays[name] for name in arrays.files if name != "told"]
-        return weights, json.loads(str(arrays["told"]))
 
 
 def start(rank: int, size: int, *arguments: str) -> subprocess.Popen[str]:
@@ -103,22 +61,6 @@ def by_gloo(size: int, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def alone() -> dict[str, tuple[list[NDArray[Any]], dict[str, Any]]]:
-    """What one rank comes to, in this process."""
-    found = {}
-    for name, case in (CASES | REFUSED).items():
-        model, data = prepare(case)
-        epochs: list[tuple[int, dict[str, float]]] = []
-        trained = train(
-            model, data, World(RankInfo(), Path(), ""), **settings(case),
-            on_epoch=lambda epoch, epochs=epochs: epochs.append((epoch.number, epoch.metrics)),  # type: ignore[misc]
-        )  # fmt: skip
-        told = {"metrics": trained.metrics, "confusion": trained.confusion, "epochs": epochs}
-        found[name] = ([np.array(weight) for weight in model.weights], told)
-    return found
-
-
-@pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two ranks come to that meet through Gloo."""
     folder = tmp_path_factory.mktemp("two ranks")
@@ -126,31 +68,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_same(folder: Path, size: int, case: str, alone: Any, backend: str) -> None:
-    weights, expected = alone[case]
-    precision = PRECISION.get(case, 1e-5)
-    first, _ = load(folder, case, 0)
-    for rank in range(size):
-        found, told = load(folder, case, rank)
-        for mine, other in zip(found, first, strict=True):
-            np.testing.assert_array_equal(mine, other, err_msg=f"rank {rank}")
-        assert (told["backend"], told["size"]) == (backend, size)
-        assert told["confusion"] == expected["confusion"]  # counts, which are exact
-        assert told["metrics"] == pytest.approx(expected["metrics"], rel=0, abs=precision)
-        for (number, metrics), (other_number, others) in zip(told["epochs"], expected["epochs"], strict=True):
-            assert number == other_number
-            assert metrics == pytest.approx(others, rel=0, abs=precision)
-    for mine, other in zip(first, weights, strict=True):
-        assert mine.dtype == other.dtype
-        np.testing.assert_allclose(mine, other, rtol=0, atol=precision)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_take_the_steps_of_one(two: Path, alone: Any, case: str) -> None:
     assert_same(two, 2, case, alone, "gloo")
     assert not list(two.glob("*meeting*"))  # the rendezvous leaves nothing behind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "said"),
     [
@@ -166,6 +91,7 @@ def test_what_does_not_add_up_over_ranks_is_refused_by_all_of_them(two: Path, ca
         assert not (two / f"{case}-{rank}.npz").exists()
 
 
+@pytest.mark.slow
 def test_what_two_ranks_have_confused_is_counted_once(two: Path) -> None:
     _, told = load(two, "measured rarely, and tested", 1)
     assert {part: int(np.sum(counts)) for part, counts in told["confusion"].items()} == {
@@ -176,6 +102,7 @@ def test_what_two_ranks_have_confused_is_counted_once(two: Path) -> None:
         assert counts.trace() / counts.sum() == pytest.approx(told["metrics"][f"{prefix}accuracy"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     (first, told), (second, _) = load(two, "random", 0), load(two, "random", 1)
     for mine, other in zip(first, second, strict=True):
@@ -183,6 +110,7 @@ def test_random_masks_and_batch_statistics_leave_ranks_equal(two: Path) -> None:
     assert np.isfinite(told["metrics"]["loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "stopped"), [("random", "resumed"), ("most_sure", "most_sure, resumed")])
 def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(
     two: Path, case: str, stopped: str
@@ -194,6 +122,7 @@ def test_two_ranks_that_were_stopped_inside_an_epoch_end_with_the_very_weights(
         assert (told["metrics"], told["confusion"]) == (again["metrics"], again["confusion"])
 
 
+@pytest.mark.slow
 def test_ranks_that_end_apart_are_found_out(two: Path) -> None:
     for rank in (0, 1):  # all ranks hear of it
         said = (two / f"spoiled-{rank}.txt").read_text()

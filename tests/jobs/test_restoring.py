@@ -14,7 +14,7 @@ from hpc.jobs.source.study import JOURNAL, Study, open_study
 from hpc.results import Records, Run, RunError
 from hpc.search_coordinator import SearchCoordinator
 from hpc.sweeps import Sweep
-from tests.jobs.test_study import begin, started, sweep_of, value_of, write
+from tests.jobs.studies import begin, started, sweep_of, value_of, write
 
 SEARCH = {"method": "tpe", "trials": 9, "pruner": "median"}
 SWEEP = sweep_of(search={**SEARCH, "pruner": {"name": "median", "n_startup_trials": 3}},
@@ -104,6 +104,7 @@ def test_a_search_goes_on_with_its_study_as_it_is(tmp_path: Path, interrupted: P
     assert not list(folder.glob("*damaged*"))
 
 
+@pytest.mark.slow
 def test_wherever_a_journal_is_cut_the_search_has_its_trials(tmp_path: Path, interrupted: Path) -> None:
     whole = (interrupted / JOURNAL).read_bytes()
     ends = [0, *(place + 1 for place, byte in enumerate(whole) if byte == 10)]
@@ -164,6 +165,7 @@ def test_a_grid_with_a_pruner_is_restored_too(tmp_path: Path) -> None:
     check(folder, before, sweep)
 
 
+@pytest.mark.postgresql
 def test_a_study_that_was_dropped_from_a_database_is_made_anew(tmp_path: Path, database: str) -> None:
     import optuna
 

@@ -14,7 +14,6 @@ from hpc import sweeps
 from hpc.jobs.check import check
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node.rank_info import RankInfo
-from hpc.jobs.node.stop import StopRequest
 from hpc.jobs.options import compile_model, options
 from hpc.jobs.resuming import versions
 from hpc.jobs.training.base import BoundaryRequest, Epoch, Stopped, Trained
@@ -24,7 +23,9 @@ from hpc.jobs.worker import Worker
 from hpc.models import Dataset
 from hpc.results import Plan, Run, create, table
 from tests.jobs.rank import made_up
+from tests.jobs.stopping import After
 from tests.jobs.working import train, weights_digest, worker_of
+from tests.marks import slow
 
 ALONE = World(RankInfo(), Path(), "")
 
@@ -67,14 +68,15 @@ STOPS = (Position(0, 64), Position(1), Position(1, 128), Position(2, 192))
 @pytest.mark.parametrize(
     ("optimizer", "validation_freq", "stop"),
     [
-        *(("adam", 1, stop) for stop in STOPS),
-        *(pytest.param("sgd", 1, stop, marks=pytest.mark.slow) for stop in STOPS),
+        ("adam", 1, STOPS[2]),
+        *(slow("adam", 1, stop) for stop in (*STOPS[:2], STOPS[3])),
+        *(slow("sgd", 1, stop) for stop in STOPS),
         # of 250 samples: in the first epoch of several, at its end, in the middle one, in the last one
-        ("adam", 3, Position(0, 64)),
-        ("adam", 2, Position(0, 250)),
-        ("adam", 3, Position(0, 250 + 128)),
-        ("adam", 2, Position(0, 250 + 64)),
-        ("adam", 2, Position(2)),
+        slow("adam", 3, Position(0, 64)),
+        slow("adam", 2, Position(0, 250)),
+        slow("adam", 3, Position(0, 250 + 128)),
+        slow("adam", 2, Position(0, 250 + 64)),
+        slow("adam", 2, Position(2)),
     ],
 )
 def test_a_stopped_training_ends_with_the_very_weights_and_metrics(
@@ -181,22 +183,6 @@ def test_a_checkpoint_that_can_not_be_written_leaves_the_one_before(
     assert read(before).position == Position(1)
 
 
-class After(StopRequest):
-    """A signal that comes when it is looked at for the n-th time."""
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self._n = n
-
-    @property
-    def signal(self) -> str:
-        self._n -= 1
-        return "SIGUSR2" if self._n < 0 else ""
-
-    @signal.setter
-    def signal(self, value: str) -> None: ...
-
-
 def make_run(folder: Path, epochs: int = 4, **further: Any) -> Run:
     sweep = check(
         sweeps.parse(
@@ -222,6 +208,7 @@ def worker(run: Run, attempt: int, job: str, **settings: Any) -> Worker:
     return found
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_in_a_later_attempt_and_its_table_is_that_of_one(tmp_path: Path) -> None:
     whole, parts = make_run(tmp_path / "whole"), make_run(tmp_path / "parts")
     assert worker(whole, 1, "1_0")() == 1
@@ -247,6 +234,7 @@ def test_a_trial_goes_on_in_a_later_attempt_and_its_table_is_that_of_one(tmp_pat
     assert len(table(parts.folder)) == 1
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_code_or_a_broken_one_is_left_aside(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", epochs=2)
     (name,) = run.trials
@@ -277,6 +265,7 @@ def checkpointed(folder: Path, hidden_size: int) -> tuple[Run, Path]:
     return run, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["another trial's", "another trial's of the same shapes", "cut", "zeros"])
 def test_a_checkpoint_is_known_by_its_content_and_not_by_its_name(tmp_path: Path, damage: str) -> None:
     run, path = checkpointed(tmp_path / "a", 16)
@@ -298,6 +287,7 @@ def test_a_checkpoint_is_known_by_its_content_and_not_by_its_name(tmp_path: Path
     assert f"{path} is left aside: {words}" in note
 
 
+@pytest.mark.slow
 def test_it_is_told_that_a_trial_goes_on_with_other_arithmetic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +303,7 @@ def test_it_is_told_that_a_trial_goes_on_with_other_arithmetic(
     assert run.notes == [f"{name} goes on with {told}"]
 
 
+@pytest.mark.slow
 def test_the_checkpoint_before_is_taken_where_the_newest_is_none(tmp_path: Path) -> None:
     """Both are there where a worker was killed between writing one and removing the other."""
     run, path = checkpointed(tmp_path / "a", 16)
@@ -326,6 +317,7 @@ def test_the_checkpoint_before_is_taken_where_the_newest_is_none(tmp_path: Path)
     assert f"{later} is left aside" in run.notes[0]
 
 
+@pytest.mark.slow
 def test_a_rehearsed_stop_happens_in_the_middle_of_the_first_attempt_only(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r")
     assert worker(run, 1, "1_0", inject_fault="stop")() == 0
@@ -337,6 +329,7 @@ def test_a_rehearsed_stop_happens_in_the_middle_of_the_first_attempt_only(tmp_pa
     assert worker(run, 2, "2_0", inject_fault="stop")() == 1
 
 
+@pytest.mark.slow
 def test_a_rehearsed_stop_happens_in_the_middle_of_a_trial_that_is_measured_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", validation_freq=4)
     assert worker(run, 1, "1_0", inject_fault="stop")() == 0

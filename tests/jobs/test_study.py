@@ -25,60 +25,11 @@ from hpc.jobs.source.journal import Journal
 from hpc.jobs.source.study import Asked, Study, open_study
 from hpc.results import Plan, Records, Run, create
 from hpc.search_coordinator import SearchCoordinator
-from hpc.sweeps import Sweep
 from hpc.sweeps.searches import SAMPLER_OPTIONS
 from hpc.sweeps.searches.pruners import PRUNERS, pruner
 from tests.conftest import ROOT
-
-SPACE: dict[str, Any] = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": -1.0, "high": 1.0}}
-
-
-def sweep_of(**changes: Any) -> Sweep:
-    entries: dict[str, Any] = {
-        "name": "s", "model": "any.py:build", "data": "digits", "space": SPACE, "fixed": {"epochs": 3},
-        "search": {"method": "tpe", "trials": 12}, "objective": {"metric": "val_accuracy", "mode": "max"},
-    }  # fmt: skip
-    return sweeps.parse({**entries, **changes})
-
-
-def begin(folder: Path, sweep: Sweep, storage: str = "") -> Study:
-    """The folder of a run, and its study."""
-    trials = [trial.to_record() for trial in sweep.trials]
-    objective = sweep.objective
-    plan = Plan(
-        "s", objective.metric, objective.mode, list(sweep.space), trials, sweep.as_yaml(), "{}", sweep.size
-    )
-    create(folder, plan)
-    write(folder, "study", name=f"s-{sweep.size}", storage=storage)  # the tests share a database
-    study = open_study(sweep, Run(folder))
-    study.prepare()
-    return study
-
-
-def write(folder: Path, record: str, **entries: Any) -> None:
-    records = Records(folder / "records" / "run.jsonl")
-    records.append(record, **entries)
-    records.close()
-
-
-def value_of(asked: Asked) -> float:
-    params = asked.trial.params
-    return float(1 - abs(params["x"] - 0.3) - abs(params.get("y", 0.0)))
-
-
-def finish(study: Study, asked: Asked, folder: Path | None = None, job: str = "w") -> None:
-    """What a worker does with a trial."""
-    value = value_of(asked)
-    if folder is not None:
-        started(folder, asked, job)
-        who = {"trial": asked.trial.trial_id, "attempt": asked.attempt}
-        write(folder, "finished", **who, epochs=3, metrics={"val_accuracy": value}, best=value, seconds=1.0)
-    study.tell(asked.trial, "finished", {"val_accuracy": value}, value)
-
-
-def started(folder: Path, asked: Asked, job: str) -> None:
-    facts = {**asked.trial.to_record(), "attempt": asked.attempt}
-    write(folder, "started", **facts, ranks=1, job=job, node="n")
+from tests.jobs.studies import SPACE, begin, finish, running, started, sweep_of, value_of, write
+from tests.marks import slow
 
 
 def all_of(study: Study, owner: str = "w") -> list[Asked]:
@@ -89,19 +40,11 @@ def all_of(study: Study, owner: str = "w") -> list[Asked]:
     return found
 
 
-def running(study: Study) -> int:
-    return sum(
-        len(entries_of(which, TrialState.RUNNING)) for which in (study.studies.search, study.studies.confirm)
-    )
-
-
 @pytest.mark.parametrize(
     ("storage", "count", "trials"),
     [
-        ("journal", 4, 60),
-        ("postgresql", 2, 30),
-        pytest.param("journal", 8, 200, marks=pytest.mark.slow),
-        pytest.param("postgresql", 8, 150, marks=pytest.mark.slow),
+        pytest.param("journal", 8, 60, marks=pytest.mark.slow),
+        pytest.param("postgresql", 8, 60, marks=[pytest.mark.slow, pytest.mark.postgresql]),
     ],
 )
 def test_workers_at_once_lose_no_trial_and_take_none_twice(
@@ -124,7 +67,7 @@ def test_workers_at_once_lose_no_trial_and_take_none_twice(
     assert running(study) == 0
 
 
-@pytest.mark.parametrize("method", ["tpe", "gp", "cmaes", "qmc", "random"])
+@pytest.mark.parametrize("method", ["tpe", slow("gp"), slow("cmaes"), "qmc", "random"])
 def test_one_worker_asks_for_the_same_trials_again(tmp_path: Path, method: str) -> None:
     found = []
     for name in ("a", "b"):
@@ -136,7 +79,7 @@ def test_one_worker_asks_for_the_same_trials_again(tmp_path: Path, method: str) 
     assert found[0] != [asked.trial for asked in all_of(begin(tmp_path / "c", other))]
 
 
-@pytest.mark.parametrize("method", ["tpe", "gp", "cmaes"])
+@pytest.mark.parametrize("method", [slow("tpe"), slow("gp"), "cmaes"])
 def test_a_search_comes_nearer_than_random_draws(tmp_path: Path, method: str) -> None:
     """Over three seeds together: the distance of the best of 30 from the optimum."""
 

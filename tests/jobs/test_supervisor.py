@@ -19,7 +19,7 @@ from hpc.jobs.supervisor import Job, supervise
 from hpc.results import Run
 from hpc.results.store import parse
 from tests.hpc.fake_slurm import FakeSlurm
-from tests.hpc.test_reconcile import new_run, queue, start, submitting, write
+from tests.hpc.queued import new_run, queue, start, submitting, write
 
 
 @pytest.fixture

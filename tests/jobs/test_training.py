@@ -79,6 +79,7 @@ def test_numbers_are_predicted_with_squared_error() -> None:
     assert metrics["val_mean_absolute_error"] < 0.5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     data = made_up(100, 20)
 
@@ -205,6 +206,7 @@ def test_what_is_wrong_without_graphs_is_told_as_python_does() -> None:
         train(model, made_up(10, 5), ALONE, epochs=1, batch_size=2, seed=0)
 
 
+@pytest.mark.slow
 def test_batches_in_parts_take_the_steps_of_whole_ones() -> None:
     """Also where a part has fewer samples than another, or none, and with penalties on weights."""
     case = {"samples": 33, "validation": 5, "batch_size": 16, "dtype": "float64"}
@@ -304,6 +306,7 @@ def test_without_epochs_a_model_is_only_measured() -> None:
             assert trained.metrics[f"{prefix}{name}"] == pytest.approx(value, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_test_part_is_measured_once_when_all_is_done() -> None:
     data = made_up(50, 20, 30)
     model, epochs = network(data), list[Epoch]()
@@ -367,6 +370,7 @@ def test_confusions_are_those_of_scikit_learn(classes: int, params: dict[str, An
         assert len(set(taken)) > 1  # the model does not take all for one class
 
 
+@pytest.mark.slow
 def test_very_many_classes_are_not_counted() -> None:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(20, 3)).astype(np.float32), random.integers(0, 101, 20).astype(np.int32)

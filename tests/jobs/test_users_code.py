@@ -13,6 +13,7 @@ import pytest
 
 from hpc.jobs.training.keras_settings import KerasSettings
 from tests.jobs.working import carried_out, planned, worker_of
+from tests.marks import slow, slow_but
 
 NET = """
 import keras
@@ -135,7 +136,7 @@ def write(folder: Path) -> None:
     (folder / "data.py").write_text(DATA)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(["exempt"], CASES))
 def test_every_point_comes_to_what_fit_comes_to(tmp_path: Path, name: str) -> None:
     """One after the other in one worker: none of them comes to what the one before it came to."""
     import keras
@@ -194,6 +195,7 @@ def test_a_policy_at_the_top_of_a_file_holds_and_one_of_a_trial_ends_with_it(tmp
     assert "AssertionError" in trial.attempt.error  # the sweep's dtype counts more than the file's
 
 
+@pytest.mark.slow
 def test_targets_that_are_one_hot_are_classes_and_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "data.py").write_text(DATA)
     both = []
@@ -227,7 +229,7 @@ def test_data_that_are_others_at_each_call_are_refused(tmp_path: Path) -> None:
         worker_of(run.folder, "test-2-0")()
 
 
-@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("changes", [slow(False), True])
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(tmp_path: Path, *, changes: bool) -> None:
     from hpc.jobs.user_files import forget_data
     from hpc.results import Run

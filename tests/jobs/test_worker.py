@@ -17,6 +17,7 @@ from hpc.jobs.worker import Worker
 from hpc.results import Run, TrialState
 from hpc.sweeps import SweepError
 from tests.jobs.working import carried_out, planned, raw_data, worker_of
+from tests.marks import slow
 
 NET = """
 import keras
@@ -216,6 +217,7 @@ def test_trials_that_differ_in_numbers_have_their_graphs_drawn_once(tmp_path: Pa
     assert 0 < bill.training_seconds + bill.tracing_seconds < bill.seconds
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_leaves_the_graphs_to_the_next(tmp_path: Path) -> None:
     fixed = {"epochs": 2, "optimizer": "sgd", "initializer": "he_normal"}
     space = {"learning_rate": [0.01, 1e30, 0.02]}
@@ -257,6 +259,7 @@ TESTED = {"name": "digits", "train": 200, "validation": 60, "test_split": 0.3, "
 PREFIXES = {"train": "", "validation": "val_", "test": "test_"}
 
 
+@pytest.mark.slow
 def test_baselines_are_measured_beside_the_model_on_the_same_data(tmp_path: Path) -> None:
     from sklearn.linear_model import LinearRegression
     from sklearn.metrics import label_ranking_average_precision_score as ranking
@@ -304,7 +307,7 @@ def test_the_model_of_a_sweep_may_be_an_estimator_of_the_users_own(tmp_path: Pat
     assert few != others[0]  # another seed grows another tree
 
 
-@pytest.mark.parametrize("scale", ["none", "standard"])
+@pytest.mark.parametrize("scale", [slow("none"), "standard"])
 def test_folds_are_those_of_a_cross_validation_in_scikit_learn(tmp_path: Path, scale: str) -> None:
     from sklearn.model_selection import KFold, cross_val_score
     from sklearn.neighbors import KNeighborsClassifier
@@ -375,7 +378,7 @@ def test_a_table_beside_the_sweep_is_trained_on_wherever_the_worker_is(
     assert len(found["mlp"].attempt.code) == 64  # a change of the table is noticed
 
 
-@pytest.mark.parametrize("numbers", [1, 2])
+@pytest.mark.parametrize("numbers", [1, slow(2)])
 def test_numbers_are_predicted_beside_a_baseline(tmp_path: Path, numbers: int) -> None:
     changes = {
         "model": "linear",

@@ -13,7 +13,7 @@ import pytest
 from hpc.results import Run, leaderboard, report
 from tests.conftest import ROOT, Hpc, missing
 from tests.results.making import grid_run
-from tests.results.test_report import EVIL, SPACE, accuracy
+from tests.results.reported import EVIL, SPACE, accuracy
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request

@@ -20,6 +20,7 @@ from hpc.results.analysis import importance
 from hpc.results.plots import CHARTS, Chart, DoesNotGoError, base, charts, svg
 from hpc.results.stats import estimate
 from tests.conftest import ROOT
+from tests.marks import slow_but
 from tests.results.made import Params, grid, make
 
 RATES, SIZES, DROPOUTS = [0.001, 0.003, 0.01], [16, 32, 64], [0.0, 0.25, 0.5]
@@ -48,6 +49,7 @@ def texts(figure: Figure) -> list[str]:
     return [one.get_text() for one in figure.findobj() if hasattr(one, "get_text") and one.get_text()]
 
 
+@pytest.mark.slow
 def test_all_charts_go_with_a_grid_over_seeds_in_their_order(run: Run) -> None:
     notes: list[str] = []
     found = charts(run, note=notes.append)
@@ -426,7 +428,10 @@ NASTY = [
 ]
 
 
-@pytest.mark.parametrize("name", ["<b onload=x>", "$a_b$", "a\nb\x00", "🚀", "rank", "points", "_x"])
+NAMES = ["<b onload=x>", "$a_b$", "a\nb\x00", "🚀", "rank", "points", "_x"]
+
+
+@pytest.mark.parametrize("name", slow_but([], NAMES))
 def test_names_and_values_of_users_are_drawn_as_they_are(tmp_path: Path, name: str) -> None:
     values_of: Any = {name: NASTY, "list": [[64, 32], [128]], "maybe": [None, 0.5], "flag": [True, False]}
     points = grid(**values_of)
@@ -473,6 +478,7 @@ def test_an_svg_has_unchanged_words(run: Run) -> None:
     assert {"0.001", "0.003", "0.01", "learning_rate", "0.8250"} <= set(texts_of)
 
 
+@pytest.mark.slow
 def test_ids_of_an_svg_are_its_own_and_those_it_names_are_there(run: Run) -> None:
     seen: set[str] = set()
     for prefix in ("one-", "two-"):
@@ -488,6 +494,7 @@ def test_ids_of_an_svg_are_its_own_and_those_it_names_are_there(run: Run) -> Non
             seen |= set(ids)
 
 
+@pytest.mark.slow
 def test_the_same_chart_gives_the_same_svg_and_drawing_leaves_matplotlib_as_it_was(run: Run) -> None:
     import matplotlib
 
@@ -497,6 +504,7 @@ def test_the_same_chart_gives_the_same_svg_and_drawing_leaves_matplotlib_as_it_w
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.slow
 def test_a_thousand_points_stay_small(tmp_path: Path) -> None:
     draws = np.random.default_rng(0)
     points: list[Params] = [

@@ -12,7 +12,7 @@ from scipy import stats
 
 from hpc.results import Run, RunError, create
 from hpc.results.analysis import Comparison, compare
-from tests.results.test_results import Worker, plan
+from tests.results.written import Worker, plan
 
 SWEEP = """
 name: x

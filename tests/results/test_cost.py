@@ -12,7 +12,7 @@ import pytest
 
 from hpc.results import Run, create
 from hpc.results.stats import by_job, by_outcome, by_trial
-from tests.results.test_results import plan
+from tests.results.written import plan
 
 HOUR = 3600.0
 JOB = {"job": "7_0", "array": "a", "launch": 1}

@@ -19,7 +19,7 @@ from hpc.results.analysis import compare
 from hpc.results.exports import export
 from hpc.results.stats import by_outcome
 from hpc.results.store import EPOCH, parse
-from tests.results.test_results import WHO, Worker, plan
+from tests.results.written import WHO, Worker, plan
 
 NAMES = [
     "<script>alert('x')</script>", 'a,"b"', "two\nlines", "🙂 smile", "pipe|pipe", "back\\slash", "$x_1$",
@@ -222,6 +222,7 @@ def make_run(folder: Path) -> None:
     other.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(damage=[("entry", 0, ("time", -62_135_596_801))], which="local-1-0.jsonl")  # before the year 1
 @example(damage=[("entry", 0, ("time", 9223372036855.0))], which="local-1-0.jsonl")

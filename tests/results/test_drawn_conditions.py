@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.conftest import REQUIRED, ROOT
 from tests.results.guarded import FRAME, MOST_PEAK_BYTES
 from tests.sweeps.attacks import ATTACKS
-from tests.sweeps.test_conditions import examples
+from tests.sweeps.conditions import examples
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="macOS limits no address space")
 COUNT = 1_000 if "slow" in os.environ.get(REQUIRED, "").split(",") else 200

@@ -16,7 +16,7 @@ from hpc.results.exports.base import Exported
 from hpc.results.exports.base import last_common_epoch as _agreed
 from hpc.results.exports.mlflow import _names
 from tests.conftest import ROOT
-from tests.results.test_results import Worker, plan
+from tests.results.written import Worker, plan
 
 LONG = "x" * 7000
 MLFLOW = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of its own use of SQLAlchemy
@@ -208,6 +208,7 @@ def history(folder: Path, trial: str, metric: str) -> list[tuple[int, float]]:
     return sorted((one.step, round(one.value, 4)) for one in found)
 
 
+@pytest.mark.slow
 @MLFLOW
 def test_mlflow_reads_back_trials_epochs_and_states(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -238,6 +239,7 @@ def test_mlflow_reads_back_trials_epochs_and_states(folder: Path, monkeypatch: p
     )
 
 
+@pytest.mark.slow
 @MLFLOW
 def test_a_second_export_to_mlflow_updates_and_never_doubles(folder: Path) -> None:
     run, out = Run(folder), folder
@@ -272,6 +274,7 @@ def test_epochs_that_were_lost_are_not_in_mlflow(folder: Path) -> None:
     assert history(folder, "t03", "val_accuracy") == [(1, 0.5), (2, 0.65)]
 
 
+@pytest.mark.slow
 @MLFLOW
 def test_names_that_mlflow_refuses_are_changed_and_kept_in_a_tag(folder: Path) -> None:
     worker = Worker(folder)
@@ -298,6 +301,7 @@ def test_every_name_becomes_one_that_mlflow_takes(name: str) -> None:
     assert len(set(_names([name, f"{name}%", f"{name}&"]).values())) == 3
 
 
+@pytest.mark.slow
 @MLFLOW
 def test_more_epochs_than_mlflow_takes_at_once_are_all_there(
     folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from hpc.results import Run, create, format_traceback
 from hpc.results.store import error_pattern as pattern
 from hpc.results.store import failures
 from hpc.sweeps.text import message_of
-from tests.results.test_results import Worker, plan
+from tests.results.written import Worker, plan
 
 
 @pytest.mark.parametrize(

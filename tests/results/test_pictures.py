@@ -726,6 +726,7 @@ def test_importing_the_module_loads_nothing_heavy() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_drawing_and_saving_touch_no_global_state(tmp_path: Path) -> None:
     code = (
         "import sys, matplotlib; from pathlib import Path; before = matplotlib.rcParams.copy()\n"

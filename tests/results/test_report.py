@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 import subprocess
 import sys
@@ -19,20 +18,9 @@ from hpc import results
 from hpc.results import Run, RunError, cell, leaderboard, report
 from tests.results.making import PROVENANCE, grid_run
 from tests.results.recomputed import recomputed
+from tests.results.reported import EVIL, SPACE, accuracy
 
-SPACE: dict[str, list[Any]] = {
-    "learning_rate": [0.001, 0.003, 0.01],
-    "hidden_size": [16, 32, 64],
-    "dropout": [0.0, 0.25],
-}
 VOID = {"meta", "link", "input", "br", "hr", "img", "wbr"}
-
-
-def accuracy(params: dict[str, Any], seed: int) -> float:
-    """Better with the learning rate and the size, and a little by chance."""
-    chance = math.sin(37.0 * seed + 1000 * params["learning_rate"] + params["hidden_size"]) / 200
-    rate: float = 0.02 * math.log10(params["learning_rate"] * 1000)
-    return float(0.9 + rate + params["hidden_size"] / 2000 - params["dropout"] / 50 + chance)
 
 
 class Page(HTMLParser):
@@ -167,6 +155,7 @@ def test_points_that_cannot_be_told_from_the_best_are_marked(run: Path, page: Pa
     assert 0 < len(marked) < 17
 
 
+@pytest.mark.slow
 def test_of_single_trainings_none_is_marked(tmp_path: Path) -> None:
     page = Page(report(grid_run(tmp_path / "run", SPACE, accuracy, seeds=[0])))
     _, *rows = page.tables["board"]
@@ -223,6 +212,7 @@ def test_provenance_is_told(page: Page) -> None:
         assert words in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{}", "[1]", "no json", '{"git": null, "packages": 3}'])
 def test_provenance_that_can_not_be_read_is_no_obstacle(tmp_path: Path, text: str) -> None:
     folder = grid_run(tmp_path / "run", {"width": [1, 2]}, lambda params, seed: params["width"] / 4)
@@ -232,12 +222,7 @@ def test_provenance_that_can_not_be_read_is_no_obstacle(tmp_path: Path, text: st
     assert "is missing or can't be read" in Page(report(folder)).text
 
 
-EVIL = [
-    "<script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "a\nb\tc", "🦊 naïve", "</style></svg>",
-    "{{ 7 * 7 }}", "$x_1^2$", "-->", "&lt;b&gt;", "]]>", "back\\slash",
-]  # fmt: skip
-
-
+@pytest.mark.slow
 def test_nothing_from_a_user_is_code(tmp_path: Path) -> None:
     plain = Page(
         report(grid_run(tmp_path / "plain", {"a": [1, 2], "b": ["x", "y"]}, lambda p, s: p["a"] / 4))
@@ -263,6 +248,7 @@ def test_nothing_from_a_user_is_code(tmp_path: Path) -> None:
     assert any(value == EVIL[0] for _, value in page.tables["board"][0])
 
 
+@pytest.mark.slow
 def test_ids_are_used_once_and_links_lead_to_them(run: Path, tmp_path: Path) -> None:
     other = grid_run(tmp_path / "other", SPACE, lambda params, seed: accuracy(params, seed) / 2)
     for page in (Page(report(run)), Page(report([run, other], tmp_path / "both.html"))):
@@ -278,6 +264,7 @@ def test_ids_are_used_once_and_links_lead_to_them(run: Path, tmp_path: Path) -> 
         assert targets <= set(ids)
 
 
+@pytest.mark.slow
 def test_several_runs_are_compared_first(run: Path, tmp_path: Path) -> None:
     facts = {**PROVENANCE, "packages": {"keras": "3.13.0", "tensorflow": "2.18.1"}}
     space: dict[str, list[Any]] = {**SPACE, "dropout": [0.0, 0.5]}
@@ -304,6 +291,7 @@ def test_a_run_that_has_barely_begun_has_a_page(tmp_path: Path, trials: int) -> 
     assert "Leaderboard" in text
 
 
+@pytest.mark.slow
 def test_lines_that_could_not_be_read_are_told(tmp_path: Path) -> None:
     folder = grid_run(tmp_path / "run", {"width": [1, 2]}, lambda params, seed: params["width"] / 4)
     assert "Every line of the records was read." in Page(report(folder)).text
@@ -322,6 +310,7 @@ def test_only_a_page_of_a_run_under_way_is_loaded_again(run: Path, tmp_path: Pat
     assert not [a for _, a in still.found if a.get("http-equiv") == "refresh" or "data-refresh" in a]
 
 
+@pytest.mark.slow
 def test_watching_writes_it_until_the_run_is_over(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +334,7 @@ def test_watching_writes_it_until_the_run_is_over(
     assert not is_live()
 
 
+@pytest.mark.slow
 def test_a_thousand_trials_of_fifty_epochs_are_below_three_megabytes(tmp_path: Path) -> None:
     path = report(make_run(tmp_path / "run", trials=1000, epochs=50))
     page = Page(path)
@@ -364,6 +354,7 @@ def test_what_can_not_be_reported_is_said(tmp_path: Path) -> None:
         report(folder, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_without_tensorflow(run: Path, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom hpc.cli.app import app\n"

@@ -15,64 +15,7 @@ import pytest
 from hpc import results
 from hpc.results import Plan, Records, Run, RunError, create
 from hpc.results import stats as statistics
-
-WHO = {"ranks": 2, "job": "local-1-0", "node": "n1", "code": ""}
-
-
-def plan(params: list[dict[str, Any]], seeds: int = 1, **changes: Any) -> Plan:
-    trials = [
-        {"trial": f"t{seed}{index}", "index": seed * len(params) + index, "params": p, "seed": seed}
-        for seed in range(seeds)
-        for index, p in enumerate(params)
-    ]
-    names = list(dict.fromkeys(name for p in params for name in p if name != "epochs"))
-    parts: dict[str, Any] = {"name": "x", "metric": "val_accuracy", "mode": "max", "space": names}
-    parts |= {"trials": trials, **changes}
-    sweep = f"name: x\nobjective: {{metric: {parts['metric']}, mode: {parts['mode']}}}\n"
-    return Plan(**{"sweep": sweep, "provenance": "{}\n", **parts})
-
-
-def compared(widths: list[Any]) -> Plan:
-    """A sweep over widths and a baseline, with two seeds and two folds each: ``m0-s0-f1``, ``k-s1-f0``."""
-    points: list[tuple[str, str, dict[str, Any]]] = [(f"m{i}", "mlp", {"width": w, "epochs": 3})
-                                                     for i, w in enumerate(widths)]  # fmt: skip
-    trials: list[dict[str, Any]] = []
-    for group in (points, [("k", "knn", {"n_neighbors": 3})]):
-        for seed, fold in product(range(2), range(2)):
-            for name, model, params in group:
-                trials.append({"trial": f"{name}-s{seed}-f{fold}", "index": len(trials), "params": params,
-                               "seed": seed, "model": model, "fold": fold})  # fmt: skip
-    return plan([], space=["width"], trials=trials)
-
-
-def metrics(value: float) -> dict[str, float]:
-    return {"loss": 1 - value, "val_accuracy": value}
-
-
-class Worker:
-    """Writes records as a worker does."""
-
-    def __init__(self, folder: Path, job: str = "local-1-0") -> None:
-        self.records, self.job = Records(folder / "records" / f"{job}.jsonl"), job
-
-    def start(self, trial: str, attempt: int = 1) -> None:
-        self.records.append("started", trial=trial, attempt=attempt, index=0, params={}, seed=0,
-                            **{**WHO, "job": self.job})  # fmt: skip
-
-    def epoch(self, trial: str, number: int, value: float, attempt: int = 1) -> None:
-        self.records.append("epoch", trial=trial, attempt=attempt, epoch=number,
-                            metrics=metrics(value), seconds=number * 1.0)  # fmt: skip
-
-    def finish(self, trial: str, values: list[float], attempt: int = 1, **changes: Any) -> None:
-        self.start(trial, attempt)
-        for number, value in enumerate(values, 1):
-            self.epoch(trial, number, value, attempt)
-        parts = {"epochs": len(values), "best": max(values), "metrics": metrics(values[-1])}
-        parts |= {"seconds": len(values) * 1.0, **changes}
-        self.records.append("finished", trial=trial, attempt=attempt, **parts)
-
-    def fail(self, trial: str, reason: str, error: str, attempt: int = 1) -> None:
-        self.records.append("failed", trial=trial, attempt=attempt, reason=reason, error=error, seconds=3.0)
+from tests.results.written import WHO, Worker, metrics, plan
 
 
 @pytest.fixture
@@ -91,6 +34,19 @@ def folder(tmp_path: Path) -> Path:
     worker.start("t03")
     worker.epoch("t03", 1, 0.4)
     return folder
+
+
+def compared(widths: list[Any]) -> Plan:
+    """A sweep over widths and a baseline, with two seeds and two folds each: ``m0-s0-f1``, ``k-s1-f0``."""
+    points: list[tuple[str, str, dict[str, Any]]] = [(f"m{i}", "mlp", {"width": w, "epochs": 3})
+                                                     for i, w in enumerate(widths)]  # fmt: skip
+    trials: list[dict[str, Any]] = []
+    for group in (points, [("k", "knn", {"n_neighbors": 3})]):
+        for seed, fold in product(range(2), range(2)):
+            for name, model, params in group:
+                trials.append({"trial": f"{name}-s{seed}-f{fold}", "index": len(trials), "params": params,
+                               "seed": seed, "model": model, "fold": fold})  # fmt: skip
+    return plan([], space=["width"], trials=trials)
 
 
 def test_a_table_has_one_row_per_trial_with_the_columns_promised(folder: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from hpc import results
 from hpc.results import Run, RunError, create, estimate, selection
-from tests.results.test_results import Worker, plan
+from tests.results.written import Worker, plan
 from tests.sweeps.attacks import ATTACKS
-from tests.sweeps.test_conditions import TRIAL, examples
+from tests.sweeps.conditions import TRIAL, examples
 
 
 @pytest.fixture

@@ -102,6 +102,7 @@ def test_what_many_points_say_of_their_variance_tells_each_apart_more_easily() -
     assert alone.rivals[0].p > max(rival.p for rival in together.rivals)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 1.0])
 @pytest.mark.parametrize(("number", "of_seeds"), [(2, 5), (4, 3), (27, 3)])
 def test_a_point_is_wrongly_called_worse_as_rarely_as_is_said(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.jobs.test_ranks import CASES, alone, assert_same
+from tests.jobs.ranks import CASES, alone, assert_same
 from tests.slurm.conftest import Site, until
 
 __all__ = ["alone"]  # a fixture

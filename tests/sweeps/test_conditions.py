@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from typing import Any
@@ -14,21 +13,7 @@ from hpc.sweeps import SweepError, expression
 from hpc.sweeps.space import dimension
 from tests.conftest import ROOT
 from tests.sweeps.attacks import ATTACKS
-
-TRIAL = {"learning_rate": 0.01, "hidden_size": 64, "batch norm": True, "optimizer": "sgd", "momentum": None}
-
-
-def examples() -> list[tuple[str, bool]]:
-    """Those of the table in the docs, and what they are."""
-    found: list[tuple[str, bool]] = []
-    for line in (ROOT / "docs" / "conditions.md").read_text().splitlines():
-        if line.startswith("| ") and not line.startswith(("| what", "| ---")):
-            _, _, true, false, _ = re.split(r"(?<!\\)\|", line)
-            for cell, value in ((true, True), (false, False)):
-                spans = re.findall(r"`` (.+?) ``|`([^`]+)`", cell.replace("\\|", "|"))
-                found += [(double or single, value) for double, single in spans]
-    assert len(found) > 30
-    return found
+from tests.sweeps.conditions import TRIAL, examples
 
 
 @pytest.mark.parametrize(("condition", "is_true"), examples())
