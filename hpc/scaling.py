@@ -393,9 +393,8 @@ def _caveat(one: Prediction, model: AlphaBeta) -> str:
 def _extent(sweep: Sweep | None, runs: Sequence[Run]) -> tuple[int, int]:
     """How many trials there are to train, and for how many epochs each."""
     if sweep is not None:
-        params = {**sweep.defaults, **sweep.first_trial.params}
-        return sweep.size, int(params.get("epochs", 10))
+        return sweep.size, int({**sweep.defaults, **sweep.first_trial.params}.get("epochs", 10))
     if len(runs) > 1:
         return 0, 0
-    trials = list(runs[0].trials.values())
-    return len(trials), max((trial.attempt.epochs for trial in trials), default=0)
+    epochs = [trial.attempt.epochs for trial in runs[0].trials.values()]
+    return len(epochs), max(epochs, default=0)
