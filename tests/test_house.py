@@ -219,3 +219,46 @@ def test_packages_of_jobs_load_nothing_heavy() -> None:
 @pytest.mark.parametrize("path", JOBS.values(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_of_jobs_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def house() -> dict[str, Path]:
+    """Every module of the house, by its name."""
+    return {name_of(path): path for path in modules()}
+
+
+def imported_by(path: Path, names: set[str]) -> set[str]:
+    """The modules of the house that one imports, at the top or within functions, but for types only."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= whole & names or {str(node.module)}
+    return found & names
+
+
+def test_no_modules_of_the_house_import_each_other_in_a_circle() -> None:
+    files = house()
+    graph = {name: imported_by(path, set(files)) - {name} for name, path in files.items()}
+    assert sum(map(len, graph.values())) > 800
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_no_file_is_too_long_to_be_read_in_one_go(room: str) -> None:
+    lengths = {
+        path: len(path.read_text().splitlines())
+        for path in modules() if path.relative_to(ROOT).parts[0] == room
+    }  # fmt: skip
+    assert lengths
+    assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
