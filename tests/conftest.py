@@ -38,16 +38,19 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say of each test which others run in the same process of pytest-xdist, before that looks for it.
+
+    Tests of a file share what they have set up, and all on SLURM share a cluster.
+    """
+    group = "slurm" if item.get_closest_marker("slurm") else item.path.relative_to(ROOT).as_posix()
+    item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long or needs much, unless it is asked for; the rest is shared out by files."""
+    """Leave out what takes long or needs much, unless it is asked for; SLURM takes longest, and begins."""
     _leave_out(config, items)
-    # For pytest-xdist: tests of a file share what they have set up, and all on SLURM share a cluster. That
-    # group takes longest, so it begins.
     items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
-    for item in items:
-        group = "slurm" if item.get_closest_marker("slurm") else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
