@@ -38,15 +38,6 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say of each test which others run in the same process of pytest-xdist, before that looks for it.
-
-    Tests of a file share what they have set up, and all on SLURM share a cluster.
-    """
-    group = "slurm" if item.get_closest_marker("slurm") else item.path.relative_to(ROOT).as_posix()
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long or needs much, unless it is asked for; SLURM takes longest, and begins."""
     _leave_out(config, items)
