@@ -17,6 +17,7 @@ from hpc.schedulers import batch
 from hpc.schedulers.base import JobArray, SchedulerError
 from hpc.schedulers.slurm import Slurm
 from hpc.sweeps import Sweep, SweepError
+from hpc.sweeps.text import format_count
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Planned:
 
     def describe(self) -> list[str]:
         """In words, a line each."""
-        profile, count = self.profile, profiles.count
+        profile, count = self.profile, format_count
         ranks = profile.nodes * profile.ranks_of_node
         gpus = profile.nodes * profile.gpus_per_node
         groups = f" in {profile.groups} groups" if profile.groups > 1 else ""
@@ -61,10 +62,10 @@ class Planned:
         workers = max((array.workers for array in self.arrays), default=0)
         return [
             f"{count(len(self.arrays), 'array')} ({sizes} jobs; MaxArraySize is {self.max_array_size}), "
-            f"at most {count(workers, 'job')} at once, with profile {self.name}",
-            f"each job: {count(profile.nodes, 'node')}, {count(ranks, 'rank')}{groups}, "
-            f"{count(gpus, 'GPU')}, {profile.time_min} min; at once: "
-            f"{count(workers * ranks, 'rank')}, {count(workers * gpus, 'GPU')}",
+            f"at most {format_count(workers, 'job')} at once, with profile {self.name}",
+            f"each job: {format_count(profile.nodes, 'node')}, {format_count(ranks, 'rank')}{groups}, "
+            f"{format_count(gpus, 'GPU')}, {profile.time_min} min; at once: "
+            f"{format_count(workers * ranks, 'rank')}, {format_count(workers * gpus, 'GPU')}",
             f"at most {self.node_hours:.1f} node-hours{again if profile.requeues else ''}",
         ]
 

@@ -16,6 +16,7 @@ from hpc.profile_model import Profile as Profile
 from hpc.storage import storage_url
 from hpc.sweeps import Document, SweepError, did_you_mean, read
 from hpc.sweeps.document import Key
+from hpc.sweeps.text import format_count
 from hpc.sweeps.validation import InvalidEntry, Wording, format_errors
 
 FILE = "profiles.yaml"
@@ -233,17 +234,12 @@ class Resources:
 
     def describe(self) -> str:
         """In words: ``2 workers (local), 1 rank each, 1 thread a rank``."""
-        gpus = f", {count(len(self.gpus), 'GPU')}" if self.gpus else ""
-        threads = f", {count(self.threads, 'thread')} a rank" if self.threads else ""
+        gpus = f", {format_count(len(self.gpus), 'GPU')}" if self.gpus else ""
+        threads = f", {format_count(self.threads, 'thread')} a rank" if self.threads else ""
         return (
-            f"{count(self.workers, 'worker')} ({self.cluster}), {count(self.ranks, 'rank')} each"
-            f"{threads}{gpus}"
+            f"{format_count(self.workers, 'worker')} ({self.cluster}), "
+            f"{format_count(self.ranks, 'rank')} each{threads}{gpus}"
         )
-
-
-def count(n: int, noun: str) -> str:
-    """``1 job``, ``2 jobs``."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def with_options(profile: Profile, *, workers: int | None = None, ranks: int | None = None) -> Profile:

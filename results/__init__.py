@@ -5,8 +5,7 @@ Reading a run loads no NumPy; what reckons and draws is loaded when it is asked 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpc.results.store import (
     REASONS,
@@ -32,6 +31,7 @@ from hpc.results.store import (
     write_text,
 )
 from hpc.results.text import cell, format_traceback
+from hpc.sweeps.lazy import lazily
 
 if TYPE_CHECKING:
     from hpc.results.analysis import Winner, winner
@@ -79,32 +79,25 @@ __all__ = [
     "write_text",
 ]
 
-_PLACES = {
-    "Winner": "hpc.results.analysis",
-    "winner": "hpc.results.analysis",
-    "report": "hpc.results.reports",
-    "Estimate": "hpc.results.stats",
-    "estimate": "hpc.results.stats",
-    "front": "hpc.results.stats",
-    "FORMATS": "hpc.results.tables",
-    "leaderboard": "hpc.results.tables",
-    "points": "hpc.results.tables",
-    "render": "hpc.results.tables",
-    "save": "hpc.results.tables",
-    "selection": "hpc.results.tables",
-    "table": "hpc.results.tables",
-    "write_parquet": "hpc.results.tables",
-}
 
-
-def __getattr__(name: str) -> Any:
-    """Load the part that is asked for."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'hpc.results' has no attribute {name!r}")
-    module = import_module(_PLACES[name])
-    found = getattr(module, name, None) or import_module(f"{_PLACES[name]}.{name}")
-    globals()[name] = found
-    return found
+__getattr__ = lazily(
+    __name__,
+    {
+        "analysis": ["Winner", "winner"],
+        "reports": ["report"],
+        "stats": ["Estimate", "estimate", "front"],
+        "tables": [
+            "FORMATS",
+            "leaderboard",
+            "points",
+            "render",
+            "save",
+            "selection",
+            "table",
+            "write_parquet",
+        ],
+    },
+)
 
 
 def _as_html(run: Run) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hpc.sweeps.lazy import lazily
 
 if TYPE_CHECKING:
     from hpc.sweeps.document import Document, SweepError, read
@@ -39,36 +40,22 @@ __all__ = [
     "size_problems",
 ]
 
-_PLACES = {
-    "Document": "document",
-    "SweepError": "document",
-    "read": "document",
-    "load": "loading",
-    "load_stored": "loading",
-    "parse": "loading",
-    "SIZES": "modes",
-    "size_problems": "rules",
-    "ADAPTIVE": "searches",
-    "SEARCHES": "searches",
-    "Choices": "space",
-    "Range": "space",
-    "Folds": "spec",
-    "Objective": "spec",
-    "Search": "spec",
-    "Sweep": "spec",
-    "did_you_mean": "text",
-    "Trial": "trial",
-    "SHARED": "trials",
-}
 
-
-def __getattr__(name: str) -> Any:
-    """Load the part that is asked for: who only needs the words of messages loads no pydantic."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'hpc.sweeps' has no attribute {name!r}")
-    found = getattr(import_module(f"hpc.sweeps.{_PLACES[name]}"), name)
-    globals()[name] = found
-    return found
+__getattr__ = lazily(
+    __name__,
+    {
+        "document": ["Document", "SweepError", "read"],
+        "loading": ["load", "load_stored", "parse"],
+        "modes": ["SIZES"],
+        "rules": ["size_problems"],
+        "searches": ["ADAPTIVE", "SEARCHES"],
+        "space": ["Choices", "Range"],
+        "spec": ["Folds", "Objective", "Search", "Sweep"],
+        "text": ["did_you_mean"],
+        "trial": ["Trial"],
+        "trials": ["SHARED"],
+    },
+)
 
 
 if __name__ != "hpc.sweeps":  # where the checkout's own folder is on the path

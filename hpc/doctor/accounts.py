@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from hpc.doctor.base import Finding, Level, note, ok, problem
 from hpc.doctor.parsing import Rows, parse_number
-from hpc.profile import Profile, count
+from hpc.profile import Profile
 from hpc.sweeps import did_you_mean
+from hpc.sweeps.text import format_count
 
 ASSOCIATION_COLUMNS = (
     "Account",
@@ -173,7 +174,7 @@ def check_job_limits(profile: Profile, limits: Limits) -> list[Finding]:
         f"{limits.sources[k]} is {v}" for k, v in (("submit", limits.submit), ("jobs", limits.jobs)) if v
     ]
     most = "; ".join(words) or "no limit on how many are submitted or run"
-    return [ok("jobs", f"{count(workers, 'worker')}; {most}")]
+    return [ok("jobs", f"{format_count(workers, 'worker')}; {most}")]
 
 
 def check_accounting(config: Mapping[str, str], problem: str = "") -> Finding:

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 
 from hpc.doctor.base import Finding, note, ok, problem
 from hpc.doctor.parsing import parse_number
-from hpc.profile import Profile, count
+from hpc.profile import Profile
 from hpc.schedulers import batch
 from hpc.sweeps import did_you_mean
+from hpc.sweeps.text import format_count
 
 NEEDED_COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 
@@ -75,10 +76,15 @@ def _check_one(profile: Profile, entries: Mapping[str, str]) -> Iterator[Finding
     if entries.get("State", "UP") != "UP":
         bad.append((f"is {entries['State']}", "Name another: `sinfo` shows those that are up."))
     if size is not None and profile.nodes > size:
-        bad.append((f"has {count(size, 'node')}, and the profile asks for {profile.nodes}", "Lower nodes."))
+        bad.append(
+            (f"has {format_count(size, 'node')}, and the profile asks for {profile.nodes}", "Lower nodes.")
+        )
     elif most is not None and profile.nodes > most:
         bad.append(
-            (f"gives a job at most {count(most, 'node')} (MaxNodes), not {profile.nodes}", "Lower nodes.")
+            (
+                f"gives a job at most {format_count(most, 'node')} (MaxNodes), not {profile.nodes}",
+                "Lower nodes.",
+            )
         )
     if least is not None and profile.nodes < least:
         bad.append((f"wants at least {least} nodes a job (MinNodes)", f"Write nodes: {least}."))
@@ -92,7 +98,7 @@ def _check_one(profile: Profile, entries: Mapping[str, str]) -> Iterator[Finding
     for said, remedy in bad:
         yield problem("partition", f"{name} {said}", remedy)
     if not bad:
-        yield ok("partition", f"{name} is up and has {count(size or 0, 'node')}")
+        yield ok("partition", f"{name} is up and has {format_count(size or 0, 'node')}")
 
 
 def check_arrays(config: Mapping[str, str]) -> Finding:

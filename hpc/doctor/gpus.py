@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpc.doctor.base import Finding, note, ok, problem
-from hpc.profile import Profile, count
+from hpc.profile import Profile
+from hpc.sweeps.text import format_count
 
 
 def check_gpus_offered(profile: Profile, nodes: str) -> Finding:
@@ -31,17 +32,17 @@ def check_gpus_offered(profile: Profile, nodes: str) -> Finding:
     if not wanted:
         more = f"; nodes have up to {most}: gpus_per_node asks for them" if most else ""
         return ok("GPUs", f"the profile asks for none{more}")
-    each = f"{count(wanted, 'GPU')} each"
+    each = f"{format_count(wanted, 'GPU')} each"
     if able < profile.nodes:
-        said = f"{count(able, 'node')} of the partition have {each}, {profile.nodes} are asked for"
+        said = f"{format_count(able, 'node')} of the partition have {each}, {profile.nodes} are asked for"
         remedy = (
             f"Lower gpus_per_node to {most} or less" if most else "No node has any: write gpus_per_node: 0"
         )
         return problem("GPUs", said, f"{remedy}, or name another partition.")
     if ready < profile.nodes:
-        said = f"of {count(able, 'node')} with {each}, {ready} are neither down nor drained"
+        said = f"of {format_count(able, 'node')} with {each}, {ready} are neither down nor drained"
         return note("GPUs", said, "Jobs wait until they are back: `sinfo -R` says why they are not.")
-    return ok("GPUs", f"{count(able, 'node')} with at least {each}, {ready} in order")
+    return ok("GPUs", f"{format_count(able, 'node')} with at least {each}, {ready} in order")
 
 
 def check_gpus_seen(profile: Profile, report: Mapping[str, Any]) -> Finding:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpc.doctor.base import Finding, note, ok, problem
-from hpc.profile import Profile, count
+from hpc.profile import Profile
+from hpc.sweeps.text import format_count
 
 
 def check_mpi(profile: Profile, offered: Sequence[str], vendor: str | None) -> Finding:
@@ -72,7 +73,7 @@ def _check_meeting(profile: Profile, one: Mapping[str, Any], ranks: int, good: S
         nodes = ", ".join(dict.fromkeys(rank["node"] for rank in told))
         load = max(rank["seconds_load"] or 0.0 for rank in told)
         if told[0]["size"] == 1:
-            return ok(way, f"{count(ranks, 'rank')} on {nodes}; TensorFlow loaded in {load:.1f} s")
+            return ok(way, f"{format_count(ranks, 'rank')} on {nodes}; TensorFlow loaded in {load:.1f} s")
         join = max(rank["seconds_join"] or 0.0 for rank in told)
         groups = f" in {profile.groups} groups" if profile.groups > 1 else ""
         said = f"{ranks} ranks on {nodes}{groups}: the sum of ones is {told[0]['sum']}, as it should be"

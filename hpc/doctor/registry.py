@@ -23,9 +23,9 @@ from hpc.doctor.ranks import check_mpi
 from hpc.doctor.requeue import check_preemption, check_requeueing
 from hpc.doctor.storage import check_storage
 from hpc.doctor.time_limit import check_time_limit
-from hpc.profile import count
 from hpc.schedulers import batch
 from hpc.schedulers.base import JobArray, SchedulerError, UnreachableError
+from hpc.sweeps.text import format_count
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _packages(one: Examination) -> Iterable[Finding]:
 
 def _processors(one: Examination) -> Iterator[Finding]:
     cpus, devices = one.machine["cpus"], ", ".join(one.machine["devices"])
-    yield ok("processors", f"{count(cpus, 'CPU')}; {devices or 'no NVIDIA device'} in /dev")
+    yield ok("processors", f"{format_count(cpus, 'CPU')}; {devices or 'no NVIDIA device'} in /dev")
 
 
 def _ranks(one: Examination) -> Iterable[Finding]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hpc.jobs.lazy import lazily
+from hpc.sweeps.lazy import lazily
 
 if TYPE_CHECKING:
     from hpc.jobs.source.budget import BudgetGuard

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hpc.jobs.lazy import lazily
+from hpc.sweeps.lazy import lazily
 
 if TYPE_CHECKING:
     from hpc.jobs.training.checkpoint import Checkpoints, Position, State, metadata_of, read

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hpc.sweeps.lazy import lazily
 
 if TYPE_CHECKING:
     from hpc.results.plots.data import ChartData, DoesNotGoError
@@ -18,14 +19,12 @@ __all__ = [
     "charts",
     "svg",
 ]
-_PLACES = {
-    "ChartData": "data", "DoesNotGoError": "data", "svg": "embedding", "CHARTS": "registry",
-    "Chart": "registry", "charts": "registry",
-}  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    """Load the part that is asked for."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'hpc.results.plots' has no attribute {name!r}")
-    return getattr(import_module(f"hpc.results.plots.{_PLACES[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "data": ["ChartData", "DoesNotGoError"],
+        "embedding": ["svg"],
+        "registry": ["CHARTS", "Chart", "charts"],
+    },
+)

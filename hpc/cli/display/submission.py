@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpc.profile import count
+from hpc.sweeps.text import format_count
 
 if TYPE_CHECKING:
     from hpc.submitting import Submission
@@ -26,8 +26,9 @@ def _format_jobs(submission: Submission) -> str:
     if submission.job_ids:
         more = f"; {submission.covered} more are with jobs already" if submission.covered else ""
         return (
-            f"{run.name}: {count(submission.trials, 'trial')} submitted in {count(submission.jobs, 'job')}, "
-            f"SLURM {count(len(submission.job_ids), 'array')} {', '.join(submission.job_ids)}{more}."
+            f"{run.name}: {format_count(submission.trials, 'trial')} submitted in "
+            f"{format_count(submission.jobs, 'job')}, "
+            f"SLURM {format_count(len(submission.job_ids), 'array')} {', '.join(submission.job_ids)}{more}."
         )
     if submission.covered:
         return f"Nothing to submit: {submission.covered} trials are with jobs already."

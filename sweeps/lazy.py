@@ -12,13 +12,15 @@ def lazily(package: str, names: Mapping[str, Sequence[str]]) -> Callable[[str], 
 
     Args:
         package: its ``__name__``.
-        names: that it re-exports, by the module of the package that defines them.
+        names: that it re-exports, by the module of the package that defines them; a name that this does
+            not define is a module of it.
     """
     modules = {name: f"{package}.{module}" for module, found in names.items() for name in found}
 
     def load(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(modules[name]), name)
+        module = import_module(modules[name])
+        return getattr(module, name, None) or import_module(f"{modules[name]}.{name}")
 
     return load
