@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from hpc import orphans
 from hpc.folder_guard import standing
@@ -21,7 +19,8 @@ from hpc.jobs.worker import Worker
 from hpc.lock import lock
 from hpc.mpirun import Followers
 from hpc.outcome import Outcome, View
-from hpc.profile import Resources
+from hpc.profile import Named, Resources
+from hpc.request import RunRequest
 from hpc.results import Records, RunError, moments
 from hpc.run_folder import claim_unless_run, left_alone, open_run
 from hpc.schedulers.base import JobArray
@@ -43,28 +42,27 @@ class LocalRun:
 
     def __init__(
         self,
-        folder: Path,
         sweep: Sweep,
+        named: Named,
+        request: RunRequest,
         resources: Resources,
         view: View,
         followers: Followers,
-        inject_fault: str,
-        asked: dict[str, Any],
-        storage: str,
-        mixed_code: bool,
     ) -> None:
-        self._folder = folder
+        self._folder = request.folder_of(sweep.name)
         self._sweep = sweep
+        self._request = request
         self._resources = resources
         self._view = view
         self._followers = followers
-        self._inject_fault = inject_fault
-        self._asked = asked
-        self._storage = storage
+        self._asked = {
+            "on": named.name, "folder": str(sweep.folder), "profile": named.profile.model_dump(mode="json"),
+            "said": request.said,
+        }  # fmt: skip
+        self._storage = named.profile.storage or ""
         self._scheduler = Local(resources)
         self._search: SearchCoordinator | None = None
         self._silent = 0
-        self._mixed_code = mixed_code
 
     def carry_out(self) -> Outcome:
         """Do what is left to do, with the folder to oneself."""
@@ -72,8 +70,9 @@ class LocalRun:
         claim_unless_run(self._folder, self._view.note)
         with lock(self._folder, wait_seconds=30), moments.steady():
             self._sweep, self._run, self._sources = open_run(
-                self._folder, self._sweep, self._resources, mixed_code=self._mixed_code, note=self._view.note
-            )
+                self._folder, self._sweep, self._resources, mixed_code=self._request.mixed_code,
+                note=self._view.note,
+            )  # fmt: skip
             self._records = Records(self._run.records / "run.jsonl")
             try:
                 with standing(self._folder) as self._standing:
@@ -102,12 +101,12 @@ class LocalRun:
             todo, count = [], self._search.begin(left)
         if not count:
             return Outcome(self._run, 0, left)
-        began = moments.now() - (moments.uptime() - self._asked["began"])
+        began = moments.now() - (moments.uptime() - self._request.began)
         self._records.append(
             "launched", launch=self._run.next_launch(), cluster=self._resources.cluster,
             workers=self._resources.workers, ranks=self._resources.ranks, trials=count,
             code=self._sources.digest, files=self._sources.stamps,
-            **{**self._asked, "began": round(began, 3)}, **moments.stamp(),
+            **self._asked, began=round(began, 3), **moments.stamp(),
         )  # fmt: skip
         error, interrupted = "", False
         try:
@@ -194,8 +193,8 @@ class LocalRun:
         return WorkerSpec(
             str(self._folder.resolve()), job_id, tasks, number=number, ranks=self._resources.ranks,
             threads=self._resources.threads, checkpoint_min=self._resources.checkpoint_min,
-            inject_fault=self._inject_fault, measure=self._resources.measure, files=self._sources.stamps,
-            parent=parent, zero=moments.zero(),
+            inject_fault=self._request.inject_fault, measure=self._resources.measure,
+            files=self._sources.stamps, parent=parent, zero=moments.zero(),
         )  # fmt: skip
 
     def _submit(self, spec: WorkerSpec, launch: int) -> LocalJob:

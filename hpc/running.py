@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hpc import profile as profiles
-from hpc.jobs import stored
 from hpc.jobs.check import check
 from hpc.jobs.node import device, find_rank_info
 from hpc.local_run import LocalRun
 from hpc.mpirun import follow, led
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Resources
-from hpc.results import Run, moments
+from hpc.request import RunRequest
+from hpc.results import moments
 from hpc.sweeps import Sweep, SweepError
 
 
-def plan(
-    sweep: Sweep, named: Named, *, workers: int | None = None, ranks: int | None = None
-) -> tuple[Sweep, Resources]:
+def plan(sweep: Sweep, named: Named, request: RunRequest) -> tuple[Sweep, Resources]:
     """Check everything that can be checked before a run starts on this machine.
+
+    Args:
+        sweep: to carry out.
+        named: the profile.
+        request: the workers and ranks that are asked for.
 
     Returns:
         The sweep with its defaults filled in, and what the run will take of the machine.
@@ -33,7 +37,7 @@ def plan(
     place = find_rank_info(os.environ)
     profile = named.profile
     if place.launcher == "mpirun":
-        if workers not in (None, 1) or ranks not in (None, place.size):
+        if request.workers not in (None, 1) or request.ranks not in (None, place.size):
             raise SweepError(
                 f"mpirun has started {place.size} ranks, which make one worker of {place.size} ranks; "
                 "leave --workers and --ranks out."
@@ -41,92 +45,59 @@ def plan(
         cpus = device.available_cpus() // place.local_size
         resources = Resources("mpirun", 1, place.size, max(1, cpus), measure=profile.measure)
     else:
-        resources = profiles.resources(profile, workers=workers, ranks=ranks)
+        resources = profiles.resources(profile, workers=request.workers, ranks=request.ranks)
     return check(sweep, resources.ranks), resources
 
 
 def run(
-    sweep: Sweep,
-    *,
-    on: str = "local",
-    folder: str | Path | None = None,
-    workers: int | None = None,
-    ranks: int | None = None,
-    view: View | None = None,
-    profiles_file: Path | None = None,
-    inject_fault: str = "",
-    measure: bool = False,
-    storage: str | None = None,
-    mixed_code: bool = False,
-    began: float | None = None,
+    sweep: Sweep, request: RunRequest | None = None, *, view: View | None = None, **options: Any
 ) -> Outcome:
     """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
 
     Args:
         sweep: as ``sweeps.load`` or ``sweeps.parse`` gives it.
-        on: name of a profile.
-        folder: of the run; ``runs/<name of the sweep>`` unless given.
-        workers: jobs at once, instead of the profile's.
-        ranks: per job, instead of the profile's.
+        request: where and with what; the profile ``local`` unless it names another.
         view: what shows progress; only what goes wrong, on standard error, unless given.
-        profiles_file: a file of profiles that counts before all others.
-        inject_fault: as ``WorkerSpec.inject_fault``.
-        measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
-        storage: URL of a database for the study of a search, instead of the profile's.
-        mixed_code: whether to go on though the user's code or data have changed since trials were trained.
-        began: when the command was typed, by ``results.moments.uptime``; now unless given.
+        options: attributes of :class:`~hpc.request.RunRequest`, instead of the request's:
+            ``run(sweep, on="slurm", workers=4)``.
 
     Raises:
         SweepError: the sweep can't be carried out as written.
         RunError: the folder holds another sweep or something else, or somebody is at it.
         RanksUnavailableError: more than one rank, and what that needs is not installed.
         SchedulerError: SLURM refuses, or does not answer.
+        TypeError: there is no such option.
     """
-    named = profiles.with_storage(profiles.find(on, [sweep.folder], profiles_file), storage)
-    if measure:
+    request = (request or RunRequest()).but(**options)
+    named = profiles.find(request.on or "local", [sweep.folder], request.profiles_file)
+    named = profiles.with_storage(named, request.storage)
+    if request.measure:
         named = replace(named, profile=named.profile.model_copy(update={"measure": True}))
-    path = Path(folder) if folder is not None else Path("runs") / sweep.name
-    shown = view or _complaints()
-    outcome = _run(sweep, named, path, workers, ranks, shown, inject_fault, mixed_code, began)
-    return outcome if view else _complained(outcome, shown)
+    return _carried_out(sweep, named, request, view or _complaints(), view)
 
 
 def resume(
-    folder: str | Path,
-    *,
-    on: str | None = None,
-    workers: int | None = None,
-    ranks: int | None = None,
-    view: View | None = None,
-    profiles_file: Path | None = None,
-    mixed_code: bool = False,
-    began: float | None = None,
+    folder: str | Path, request: RunRequest | None = None, *, view: View | None = None, **options: Any
 ) -> Outcome:
     """Go on with a run to its end: train whatever is not finished.
 
     Args:
         folder: of the run.
-        on: name of a profile; that of the run's last launch unless given.
-        workers: as in :func:`run`, like those that follow.
+        request: where and with what; as at the run's last launch unless it says otherwise.
+        view: as in :func:`run`.
+        options: likewise.
 
     Raises:
         RunError: there is no such run, or somebody is at it.
         RanksUnavailableError: more than one rank, and what that needs is not installed.
         SchedulerError: SLURM refuses, or does not answer.
+        TypeError: there is no such option.
     """
-    from hpc.submitting import profile_of, said_of, say_whose
+    from hpc.submitting import again
 
-    restored = stored.restore(Path(folder))
-    found = Run(folder)
-    named = profile_of(found, on, profiles_file)
-    workers, ranks = said_of(found, on, workers, ranks)
-    sweep = stored.load(found.folder, found.sweep_texts)
     shown = view or _complaints()
-    if restored:
-        shown.note(restored)
-    say_whose(found, sweep, named, shown.note)
-    outcome = _run(sweep, named, Path(folder), workers, ranks, shown, mixed_code=mixed_code, began=began)
-    return outcome if view else _complained(outcome, shown)
+    sweep, named, request = again((request or RunRequest()).but(**options, folder=folder), shown.note)
+    return _carried_out(sweep, named, request, shown, view)
 
 
 def _complaints() -> View:
@@ -135,42 +106,23 @@ def _complaints() -> View:
     return Complaints()
 
 
-def _complained(outcome: Outcome, view: View) -> Outcome:
-    """Say what has stopped a run, as the command does."""
-    if outcome.error:
-        view.note(outcome.error)
+def _carried_out(sweep: Sweep, named: Named, request: RunRequest, shown: View, view: View | None) -> Outcome:
+    """Carry it out; where nobody looks, say what has stopped it, as the command does."""
+    outcome = _run(sweep, named, request, shown)
+    if outcome.error and not view:
+        shown.note(outcome.error)
     return outcome
 
 
-def _run(
-    sweep: Sweep,
-    named: Named,
-    folder: Path,
-    workers: int | None,
-    ranks: int | None,
-    view: View,
-    inject_fault: str = "",
-    mixed_code: bool = False,
-    began: float | None = None,
-) -> Outcome:
-    began = began or moments.uptime()
+def _run(sweep: Sweep, named: Named, request: RunRequest, view: View) -> Outcome:
+    request = request.but(began=request.began or moments.uptime(), folder=request.folder_of(sweep.name))
     if named.profile.cluster == "slurm":
         from hpc import slurm_watch
 
-        return slurm_watch.run(
-            sweep, named, folder, workers=workers, ranks=ranks, view=view, inject_fault=inject_fault,
-            mixed_code=mixed_code,
-        )  # fmt: skip
+        return slurm_watch.run(sweep, named, request, view)
     place = find_rank_info(os.environ)
     if place.launcher == "mpirun" and place.rank:
         return follow(place)
     with led(place) as followers:
-        sweep, resources = plan(sweep, named, workers=workers, ranks=ranks)
-        asked = {
-            "on": named.name, "folder": str(sweep.folder), "profile": named.profile.model_dump(mode="json"),
-            "said": {"workers": workers, "ranks": ranks}, "began": began,
-        }  # fmt: skip
-        storage = named.profile.storage or ""
-        return LocalRun(
-            folder, sweep, resources, view, followers, inject_fault, asked, storage, mixed_code
-        ).carry_out()
+        sweep, resources = plan(sweep, named, request)
+        return LocalRun(sweep, named, request, resources, view, followers).carry_out()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hpc import profile as profiles
@@ -12,6 +11,7 @@ from hpc import reconcile
 from hpc.folder_guard import standing
 from hpc.outcome import Outcome, View
 from hpc.profile import Named
+from hpc.request import RunRequest
 from hpc.results import Run
 from hpc.schedulers.slurm import Slurm
 from hpc.submitting import Submission, submit_with
@@ -19,17 +19,7 @@ from hpc.sweeps import Sweep
 from hpc.watching import Pause, Scheduler
 
 
-def run(
-    sweep: Sweep,
-    named: Named,
-    folder: Path,
-    *,
-    workers: int | None,
-    ranks: int | None,
-    view: View,
-    inject_fault: str = "",
-    mixed_code: bool = False,
-) -> Outcome:
+def run(sweep: Sweep, named: Named, request: RunRequest, view: View) -> Outcome:
     """Submit, and watch until no job is left; try again what the profile says to.
 
     Ctrl-C ends the watching only: the jobs go on.
@@ -38,15 +28,12 @@ def run(
     trained = 0
     only: list[str] | None = None
     while True:
-        submission = submit_with(
-            sweep, named, folder, workers=workers, ranks=ranks, slurm=slurm, note=view.note,
-            inject_fault=inject_fault, only=only, mixed_code=mixed_code,
-        )  # fmt: skip
+        submission = submit_with(sweep, named, request, slurm=slurm, note=view.note, only=only)
         for text in submission.said:
             view.note(text)
         trained += submission.trials + submission.covered
         try:
-            error = _watch(submission, named, slurm, view, workers, ranks)
+            error = _watch(submission, named, request, slurm, view)
         except KeyboardInterrupt:
             view.note("The jobs go on. Watch them again with the same command, stop them with hpc cancel.")
             submission.run.refresh()
@@ -55,7 +42,7 @@ def run(
             only = None  # jobs have ended, and the search has more: points to confirm, or trials put back
             continue
         only = retries(submission.run, named.profile.retry)
-        if inject_fault or error or not only or not submission.job_ids:
+        if request.inject_fault or error or not only or not submission.job_ids:
             return Outcome(submission.run, trained, submission.left, error=error)
         view.note(f"Trying again, as the profile says: {', '.join(only)}")
 
@@ -82,13 +69,11 @@ def retries(run: Run, retry: Mapping[Any, int]) -> list[str]:
     return found
 
 
-def _watch(
-    submission: Submission, named: Named, slurm: Slurm, view: View, workers: int | None, ranks: int | None
-) -> str:
+def _watch(submission: Submission, named: Named, request: RunRequest, slurm: Slurm, view: View) -> str:
     run = submission.run
     if not submission.trials and not submission.covered:
         return ""
-    view.begin(run, profiles.resources(named.profile, workers=workers, ranks=ranks),
+    view.begin(run, profiles.resources(named.profile, workers=request.workers, ranks=request.ranks),
                submission.trials + submission.covered)  # fmt: skip
     pause, next_question, problem, scheduler = Pause(), 0.0, "", Scheduler(slurm)
     try:
@@ -108,9 +93,9 @@ def _watch(
                 view.update(run)
                 if not problem and not reconcile.open_arrays(run):
                     break
-                facts = problem or sorted((job.job_id, job.state) for job in news.jobs.values())
+                answer = problem or sorted((job.job_id, job.state) for job in news.jobs.values())
                 alive = sum(job.is_alive for job in news.jobs.values())
-                next_question = time.monotonic() + pause.after(facts, alive)
+                next_question = time.monotonic() + pause.after(answer, alive)
     finally:
         view.end()
     unfit = {job["error"] for name, job in run.jobs.items() if "error" in job and _is_of(name, submission)}

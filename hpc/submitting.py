@@ -22,6 +22,7 @@ from hpc.lock import lock
 from hpc.owners import whose_code
 from hpc.planning import Planned, checked, keep_to, memory_factor, planned_for, slurm_profile
 from hpc.profile import Named, Profile, Resources
+from hpc.request import RunRequest
 from hpc.results import Records, Run, RunError, moments
 from hpc.run_folder import claim_unless_run, left_alone, open_run
 from hpc.schedulers import batch
@@ -61,91 +62,80 @@ class Submission:
 
 def submit(
     sweep: Sweep,
+    request: RunRequest | None = None,
     *,
-    on: str = "slurm",
-    folder: str | Path | None = None,
-    workers: int | None = None,
-    ranks: int | None = None,
-    profiles_file: Path | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
-    inject_fault: str = "",
-    storage: str | None = None,
-    mixed_code: bool = False,
+    **options: Any,
 ) -> Submission:
     """Submit what of a sweep is not finished and not with a job already; return at once.
 
     Args:
         sweep: as ``sweeps.load`` or ``sweeps.parse`` gives it.
-        on: name of a profile of SLURM.
-        folder: of the run; ``runs/<name of the sweep>`` unless given.
-        workers: jobs at once, instead of the profile's.
-        ranks: per job, instead of the profile's.
-        profiles_file: a file of profiles that counts before all others.
+        request: where and with what; the profile ``slurm`` unless it names another.
         slurm: to talk to.
         note: hears what a person should know while it goes on.
-        inject_fault: as ``WorkerSpec.inject_fault``.
-        storage: URL of a database for the study of a search, instead of the profile's.
-        mixed_code: whether to go on though the user's code or data have changed since trials were trained.
+        options: attributes of :class:`~hpc.request.RunRequest`, instead of the request's:
+            ``submit(sweep, on="gpus", workers=4)``.
 
     Raises:
         SweepError: the sweep or the profile can't be carried out as written.
         RunError: the folder holds another sweep or something else, or somebody is at it.
         SchedulerError: SLURM refuses, or does not answer; nothing is lost, the same command again
             goes on.
+        TypeError: there is no such option.
     """
-    path = Path(folder) if folder is not None else Path("runs") / sweep.name
-    named = profiles.with_storage(profiles.find(on, [sweep.folder], profiles_file), storage)
-    return submit_with(
-        sweep, named, path, workers=workers, ranks=ranks, slurm=slurm, note=note, inject_fault=inject_fault,
-        mixed_code=mixed_code,
-    )  # fmt: skip
+    request = (request or RunRequest()).but(**options)
+    named = profiles.find(request.on or "slurm", [sweep.folder], request.profiles_file)
+    named = profiles.with_storage(named, request.storage)
+    return submit_with(sweep, named, request, slurm=slurm, note=note)
 
 
 def resubmit(
     folder: str | Path,
+    request: RunRequest | None = None,
     *,
-    on: str | None = None,
-    workers: int | None = None,
-    ranks: int | None = None,
-    profiles_file: Path | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
-    mixed_code: bool = False,
+    **options: Any,
 ) -> Submission:
     """Submit what of a run is not finished and not with a job already.
 
     Args:
         folder: of the run.
-        on: name of a profile; that of the run's last launch unless given.
-        workers: instead of the profile's.
-        ranks: instead of the profile's.
-        profiles_file: a file of profiles that counts before all others.
+        request: where and with what; as at the run's last launch unless it says otherwise.
         slurm: to talk to.
         note: hears what a person should know while it goes on.
-        mixed_code: as in :func:`submit`.
+        options: as in :func:`submit`.
 
     Raises:
-        RunError, SweepError, SchedulerError: as :func:`submit`.
+        RunError, SweepError, SchedulerError, TypeError: as :func:`submit`.
     """
-    restored = stored.restore(Path(folder))
+    sweep, named, request = again((request or RunRequest()).but(**options, folder=folder), note)
+    return submit_with(sweep, named, request, slurm=slurm, note=note)
+
+
+def again(request: RunRequest, note: Callable[[str], None]) -> tuple[Sweep, Named, RunRequest]:
+    """Read a run to go on with: its sweep, its profile, and the request with what its last launch was told.
+
+    Args:
+        request: names the folder of the run.
+        note: hears what was set right, and whose code is about to run.
+
+    Raises:
+        RunError: there is no such run, or its records have lost its profile.
+        SweepError: there is no profile of that name.
+    """
+    folder = request.folder_of("")
+    restored = stored.restore(folder)
     if restored:
         note(restored)
     run = Run(folder)
-    named = profile_of(run, on, profiles_file)
+    named = profile_of(run, request.on, request.profiles_file)
     sweep = stored.load(run.folder, run.sweep_texts)
     say_whose(run, sweep, named, note)
-    workers, ranks = said_of(run, on, workers, ranks)
-    return submit_with(
-        sweep,
-        named,
-        Path(folder),
-        workers=workers,
-        ranks=ranks,
-        slurm=slurm,
-        note=note,
-        mixed_code=mixed_code,
-    )
+    workers, ranks = said_of(run, request.on, request.workers, request.ranks)
+    return sweep, named, request.but(workers=workers, ranks=ranks)
 
 
 def profile_of(run: Run, on: str | None, profiles_file: Path | None = None) -> Named:
@@ -194,41 +184,26 @@ def said_of(
 def submit_with(
     sweep: Sweep,
     named: Named,
-    folder: Path,
+    request: RunRequest,
     *,
-    workers: int | None = None,
-    ranks: int | None = None,
     slurm: Slurm | None = None,
     note: Callable[[str], None] = lambda text: None,
-    inject_fault: str = "",
     only: Collection[str] | None = None,
-    mixed_code: bool = False,
 ) -> Submission:
     """As :func:`submit`, with a profile that was found already, and of certain trials only."""
     slurm = slurm or Slurm()
-    profile = slurm_profile(named, workers=workers, ranks=ranks)
+    folder = request.folder_of(sweep.name)
+    profile = slurm_profile(named, workers=request.workers, ranks=request.ranks)
     sweep = checked(sweep, profile)
     resources = profiles.resources(profile)
     config = _patiently(slurm.config, note)
     claim_unless_run(folder, note)
     with lock(folder, lease_seconds=LEASE_SECONDS, wait_seconds=30):
-        sweep, run, sources = open_run(folder, sweep, resources, mixed_code=mixed_code, note=note)
+        sweep, run, sources = open_run(folder, sweep, resources, mixed_code=request.mixed_code, note=note)
         records = Records(run.records / "run.jsonl")
         try:
-            said = {"workers": workers, "ranks": ranks}
             submitter = _Submitter(
-                run,
-                records,
-                slurm,
-                note,
-                sweep,
-                named,
-                profile,
-                resources,
-                sources,
-                config,
-                inject_fault,
-                said,
+                run, records, slurm, note, sweep, named, request, profile, resources, sources, config
             )
             return submitter.submit(only)
         finally:
@@ -245,12 +220,11 @@ class _Submitter:
     _note: Callable[[str], None]
     _sweep: Sweep
     _named: Named
+    _request: RunRequest
     _profile: Profile
     _resources: Resources
     _sources: Sources
     _config: Mapping[str, str]
-    _inject_fault: str
-    _said: Mapping[str, int | None]  # of workers and ranks, on the command line
 
     def submit(self, only: Collection[str] | None) -> Submission:
         """Submit what is neither finished nor with a job, of certain trials only if some are named."""
@@ -298,18 +272,18 @@ class _Submitter:
     ) -> Submission:
         run, named, resources = self._run, self._named, self._resources
         number = run.next_launch()
-        facts = _of_the_last_checkup(self._config, named)
-        keep_to(facts, len(planned.jobs), named)
+        checkup = _of_the_last_checkup(self._config, named)
+        keep_to(checkup, len(planned.jobs), named)
         folder = run.jobs_folder.resolve() / str(number)
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
-        backend = "gloo" if facts.get("backend") == "gloo" else ""
+        backend = "gloo" if checkup.get("backend") == "gloo" else ""
         batch.launch(
-            planned.profile, number, planned.jobs, inject_fault=self._inject_fault, backend=backend,
+            planned.profile, number, planned.jobs, inject_fault=self._request.inject_fault, backend=backend,
             asks=self._sweep.uses_ask_tell, files=self._sources.stamps,
         ).write(folder)  # fmt: skip
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),
-            profile=named.profile.model_dump(mode="json"), said=self._said, workers=resources.workers,
+            profile=named.profile.model_dump(mode="json"), said=self._request.said, workers=resources.workers,
             ranks=resources.ranks, trials=trials, code=self._sources.digest, files=self._sources.stamps,
             **moments.stamp(),
         )  # fmt: skip

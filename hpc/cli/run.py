@@ -203,19 +203,11 @@ def _train(request: RunRequest, sweep: Sweep | None, view: View) -> Outcome:
     from hpc import running
     from hpc.jobs.node import begun
 
-    began = begun(os.getpid())  # when the command was typed
+    request = request.but(began=begun(os.getpid()))  # when the command was typed
     if sweep is None:
         assert request.folder is not None
-        return running.resume(
-            request.folder, on=request.on, workers=request.workers, ranks=request.ranks, view=view,
-            profiles_file=request.profiles_file, mixed_code=request.mixed_code, began=began,
-        )  # fmt: skip
-    assert request.on is not None
-    return running.run(
-        sweep, on=request.on, folder=request.folder, workers=request.workers, ranks=request.ranks, view=view,
-        profiles_file=request.profiles_file, storage=request.storage, mixed_code=request.mixed_code,
-        began=began,
-    )  # fmt: skip
+        return running.resume(request.folder, request, view=view)
+    return running.run(sweep, request, view=view)
 
 
 def _submit(request: RunRequest, sweep: Sweep | None = None) -> None:
@@ -225,17 +217,9 @@ def _submit(request: RunRequest, sweep: Sweep | None = None) -> None:
 
     if sweep is None:
         assert request.folder is not None
-        submission = submitting.resubmit(
-            request.folder, on=request.on, workers=request.workers, ranks=request.ranks,
-            profiles_file=request.profiles_file, mixed_code=request.mixed_code, note=complain,
-        )  # fmt: skip
+        submission = submitting.resubmit(request.folder, request, note=complain)
     else:
-        assert request.on is not None
-        submission = submitting.submit(
-            sweep, on=request.on, folder=request.folder, workers=request.workers, ranks=request.ranks,
-            profiles_file=request.profiles_file, storage=request.storage, mixed_code=request.mixed_code,
-            note=complain,
-        )  # fmt: skip
+        submission = submitting.submit(sweep, request, note=complain)
     print_submission(submission)
 
 
@@ -244,11 +228,11 @@ def _resume(request: RunRequest) -> None:
     from hpc import results, submitting
     from hpc.jobs import stored
 
-    assert request.folder is not None
-    restored = stored.restore(request.folder)
+    folder = request.folder_of("")
+    restored = stored.restore(folder)
     if restored:
         complain(restored)
-    named = submitting.profile_of(results.Run(request.folder), request.on, request.profiles_file)
+    named = submitting.profile_of(results.Run(folder), request.on, request.profiles_file)
     if named.profile.cluster == "slurm":
         _submit(request)
     else:
@@ -267,7 +251,7 @@ def _show_plan(sweep: Sweep, request: RunRequest) -> None:
         _show_submission(sweep, named, request)
         return
     with _notes_of_data():
-        checked, resources = running.plan(sweep, named, workers=request.workers, ranks=request.ranks)
+        checked, resources = running.plan(sweep, named, request)
         print_plan(checked, request.folder_of(checked.name), resources)
 
 

@@ -34,6 +34,7 @@ from hpc.jobs.supervisor import supervise
 from hpc.lock import Holder, _beating, holder, lock
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Profile, find
+from hpc.request import RunRequest
 from hpc.results import Records, Run, RunError
 from hpc.schedulers import slurm as scheduler
 from hpc.schedulers.base import QueueSnapshot, UnreachableError
@@ -948,7 +949,7 @@ def follow(retry: dict[str, int] | None = None) -> tuple[Outcome, list[str]]:
     profile = Profile.model_validate({"cluster": "slurm", "workers": 2, "retry": retry or {}})
     view = Notes()
     named = Named("two", profile)
-    return slurm_watch.run(sweep(), named, Path("run"), workers=None, ranks=None, view=view), view.notes
+    return slurm_watch.run(sweep(), named, RunRequest(folder="run"), view), view.notes
 
 
 def all_finish(slurm: FakeSlurm, array: int, *indices: int) -> Callable[[], None]:
