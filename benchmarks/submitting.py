@@ -80,8 +80,8 @@ def fill(folder: Path, share: float) -> None:
     by_name = {trial.trial_id: trial for trial in sweep.trials}
     draw = random.Random(0)
     confusion = [[draw.randrange(40) for _ in range(10)] for _ in range(10)]
-    for number, (job, facts) in enumerate(run.jobs.items()):
-        trials = launch.jobs[facts["number"]]
+    for number, (job, entries) in enumerate(run.jobs.items()):
+        trials = launch.jobs[entries["number"]]
         alone = len(trials) == 1
         done = int(number < share * len(run.jobs)) if alone else round(share * len(trials))
         if alone and number > share * len(run.jobs) + 100:

@@ -14,7 +14,7 @@ from hpc.owners import of_another
 from hpc.results import Run, RunError, TrialState, pictures, plots, table
 from hpc.sweeps import Sweep, did_you_mean
 from hpc.sweeps.text import message_of
-from hpc.trial_facts import find_trial, trial_of
+from hpc.trial_summary import find_trial, trial_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -161,18 +161,18 @@ def memory_factor(trial: TrialState, profile: Profile) -> float:
     return float(profile.more_memory**times)
 
 
-def keep_to(facts: Mapping[str, Any], jobs: int, named: Named) -> None:
+def keep_to(checkup: Mapping[str, Any], jobs: int, named: Named) -> None:
     """Make sure that not more jobs are submitted than may be in the queue at once.
 
     Args:
-        facts: what `hpc doctor` has found out about the profile.
+        checkup: what `hpc doctor` has found out about the profile.
         jobs: to submit.
         named: the profile, by its name.
 
     Raises:
         SweepError: they are more.
     """
-    most = facts.get("max_submit")
+    most = checkup.get("max_submit")
     if most is not None and jobs > most:
         raise SweepError(
             f"{jobs} jobs are more than the {most} that you may have in the queue at once (hpc doctor --on "

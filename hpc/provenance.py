@@ -48,9 +48,9 @@ def provenance(folder: Path, resources: Resources, code: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def as_json(facts: dict[str, Any]) -> str:
+def as_json(entries: dict[str, Any]) -> str:
     """As the text of ``provenance.json``."""
-    return json.dumps(facts, indent=2) + "\n"
+    return json.dumps(entries, indent=2) + "\n"
 
 
 def _version(package: str) -> str | None:

@@ -76,7 +76,7 @@ def unaccounted(run: Run) -> dict[str, list[str]]:
 
     It is not asked for ever: what it has not told a day after the last of them it does not know.
     """
-    ended = [job for job, facts in run.jobs.items() if "array" in facts and "ended_time" in facts]
+    ended = [job for job, entry in run.jobs.items() if "array" in entry and "ended_time" in entry]
     ends = [{"time": run.jobs[job]["ended_time"], **run.jobs[job].get("end", {})} for job in ended]
     if min(map(moments.since, ends), default=0.0) > DAY:
         return {}
@@ -151,27 +151,27 @@ def idle(run: Run, news: News) -> list[str]:
     }
     found = []
     for job, state in news.jobs.items():
-        facts = run.jobs.get(job, {})
-        if state.state != "RUNNING" or facts.get("left") != "done" or "ended" in facts or job in under_way:
+        entry = run.jobs.get(job, {})
+        if state.state != "RUNNING" or entry.get("left") != "done" or "ended" in entry or job in under_way:
             continue
-        if not _have_all_left(facts):
+        if not _have_all_left(entry):
             continue
-        last = max([*facts.get("heard", []), *facts.get("begins", [])])
-        if moments.since({"time": last}) > IDLE_SECONDS and not _has_trials_left(run, facts):
+        last = max([*entry.get("heard", []), *entry.get("begins", [])])
+        if moments.since({"time": last}) > IDLE_SECONDS and not _has_trials_left(run, entry):
             found.append(job)
     return found
 
 
-def _have_all_left(facts: Mapping[str, Any]) -> bool:
+def _have_all_left(entry: Mapping[str, Any]) -> bool:
     """Whether each of a job's groups has left since it was begun last; of a search one may ask on alone."""
-    groups, begun = int(facts.get("groups", 1)), max(facts.get("begins", []), default=0.0)
-    return len([left for left in facts.get("leaves", []) if left >= begun]) >= groups
+    groups, begun = int(entry.get("groups", 1)), max(entry.get("begins", []), default=0.0)
+    return len([left for left in entry.get("leaves", []) if left >= begun]) >= groups
 
 
-def _has_trials_left(run: Run, facts: Mapping[str, Any]) -> bool:
+def _has_trials_left(run: Run, entry: Mapping[str, Any]) -> bool:
     """Whether a job may yet come to a trial that it was dealt; one that asks for its trials has asked."""
     try:
-        mine = Launch.read(run.jobs_folder / str(facts["launch"])).trials(facts["number"], run)
+        mine = Launch.read(run.jobs_folder / str(entry["launch"])).trials(entry["number"], run)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return True
     return any(trial.state not in ("finished", "pruned") for trial in mine)
@@ -250,14 +250,14 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
             attempts.setdefault(attempt.job_id, []).append((trial, number_))
     gone = []
     for job, state in news.ended.items():
-        facts = run.jobs.get(job, {})
-        if "ended" in facts:
+        entry = run.jobs.get(job, {})
+        if "ended" in entry:
             continue
         account = news.accounts.get(job)
         running = any(one.attempts[number_].state == "running" for one, number_ in attempts.get(job, []))
-        done = facts.get("left") == "done" and not running
-        log = "" if _has_no_log_to_tell(state, facts, running, done) else _log(run, job)
-        how, reason, words = verdict(state, log, str(facts.get("error", "")))
+        done = entry.get("left") == "done" and not running
+        log = "" if _has_no_log_to_tell(state, entry, running, done) else _log(run, job)
+        how, reason, words = verdict(state, log, str(entry.get("error", "")))
         if how == "UNKNOWN" and done:
             how = "COMPLETED"  # by its own records, which SLURM's memory of minutes does not outlive
         states = ("running", "waiting") if how == "CANCELLED" else ("running",)
@@ -267,14 +267,14 @@ def settle(run: Run, news: News, records: Records) -> list[str]:
             if one.attempts[number_].state in states:
                 for kind, entries in records_of(one, number_, loss, uses_ask_tell=bool(run.study)):
                     records.append(kind, **entries)
-        if "began" in facts and not done:
+        if "began" in entry and not done:
             gone.append(job)
-        cost = account.facts() if account else {}
+        cost = account.entries() if account else {}
         why = "" if how == "COMPLETED" else words
         records.append("ended", job=job, how=how, why=why, **cost, **moments.stamp())
     run.refresh()
     owed = {job for jobs in unaccounted(run).values() for job in jobs}
-    late = {job: cost and cost.facts() for job, cost in news.accounts.items() if job in owed}
+    late = {job: cost and cost.entries() for job, cost in news.accounts.items() if job in owed}
     if late:
         records.append("accounts", jobs=late)
     # Where no other job is left to take its trial, `hpc resume` sees to it.
@@ -327,10 +327,10 @@ def verdict(state: JobState, log: str, error: str = "") -> tuple[str, str, str]:
     return how, reason, f"{words}\n{log}".rstrip()
 
 
-def _has_no_log_to_tell(state: JobState, facts: Mapping[str, Any], running: bool, done: bool) -> bool:
+def _has_no_log_to_tell(state: JobState, entry: Mapping[str, Any], running: bool, done: bool) -> bool:
     """Whether a job's log can't matter: most can't, and with thousands of jobs opening them takes seconds."""
     if state.state == "CANCELLED":
-        return "began" not in facts and state.nodes in ("", "None assigned")
+        return "began" not in entry and state.nodes in ("", "None assigned")
     return done if state.state == "UNKNOWN" else state.state == "COMPLETED" and not running
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hpc.sweeps.text import did_you_mean
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
@@ -49,6 +47,8 @@ class RunRequest:
         Raises:
             TypeError: there is no such option.
         """
+        from hpc.sweeps.text import did_you_mean  # `hpc --help` loads neither
+
         known = [one.name for one in fields(self)]
         for name in options:
             if name not in known:

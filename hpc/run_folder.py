@@ -118,8 +118,8 @@ def left_alone(trial: TrialState, code: str) -> str:
 
 
 def _begin(folder: Path, sweep: Sweep, resources: Resources, code: str) -> None:
-    facts = provenance(sweep.folder, resources, code)
-    create(folder, plan_of(sweep, as_json(facts)))
+    entries = provenance(sweep.folder, resources, code)
+    create(folder, plan_of(sweep, as_json(entries)))
 
 
 def _same(run: Run, sweep: Sweep) -> tuple[Sweep, Sweep]:

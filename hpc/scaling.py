@@ -47,13 +47,13 @@ class Report:
     advice: Advice | None
     sentences: list[str] = field(default_factory=list)
 
-    def facts(self) -> dict[str, Any]:
+    def entries(self) -> dict[str, Any]:
         """As plain values, for JSON; what is not known is None."""
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict(orient="records")
-        facts: dict[str, Any] = {"measured": rows, "model": None, "sentences": self.sentences}
+        entries: dict[str, Any] = {"measured": rows, "model": None, "sentences": self.sentences}
         if self.model is not None:
             line = self.model.collective
-            facts["model"] = {
+            entries["model"] = {
                 "compute": [
                     {
                         "beside": beside,
@@ -68,9 +68,9 @@ class Report:
                 "reduces_by": self.model.reduces_by,
                 "rest_seconds": float(self.model.rest[0]),
             }
-        facts["predictions"] = [asdict(one) for one in self.predictions]
-        facts["advice"] = None if self.advice is None else asdict(self.advice)
-        return facts
+        entries["predictions"] = [asdict(one) for one in self.predictions]
+        entries["advice"] = None if self.advice is None else asdict(self.advice)
+        return entries
 
 
 def scale(
@@ -125,10 +125,10 @@ def scale(
         return _trained(one, base / name, on, ranks, workers if local else None, profiles_file, note)
 
     probe = train(PROBE, PROBE_EPOCHS, None, workers=most)
-    facts = next(iter(probe.trials.values())).attempt.workload
-    batch = facts["batch_size"]
+    entries = next(iter(probe.trials.values())).attempt.workload
+    batch = entries["batch_size"]
     if epochs is None:
-        each = facts["steps_seconds"] / facts["steps"] * math.ceil(facts["samples"] / batch)
+        each = entries["steps_seconds"] / entries["steps"] * math.ceil(entries["samples"] / batch)
         epochs = min(MAX_EPOCHS, max(LEAST_EPOCHS, math.ceil(STEADY_SECONDS / each)))
     sizes = sorted({max(1, batch if weak else batch // number) for number in numbers} | {batch}, reverse=True)
     if len(sizes) == 1:  # two sizes tell what does not shrink with the batch

@@ -345,8 +345,8 @@ class _Submitter:
 
 def _of_the_last_checkup(config: Mapping[str, str], named: Named) -> dict[str, Any]:
     """What `hpc doctor` has found out about this very profile, if it was asked."""
-    facts = known(config.get("ClusterName", "cluster"), named.name)
-    return facts if facts.get("entries") == named.profile.model_dump(mode="json") else {}
+    checkup = known(config.get("ClusterName", "cluster"), named.name)
+    return checkup if checkup.get("entries") == named.profile.model_dump(mode="json") else {}
 
 
 def _patiently(ask: Callable[[], dict[str, str]], note: Callable[[str], None]) -> dict[str, str]:

@@ -109,15 +109,15 @@ def status(folder: str | Path, scheduler: Scheduler | None = None) -> dict[str, 
     }  # fmt: skip
 
 
-def is_busy(facts: Mapping[str, Any]) -> bool:
+def is_busy(summary: Mapping[str, Any]) -> bool:
     """Tell whether anything may yet change in a run.
 
     Args:
-        facts: what :func:`status` returns.
+        summary: what :func:`status` returns.
     """
     over = ("done", "died", "stopped", "lost")
-    jobs = any(not job["over"] and job["state"] not in over for job in facts["jobs"])
-    return bool(facts["runner"] or jobs)
+    jobs = any(not job["over"] and job["state"] not in over for job in summary["jobs"])
+    return bool(summary["runner"] or jobs)
 
 
 class Pause:
@@ -331,7 +331,7 @@ def _state_here(job: dict[str, Any], who: Holder | None) -> str:
     """The state of a job that is none of SLURM's, and whose end nobody has written down.
 
     Args:
-        job: its facts.
+        job: its summary.
         who: carries the run out, if anybody does.
     """
     if orphans.is_in_process(job):

@@ -40,19 +40,21 @@ def status(
             gc.enable()
         scheduler, pause = Scheduler(), Pause()
         while True:
-            facts = status_of(folder, scheduler)
-            _print_status(facts, as_json=as_json, is_again=watch)
-            if not watch or not is_busy(facts):
+            summary = status_of(folder, scheduler)
+            _print_status(summary, as_json=as_json, is_again=watch)
+            if not watch or not is_busy(summary):
                 return
-            asked = sum(job["state"].isupper() and not job["over"] for job in facts["jobs"])  # SLURM's words
-            changes = facts["scheduler"] or [job["state"] for job in facts["jobs"]]
+            asked = sum(
+                job["state"].isupper() and not job["over"] for job in summary["jobs"]
+            )  # SLURM's words
+            changes = summary["scheduler"] or [job["state"] for job in summary["jobs"]]
             time.sleep(pause.after(changes, asked) if asked else LOCAL_PAUSE_SECONDS)
 
 
-def _print_status(facts: dict[str, Any], *, as_json: bool, is_again: bool) -> None:
+def _print_status(summary: dict[str, Any], *, as_json: bool, is_again: bool) -> None:
     """Print how a run stands, in place of what was printed before if it is printed again and again."""
     if as_json:
-        print(json.dumps(facts, indent=None if is_again else 2), flush=True)
+        print(json.dumps(summary, indent=None if is_again else 2), flush=True)
         return
     from hpc.cli.display.status import format_status
 
@@ -60,7 +62,7 @@ def _print_status(facts: dict[str, Any], *, as_json: bool, is_again: bool) -> No
         console = plain_console()
         if console.is_terminal:
             console.clear()
-    print("\n".join(format_status(facts)), flush=True)
+    print("\n".join(format_status(summary)), flush=True)
 
 
 @commands.command(epilog="Example: hpc logs runs/digits tkjvvrahfo5")
@@ -91,15 +93,15 @@ def logs(
 def show(folder: RunFolder, trial: OneTrial = None, as_json: AsJson = False) -> None:
     """Show everything about one trial: hyperparameters, curves, confusions, where its model is."""
     with errors(folder):
-        from hpc.trial_facts import trial_facts
+        from hpc.trial_summary import trial_summary
 
-        facts = trial_facts(folder, trial)
+        summary = trial_summary(folder, trial)
         if as_json:
-            print(json.dumps(facts, indent=2))
+            print(json.dumps(summary, indent=2))
             return
         from hpc.cli.display.trial import format_trial
 
-        print("\n".join(format_trial(facts)))
+        print("\n".join(format_trial(summary)))
 
 
 @commands.command("list", epilog="Example: hpc list models")

@@ -81,8 +81,8 @@ def table(
         if columns:
             frame = results.selection.columns(frame, _names(columns))
         _write_table(frame, form, out)
-        for facts in frame.attrs.get("runs", [frame.attrs]):
-            complain_of_skipped(facts["run"], facts["skipped"])
+        for one in frame.attrs.get("runs", [frame.attrs]):
+            complain_of_skipped(one["run"], one["skipped"])
 
 
 def _write_table(frame: pd.DataFrame, form: str, out: Path | None) -> None:
@@ -141,8 +141,8 @@ def _report_until_over(runs: list[Path], out: Path | None, pause_seconds: int) -
     gc.enable()
     schedulers, is_first = [Scheduler() for _ in runs], True
     while True:
-        facts = [status(folder, scheduler) for folder, scheduler in zip(runs, schedulers, strict=True)]
-        busy = any(map(is_busy, facts))
+        summaries = [status(folder, scheduler) for folder, scheduler in zip(runs, schedulers, strict=True)]
+        busy = any(map(is_busy, summaries))
         path = results.report(runs, out, refresh_seconds=pause_seconds if busy else None)
         if is_first:
             print(path, flush=True)
@@ -279,7 +279,7 @@ def scaling(
             except RuntimeError as error:
                 complain(f"hpc: {error}")
                 raise typer.Exit(1) from None
-        print(json.dumps(measured.facts(), indent=2) if as_json else "\n".join(measuring.lines(measured)))
+        print(json.dumps(measured.entries(), indent=2) if as_json else "\n".join(measuring.lines(measured)))
 
 
 def _numbers(text: str, option: str) -> list[int]:

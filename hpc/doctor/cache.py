@@ -28,15 +28,15 @@ def read_doctor_cache(cluster: str, profile: str) -> dict[str, Any]:
         ``mpi``) and ``mpi`` (the value of ``srun --mpi``).
     """
     try:
-        facts = json.loads(_path(cluster, profile).read_text())
+        cached = json.loads(_path(cluster, profile).read_text())
     except (OSError, ValueError):
         return {}
-    if not isinstance(facts, dict) or (facts.get("cluster"), facts.get("profile")) != (cluster, profile):
+    if not isinstance(cached, dict) or (cached.get("cluster"), cached.get("profile")) != (cluster, profile):
         return {}
-    return facts
+    return cached
 
 
-def write_doctor_cache(cluster: str, named: Named, facts: Mapping[str, Any]) -> Path:
+def write_doctor_cache(cluster: str, named: Named, cached: Mapping[str, Any]) -> Path:
     """Keep what a check-up has found; how ranks have met before stays, as long as the profile is the same.
 
     Raises:
@@ -50,7 +50,7 @@ def write_doctor_cache(cluster: str, named: Named, facts: Mapping[str, Any]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     who = {"cluster": cluster, "profile": named.name, "time": now}
-    kept = {**who, **ways, **facts, "entries": entries}
+    kept = {**who, **ways, **cached, "entries": entries}
     write_text(path, json.dumps(kept, indent=2) + "\n")
     return path
 

@@ -13,14 +13,14 @@ from typing import Any
 from hpc.doctor.base import Finding, note, ok, problem
 
 
-def check_space(where: str, facts: Mapping[str, Any]) -> Finding:
+def check_space(where: str, report: Mapping[str, Any]) -> Finding:
     """Check whether there is room for a run.
 
     Args:
         where: the folder, and who sees it.
-        facts: ``free_bytes`` and ``free_inodes``, None where the file system does not say.
+        report: ``free_bytes`` and ``free_inodes``, None where the file system does not say.
     """
-    free, inodes = facts["free_bytes"], facts["free_inodes"]
+    free, inodes = report["free_bytes"], report["free_inodes"]
     files = f", {inodes:,} files" if inodes is not None else ""
     said = f"{free / 2**30:.1f} GB{files} free in {where} (quotas apart)"
     remedy = "Remove what is old, or make runs elsewhere by --dir."

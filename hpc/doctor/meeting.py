@@ -33,8 +33,8 @@ def meet_here(folder: Path, devices: Sequence[str]) -> Iterator[Finding]:
         devices: the names of NVIDIA devices in ``/dev``.
     """
     step, log = folder / "step.json", folder / "ranks.log"
-    facts = {"folder": str(folder), "label": "gloo", "threads": 1, "ranks": SIZE, "environment": {}}
-    write_text(step, json.dumps(facts))
+    step_entries = {"folder": str(folder), "label": "gloo", "threads": 1, "ranks": SIZE, "environment": {}}
+    write_text(step, json.dumps(step_entries))
     _run_ranks(step, log)
     ranks = [json.loads(path.read_text()) for path in sorted(folder.glob("rank-gloo-*.json"))]
     error = next((rank["error"] for rank in ranks if rank["error"]), "")

@@ -175,7 +175,7 @@ def _canary(one: Examination) -> Iterator[Finding]:
 def _cache(one: Examination) -> Iterator[Finding]:
     """Keep what was found for ``hpc submit``; nothing is found unless that fails."""
     limits = one.accounts.limits
-    facts = {
+    found = {
         "slurm": one.version,
         "max_array": batch.max_array_size(one.config),
         "max_submit": limits.submit,
@@ -183,7 +183,7 @@ def _cache(one: Examination) -> Iterator[Finding]:
         **one.way,
     }
     try:
-        write_doctor_cache(one.cluster, one.named, facts)
+        write_doctor_cache(one.cluster, one.named, found)
     except OSError as error:
         yield note("memory", f"what was found can't be kept for hpc submit: {error}", "Mend that file.")
 

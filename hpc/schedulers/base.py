@@ -53,7 +53,7 @@ class Account:
     queue_seconds: float
     end: float | None = None
 
-    def facts(self) -> dict[str, float | None]:
+    def entries(self) -> dict[str, float | None]:
         """As a record has them."""
         return {name: value for name, value in asdict(self).items() if name != "end"}
 

@@ -197,7 +197,7 @@ def test_what_sacct_says_that_a_job_has_cost(
     account = jobs["7_0"].account
     assert account is not None
     nodes, cores, gpus, joules = expected
-    assert account.facts() == {
+    assert account.entries() == {
         "elapsed_seconds": 1800, "nodes": nodes, "cores": cores, "gpus": gpus, "energy_joules": joules,
         "queue_seconds": 90,
     }  # fmt: skip

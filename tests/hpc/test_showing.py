@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from hpc.cli.app import app
 from hpc.cli.display.trial import format_trial, sparkline
 from hpc.results import Records, Run, RunError
-from hpc.trial_facts import trial_facts
+from hpc.trial_summary import trial_summary
 from tests.conftest import Hpc
 from tests.hpc.shown import DEFAULTS, make
 from tests.results.written import WHO, Worker, metrics
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def text(folder: Path, trial: str | None = None) -> str:
-    return "\n".join(format_trial(trial_facts(folder, trial)))
+    return "\n".join(format_trial(trial_summary(folder, trial)))
 
 
 def group(text: str, title: str) -> list[str]:
@@ -77,7 +77,7 @@ def test_the_best_trial_is_shown_whole(folder: Path) -> None:
 def test_facts_are_plain_values_with_all_the_names_promised(folder: Path) -> None:
     ids = make(folder)
     Worker(folder).finish(ids[2], [0.5, 0.75])
-    facts = trial_facts(folder)
+    facts = trial_summary(folder)
     assert json.loads(json.dumps(facts)) == facts
     promised = """trial_id state reason error model data params defaults seed fold rank objective best metrics
         history confusion seconds epochs ranks node job attempts log model_file"""
@@ -96,9 +96,9 @@ def test_the_trial_shown_is_the_best_unless_another_is_named(folder: Path, mode:
     ids = make(folder, objective={"metric": "val_accuracy", "mode": mode})
     for trial, value in zip(ids, (0.25, 0.75, 0.5), strict=True):
         Worker(folder).finish(trial, [value])
-    assert trial_facts(folder)["trial_id"] == ids[best]
-    assert trial_facts(folder)["rank"] == 1
-    last = trial_facts(folder, ids[2][:6])
+    assert trial_summary(folder)["trial_id"] == ids[best]
+    assert trial_summary(folder)["rank"] == 1
+    last = trial_summary(folder, ids[2][:6])
     assert (last["trial_id"], last["rank"]) == (ids[2], 2)
 
 
@@ -112,14 +112,14 @@ def test_a_default_that_the_sweep_gives_stands_among_the_given_ones_only(folder:
 def test_a_model_in_a_file_of_the_users_has_its_defaults_too(folder: Path) -> None:
     """Records name it as the sweep file does, the stored sweep by its whole path."""
     ids = make(folder, model="net.py:build")
-    facts = trial_facts(folder, ids[0])
+    facts = trial_summary(folder, ids[0])
     assert facts["model"] == "net.py:build"
     assert facts["defaults"] == DEFAULTS
 
 
 def test_a_trial_that_waits_has_hyperparameters_and_nothing_else(folder: Path) -> None:
     ids = make(folder)
-    facts = trial_facts(folder, ids[0])
+    facts = trial_summary(folder, ids[0])
     assert (facts["state"], facts["attempts"], facts["rank"], facts["best"]) == ("waiting", 0, None, None)
     shown = text(folder, ids[0])
     assert shown.startswith(f"{ids[0]}: waiting\nmlp on digits (train=256), seed 0\n\nHyperparameters\n")
@@ -140,7 +140,7 @@ def test_a_failed_trial_ends_with_its_traceback_and_has_no_rank(folder: Path) ->
     assert shown.startswith(f"{ids[0]}: failed (error)\nbest val_accuracy: 0.99\n")
     assert shown.endswith(f"\n\n{error}")
     assert "1 epoch in 3.0 s" in shown
-    assert trial_facts(folder)["trial_id"] == ids[1]
+    assert trial_summary(folder)["trial_id"] == ids[1]
 
 
 def test_a_trial_that_diverged_says_so_in_its_metrics(folder: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_metric_that_is_measured_once_has_no_curve(folder: Path) -> None:
 def test_folds_and_baselines_are_told(folder: Path) -> None:
     ids = make(folder, space={}, folds=2, seeds=[7], baselines=[{"model": "knn", "n_neighbors": 3}])
     Worker(folder).finish(ids[3], [0.75])
-    facts = trial_facts(folder)
+    facts = trial_summary(folder)
     assert (facts["model"], facts["fold"], facts["seed"]) == ("knn", 1, 7)
     assert facts["defaults"] == {}  # they are the network's
     shown = text(folder)
@@ -195,7 +195,7 @@ def test_a_trial_that_was_gone_on_with_has_the_epochs_of_all_attempts(folder: Pa
         second.append("epoch", trial=ids[0], attempt=2, epoch=number, metrics=metrics(value), seconds=4.0)
     second.append("finished", trial=ids[0], attempt=2, epochs=4, best=0.875, metrics=metrics(0.875),
                   seconds=5.0)  # fmt: skip
-    facts = trial_facts(folder)
+    facts = trial_summary(folder)
     assert [record["epoch"] for record in facts["history"]] == [1, 2, 3, 4]
     assert [record["val_accuracy"] for record in facts["history"]] == [0.25, 0.5, 0.75, 0.875]
     assert (facts["attempts"], facts["ranks"]) == (2, 4)
@@ -236,7 +236,7 @@ def test_a_long_value_is_cut(folder: Path) -> None:
     (line, _) = group(text(folder, ids[0]), "Hyperparameters")
     assert len(line.removeprefix("initial_weights").strip()) == 78
     assert line.endswith("…")
-    assert trial_facts(folder, ids[0])["params"]["initial_weights"] == [[0.123456789] * 100]
+    assert trial_summary(folder, ids[0])["params"]["initial_weights"] == [[0.123456789] * 100]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_the_command_shows_a_trial_and_gives_its_facts_to_scripts(folder: Path) 
     named = CliRunner().invoke(app, ["show", str(folder), ids[1]])
     assert named.stdout.startswith(f"{ids[1]}: finished, number 2 of 3\n")
     facts = CliRunner().invoke(app, ["show", str(folder), ids[1][:7], "--json"])
-    assert json.loads(facts.stdout) == trial_facts(folder, ids[1])
+    assert json.loads(facts.stdout) == trial_summary(folder, ids[1])
     assert (facts.exit_code, facts.stderr) == (0, "")
 
 
@@ -311,9 +311,9 @@ def test_a_trial_that_is_under_way_has_a_rank_and_can_be_shown(folder: Path) -> 
     ids = make(folder)
     worker = Worker(folder)
     worker.start(ids[0])
-    assert trial_facts(folder, ids[0])["seconds"] is None
+    assert trial_summary(folder, ids[0])["seconds"] is None
     with pytest.raises(RunError, match="has a value of val_accuracy yet; name one"):
-        trial_facts(folder)
+        trial_summary(folder)
     worker.epoch(ids[0], 1, 0.5)
     assert text(folder).startswith(f"{ids[0]}: running, number 1 of 3\nbest val_accuracy: 0.5\n")
     assert Run(folder).counts()["running"] == 1
@@ -326,4 +326,4 @@ def test_a_trial_of_a_pack_is_told(folder: Path) -> None:
     who = {**WHO, "job": worker.job, "index": 0, "params": {}, "seed": 0}
     worker.records.append("started", trial=ids[0], attempt=1, lanes=5, **who)
     assert "job local-1-0, one of 5 at once" in text(folder)
-    assert trial_facts(folder)["lanes"] == 5
+    assert trial_summary(folder)["lanes"] == 5

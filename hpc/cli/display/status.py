@@ -14,52 +14,52 @@ MAX_JOBS = 20
 """Lines of jobs; of further jobs their number is shown."""
 
 
-def format_status(facts: dict[str, Any]) -> Iterator[str]:
+def format_status(summary: dict[str, Any]) -> Iterator[str]:
     """Give the lines that show how a run stands.
 
     Args:
-        facts: what :func:`hpc.watching.status` returns.
+        summary: what :func:`hpc.watching.status` returns.
     """
-    counts = facts["trials"]
-    yield f"{facts['name']}: {counts['total']} trials: {format_states(counts)}"
-    if facts["lost"]:
-        yield f"lost: {facts['lost']} of the running ones have no worker any more"
-    if facts["failures"]:
+    counts = summary["trials"]
+    yield f"{summary['name']}: {counts['total']} trials: {format_states(counts)}"
+    if summary["lost"]:
+        yield f"lost: {summary['lost']} of the running ones have no worker any more"
+    if summary["failures"]:
         from hpc import results
         from hpc.results.store import format_failures
 
-        yield "failed: " + ", ".join(f"{n} {reason}" for reason, n in facts["failures"].items())
-        yield from format_failures(results.Run(facts["run"]))
-    best = facts["best"]
+        yield "failed: " + ", ".join(f"{n} {reason}" for reason, n in summary["failures"].items())
+        yield from format_failures(results.Run(summary["run"]))
+    best = summary["best"]
     if best:
         params = " ".join(f"{name}={value}" for name, value in best["params"].items())
         yield f"best so far: {best['metric']}={best['value']:.4g}  {best['trial_id']}  {params}"
-    if facts["over"]:
-        yield f"the search is over: {facts['over']}"
-    for text in facts["notes"]:
+    if summary["over"]:
+        yield f"the search is over: {summary['over']}"
+    for text in summary["notes"]:
         yield f"note: {text}"
-    yield from facts["faults"]
-    for file, reasons in facts["skipped"].items():
+    yield from summary["faults"]
+    for file, reasons in summary["skipped"].items():
         for why, number in reasons.items():
             yield f"records/{file}: skipped {number} {why}"
-    yield from format_jobs(facts)
-    if facts["seconds_left"]:
-        yield f"about {format_duration(facts['seconds_left'])} left"
+    yield from format_jobs(summary)
+    if summary["seconds_left"]:
+        yield f"about {format_duration(summary['seconds_left'])} left"
     is_finished = counts["finished"] + counts["pruned"] == counts["total"]
-    if facts["scheduler"]:
-        yield f"SLURM does not answer, so jobs are shown as last known: {facts['scheduler']}"
-    elif not is_finished and not is_busy(facts):
-        yield f"nobody is at it; go on with: hpc resume {facts['run']}"
+    if summary["scheduler"]:
+        yield f"SLURM does not answer, so jobs are shown as last known: {summary['scheduler']}"
+    elif not is_finished and not is_busy(summary):
+        yield f"nobody is at it; go on with: hpc resume {summary['run']}"
 
 
-def format_jobs(facts: Mapping[str, Any]) -> list[str]:
+def format_jobs(summary: Mapping[str, Any]) -> list[str]:
     """Give a line for each job that is at work or has come to grief, and a sum of all of SLURM's.
 
     Args:
-        facts: what :func:`hpc.watching.status` returns.
+        summary: what :func:`hpc.watching.status` returns.
     """
-    lines = [_format_sum([job for job in facts["jobs"] if job["state"].isupper()])]
-    lines += [_format_job(job, Path(facts["run"])) for job in facts["jobs"]]
+    lines = [_format_sum([job for job in summary["jobs"] if job["state"].isupper()])]
+    lines += [_format_job(job, Path(summary["run"])) for job in summary["jobs"]]
     shown = [line for line in lines if line]
     if len(shown) <= MAX_JOBS:
         return shown

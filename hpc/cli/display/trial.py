@@ -13,50 +13,51 @@ MAX_VALUE_CHARACTERS = 80
 """A longer value of a hyperparameter is cut."""
 
 
-def format_trial(facts: Mapping[str, Any]) -> Iterator[str]:
+def format_trial(summary: Mapping[str, Any]) -> Iterator[str]:
     """Give the lines that show a trial.
 
     Args:
-        facts: what :func:`hpc.trial_facts.trial_facts` returns.
+        summary: what :func:`hpc.trial_summary.trial_summary` returns.
     """
-    place = f", number {facts['rank']} of {facts['trials']}" if facts["rank"] else ""
-    reason = f" ({facts['reason']})" if facts["reason"] else ""
-    yield f"{facts['trial_id']}: {facts['state']}{reason}{place}"
-    if facts["best"] is not None:
-        yield f"best {facts['objective']}: {facts['best']:.6g}"
-    fold = "" if facts["fold"] is None else f", fold {facts['fold']}"
-    yield f"{facts['model']} on {_format_data(facts['data'])}, seed {facts['seed']}{fold}"
-    if facts["seconds"] is not None:
-        more = f", one of {facts['lanes']} at once" if facts["lanes"] > 1 else ""
-        more += f", {facts['attempts']} attempts" if facts["attempts"] > 1 else ""
-        ranks = "1 rank" if facts["ranks"] == 1 else f"{facts['ranks']} ranks"
-        epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
-        yield (f"{epochs} in {facts['seconds']:.1f} s, {ranks} on {facts['node']}, job {facts['job']}{more}")
+    place = f", number {summary['rank']} of {summary['trials']}" if summary["rank"] else ""
+    reason = f" ({summary['reason']})" if summary["reason"] else ""
+    yield f"{summary['trial_id']}: {summary['state']}{reason}{place}"
+    if summary["best"] is not None:
+        yield f"best {summary['objective']}: {summary['best']:.6g}"
+    fold = "" if summary["fold"] is None else f", fold {summary['fold']}"
+    yield f"{summary['model']} on {_format_data(summary['data'])}, seed {summary['seed']}{fold}"
+    if summary["seconds"] is not None:
+        more = f", one of {summary['lanes']} at once" if summary["lanes"] > 1 else ""
+        more += f", {summary['attempts']} attempts" if summary["attempts"] > 1 else ""
+        ranks = "1 rank" if summary["ranks"] == 1 else f"{summary['ranks']} ranks"
+        epochs = "1 epoch" if summary["epochs"] == 1 else f"{summary['epochs']} epochs"
+        where = f"{ranks} on {summary['node']}, job {summary['job']}"
+        yield f"{epochs} in {summary['seconds']:.1f} s, {where}{more}"
     yield from _format_group(
-        "Hyperparameters", {name: _format_value(v) for name, v in facts["params"].items()}
+        "Hyperparameters", {name: _format_value(v) for name, v in summary["params"].items()}
     )
     yield from _format_group(
-        "Left as they are", {name: _format_value(v) for name, v in facts["defaults"].items()}
+        "Left as they are", {name: _format_value(v) for name, v in summary["defaults"].items()}
     )
-    yield from _format_group("Metrics, first to last epoch", dict(_format_curves(facts)))
-    for part, matrix in facts["confusion"].items():
+    yield from _format_group("Metrics, first to last epoch", dict(_format_curves(summary)))
+    for part, matrix in summary["confusion"].items():
         yield ""
         yield f"Confusion on the {part} part (a row per class, a column per answer)"
         yield from _format_matrix(matrix)
     yield ""
-    if facts["model_file"]:
-        yield f'Model: keras.saving.load_model("{facts["model_file"]}")'
-        yield f"Pictures: hpc plot {facts['run']} {facts['trial_id']}"
+    if summary["model_file"]:
+        yield f'Model: keras.saving.load_model("{summary["model_file"]}")'
+        yield f"Pictures: hpc plot {summary['run']} {summary['trial_id']}"
     else:
         yield (
             "Model: not kept. `keep: all` in the sweep keeps every network, `keep: best` the best one; "
             "estimators of scikit-learn never are."
         )
-    if facts["log"]:
-        yield f"Log: {facts['log']}"
-    if facts["error"]:
+    if summary["log"]:
+        yield f"Log: {summary['log']}"
+    if summary["error"]:
         yield ""
-        yield facts["error"]
+        yield summary["error"]
 
 
 def _format_data(data: Mapping[str, Any]) -> str:
@@ -78,9 +79,9 @@ def _format_group(title: str, entries: Mapping[str, str]) -> Iterator[str]:
             yield f"  {name:{width}}  {text}"
 
 
-def _format_curves(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    history = facts["history"]
-    for name, last in facts["metrics"].items():
+def _format_curves(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    history = summary["history"]
+    for name, last in summary["metrics"].items():
         values = [record[name] for record in history if record.get(name) is not None]
         if len(values) > 1:
             yield name, f"{sparkline(values)}  {cell(values[0])} … {cell(last) or 'not a number'}"

@@ -24,7 +24,7 @@ def find_trial(run: Run, trial: str | None) -> TrialState:
     return best[0]
 
 
-def trial_facts(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
+def trial_summary(folder: str | Path, trial: str | None = None) -> dict[str, Any]:
     """Gather what there is to know of a trial.
 
     Args:
