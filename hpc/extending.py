@@ -25,7 +25,7 @@ def extend(folder: str | Path, trials: str, *, mixed_code: bool = False) -> int:
         mixed_code: whether to go on though the user's code or data have changed since trials were trained.
 
     Returns:
-        The new number of points.
+        The new number of settings.
 
     Raises:
         RunError: there is no such run, its code or data are no longer the same, its search has no number
@@ -69,6 +69,6 @@ def _refuse(sweep: Sweep, run: Run) -> None:
         raise RunError(f"{run.folder} is a {sweep.search.method}, which has no number of trials to extend.")
     if not sweep.is_adaptive and (len(sweep.seeds) > 1 or sweep.folds or sweep.baselines):
         raise RunError(
-            f"{run.folder} trains each point several times (seeds, folds or baselines), in an order that "
-            "more points would change; begin a run of its own with search.seed=1."
+            f"{run.folder} trains each setting several times (seeds, folds or baselines), in an order that "
+            "more settings would change; begin a run of its own with search.seed=1."
         )

@@ -248,7 +248,7 @@ class Attempt:
         """Leave it out; of a search that does not learn it is a trial nevertheless, and is pruned."""
         self.is_over = True
         context = self._context
-        context.note(f"a point with {self._size()['parameters']} parameters is left out: not {broken}")
+        context.note(f"a setting with {self._size()['parameters']} parameters is left out: not {broken}")
         if not context.sweep.is_adaptive or self.trial.stage:
             self.begin()
             context.record(

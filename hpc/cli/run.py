@@ -144,7 +144,7 @@ def extend(
     with errors(folder):
         from hpc.extending import extend
 
-        print(f"{folder} has {extend(folder, trials, mixed_code=mixed_code)} points now.")
+        print(f"{folder} has {extend(folder, trials, mixed_code=mixed_code)} settings now.")
         _resume(request)
 
 

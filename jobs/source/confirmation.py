@@ -1,4 +1,4 @@
-"""Confirming the best points of a search with fresh seeds."""
+"""Confirming the best settings of a search with fresh seeds."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from hpc.sweeps import Sweep
 
 
 def plan_confirmation(studies: Studies, folder: Path, *, is_over: bool) -> str:
-    """Add the best points with fresh seeds, once all trials of the search have ended.
+    """Add the best settings with fresh seeds, once all trials of the search have ended.
 
     Args:
         studies: of the run.
-        folder: of the run, whose records say which points are the best.
+        folder: of the run, whose records say which settings are the best.
         is_over: whether the search hands out no further trial, however few there were.
 
     Returns:
@@ -51,7 +51,7 @@ def plan_confirmation(studies: Studies, folder: Path, *, is_over: bool) -> str:
             slot += 1
     studies.confirm.set_user_attr("planned", studies.wanted)
     if len(points) < sweep.confirm.best:
-        return f"only {len(points)} points have a value to confirm"
+        return f"only {len(points)} settings have a value to confirm"
     return ""
 
 

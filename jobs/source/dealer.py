@@ -1,4 +1,4 @@
-"""Handing out trials: those that wait, then points that the sampler draws."""
+"""Handing out trials: those that wait, then settings that the sampler draws."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ class Dealer:
             return None
         last = [attributes_of(entry).get("dropped") for entry in entries[-MAX_BROKEN:]]
         if last == [BROKEN] * MAX_BROKEN:
-            self.over = f"{MAX_BROKEN} points in a row do not keep the constraints"
+            self.over = f"{MAX_BROKEN} settings in a row do not keep the constraints"
             return None
         return self._draw(owner, {attributes_of(entry).get("trial") for entry in entries})
 
     def _draw(self, owner: str, seen: set[Any]) -> optuna.Trial | None:
-        """A new point, none of those that have been seen."""
+        """A new setting, none of those that have been seen."""
         study, sweep = self._studies.search, self._studies.sweep
         for number in range(10 * MAX_REPEATS):
             if number >= MAX_REPEATS and not self._enqueue_any(seen):
-                self.over = "the space has no further point"
+                self.over = "the space has no further setting"
                 return None
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Optuna's, for people who call it themselves
@@ -77,7 +77,7 @@ class Dealer:
             if not broken and drawn.trial_id not in seen:
                 trial.set_user_attr("hpc", attributes)
                 return trial
-            attributes["dropped"] = f"not {broken}" if broken else "a point that was there before"
+            attributes["dropped"] = f"not {broken}" if broken else "a setting that was there before"
             trial.set_user_attr("hpc", attributes)
             twins = [
                 entry
@@ -91,7 +91,7 @@ class Dealer:
         return None
 
     def _enqueue_any(self, seen: set[Any]) -> bool:
-        """Have a point drawn at random next that was not there before."""
+        """Have a setting drawn at random next that was not there before."""
         sweep = self._studies.sweep
         for found in SEARCHES["random"].settings(sweep.space, len(seen) + 200, sweep.search.seed):
             trial = sweep.trial(found, sweep.seeds[0], 0)

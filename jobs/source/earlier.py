@@ -33,7 +33,9 @@ def _problem(sweep: Sweep, run: Run) -> str:
     if differences := sweep.data_differences(its):
         return f"{run.folder} was trained on other data: here {'; here '.join(differences)}."
     if its.folds is not None:
-        return f"{run.folder} has trained every point once for each of its folds, of which a search has none."
+        return (
+            f"{run.folder} has trained every setting once for each of its folds, of which a search has none."
+        )
     finished = [trial for trial in run.trials.values() if trial.state == "finished"]
     if not _holds_equal_data(sweep, its, run, finished):
         return (

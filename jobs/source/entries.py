@@ -14,13 +14,13 @@ from hpc.results import Attempt
 from hpc.sweeps import Sweep
 
 CONFIRMED_FROM = 1_000_000
-"""The index of the first trial that confirms a point; they come after all others."""
+"""The index of the first trial that confirms a setting; they come after all others."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 Attributes = dict[str, Any]
 """Of an entry: ``slot`` (place among those that count), ``trial`` (id), ``index``, ``attempt``, ``owner``.
 
-An entry that confirms a point has ``point`` and ``seed``, too. One that does not count has ``dropped``, the
+An entry that confirms a setting has ``point`` and ``seed``, too. One that does not count has ``dropped``, the
 reason.
 """
 

@@ -15,19 +15,19 @@ Space = Mapping[str, Dimension]
 
 
 def point_in(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The point of a space at these hyperparameters, which may have further ones.
+    """The setting of a space at these hyperparameters, which may have further ones.
 
     Raises:
-        KeyError: a name is missing that the point needs.
+        KeyError: a name is missing that the setting needs.
     """
     return make_setting(space, lambda name, _: params[name])
 
 
 def encoded_point(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of Optuna for the point of a space at these hyperparameters.
+    """The parameters of Optuna for the setting of a space at these hyperparameters.
 
     Raises:
-        KeyError: a name is missing that the point needs.
+        KeyError: a name is missing that the setting needs.
         ValueError: a value lies outside the space.
     """
     return {name: encoded(space[name], value) for name, value in point_in(space, params).items()}
@@ -39,7 +39,7 @@ def distributions_of(space: Space, params: Mapping[str, Any]) -> dict[str, BaseD
 
 
 def suggested_point(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """The point that the sampler of a study suggests."""
+    """The setting that the sampler of a study suggests."""
     return make_setting(space, lambda name, dimension: decoded(dimension, _suggest(trial, name, dimension)))
 
 

@@ -1,4 +1,4 @@
-"""What a search knows before its first trial: the points of one that does not learn, trials of other runs."""
+"""What a search knows before its first trial: settings of one that does not learn, trials of other runs."""
 
 from __future__ import annotations
 

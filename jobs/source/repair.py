@@ -34,10 +34,10 @@ def difference(studies: Studies, run: Run) -> str:
         latest = latest_by_trial(study)
         is_confirming = study is studies.confirm
         if any(("point" in attributes_of(entry)) != is_confirming for entry in latest.values()):
-            return "it takes trials of the search for such as confirm a point"
+            return "it takes trials of the search for such as confirm a setting"
         for name, entry in latest.items():
             if _id_by_point(studies, study, entry) != name:
-                return f"it has {name} at another point"
+                return f"it has {name} at another setting"
         for trial in run.trials.values():
             if not trial.attempts or bool(trial.stage) != is_confirming:
                 continue
@@ -50,7 +50,7 @@ def difference(studies: Studies, run: Run) -> str:
 
 
 def _id_by_point(studies: Studies, study: optuna.Study, entry: FrozenTrial) -> str:
-    """The id of a trial by its point; empty if that is none of the space."""
+    """The id of a trial by its setting; empty if that is none of the space."""
     try:
         return studies.trial_of(study, entry).trial_id
     except (KeyError, IndexError, ValueError):
@@ -81,7 +81,7 @@ def restore(studies: Studies, run: Run) -> int:
     """Add what the records know to empty studies; how many trials that are.
 
     Every trial gets the place that it had, so that none of its number is drawn anew. A place without a
-    record, as that of a point that does not keep a constraint, gets an entry that is dropped.
+    record, as that of a setting that does not keep a constraint, gets an entry that is dropped.
 
     Args:
         studies: of the run.

@@ -1,4 +1,4 @@
-"""The two studies of a run: one searches, the other confirms the best points with fresh seeds."""
+"""The two studies of a run: one searches, the other confirms the best settings with fresh seeds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Studies:
 
     Attributes:
         sweep: of the run, as stored.
-        search: tries the points of the space.
+        search: tries the settings of the space.
         confirm: tries the best of them with fresh seeds.
         prunes: whether the search ends trials early.
     """
@@ -103,7 +103,7 @@ class Studies:
         Raises:
             KeyError: an attribute or a parameter is missing.
             IndexError: the sweep has no trial of this index.
-            ValueError: the point is none of the space.
+            ValueError: the setting is none of the space.
         """
         sweep, attributes, params = self.sweep, attributes_of(entry), entry.params
         index = attributes["index"]

@@ -1,7 +1,7 @@
 """The search as workers see it: ask for a trial, report a value, tell how it ended.
 
 Behind it are studies of Optuna. Whoever asks does so alone, under a lock that works on NFS: so there
-are never more trials than were asked for, and never two of one point.
+are never more trials than were asked for, and never two of one setting.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Study:
     # To begin with
 
     def prepare(self, *, is_anew: bool = False) -> None:
-        """Enter what is known beforehand: the points of a search that does not learn, trials of other runs.
+        """Enter what is known beforehand: the settings of a search that does not learn, trials of other runs.
 
         Args:
             is_anew: whether the search had begun before, so that it can do without runs that are gone since.

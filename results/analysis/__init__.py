@@ -1,4 +1,4 @@
-"""Answers about runs: which point is best, what matters, how two runs differ."""
+"""Answers about runs: which setting is best, what matters, how two runs differ."""
 
 from hpc.results.analysis.comparison import Comparison, compare
 from hpc.results.analysis.fanova import importance, is_log, of_search

@@ -38,9 +38,9 @@ class Side:
     Attributes:
         run: its folder.
         counts: trials in each state, and ``total``.
-        best: the mean of the best point over its seeds and folds, with its interval; None if there is
-            no point.
-        params: of that point, as far as they vary.
+        best: the mean of the best setting over its seeds and folds, with its interval; None if there is
+            no setting.
+        params: of that setting, as far as they vary.
         trial_id: its best trial; empty if there is none.
         seconds: of a trial that ended well, the median; of a pack its part. None if there is none.
     """
@@ -102,7 +102,7 @@ class Comparison:
         if effect is None:
             return f"What that did to {self.metric} can't be told: {self.why_not}."
         pairs = {"trial": "trials in common", "seed": "trials of equal hyperparameters and seed",
-                 "point": "points in common"}[self.paired_by]  # fmt: skip
+                 "point": "settings in common"}[self.paired_by]  # fmt: skip
         over = f"over {effect.number} {pairs}"
         if effect.number == 1:
             return (
@@ -173,7 +173,7 @@ class Comparison:
 def compare(a: str | Path | Run, b: str | Path | Run) -> Comparison:
     """Put two runs side by side.
 
-    Trials are compared in pairs, since points differ far more from each other than runs do: those of the
+    Trials are compared in pairs, since settings differ far more from each other than runs do: those of the
     same id; where something has changed that makes other trials of all, those of the same hyperparameters,
     as far as both runs have them. Only trials that ended well count, by the best value of the objective over
     their epochs.

@@ -1,4 +1,4 @@
-"""Which hyperparameters matter: how much of what points came to is due to each."""
+"""Which hyperparameters matter: how much of what settings came to is due to each."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _SPREAD = 30  # the greatest for the least, from which on numbers count by their
 
 
 def importance(run: Run) -> pd.DataFrame:
-    """How much of the variance between points is due to each hyperparameter by itself, as fANOVA has it.
+    """How much of the variance between settings is due to each hyperparameter by itself, as fANOVA has it.
 
-    A forest of regression trees is fitted to the points of the sweep's model, seeds and folds taken
+    A forest of regression trees is fitted to the settings of the sweep's model, seeds and folds taken
     together; of the variance of what it predicts over the whole space, the share is that of the
     hyperparameter alone. Numbers count by themselves or by their logarithm (:func:`is_log`); categories,
     and numbers of which at most 12 different ones were tried, each the same. Everything is seeded: the same
@@ -40,12 +40,12 @@ def importance(run: Run) -> pd.DataFrame:
     Returns:
         ``hyperparameter`` (its column in :func:`hpc.results.points`), ``importance`` (its share, 0 to 1; what
         they lack to 1 is due to hyperparameters together) and ``std``, between the trees (n - 1), each of
-        which is grown from another draw of as many points with repetition; the greatest first.
+        which is grown from another draw of as many settings with repetition; the greatest first.
         ``attrs`` has ``points``, those that were taken, and ``of``, how many there are.
 
     Raises:
-        RunError: fewer than two hyperparameters vary, there are fewer than ``MIN_POINTS`` points, or all came
-            to the same.
+        RunError: fewer than two hyperparameters vary, fewer than ``MIN_POINTS`` settings are there, or all
+            came to the same.
 
     Source: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient approach for assessing hyperparameter
     importance, ICML 2014; the forest and the shares are those of Optuna.
@@ -59,10 +59,10 @@ def importance(run: Run) -> pd.DataFrame:
         raise RunError("fewer than two hyperparameters vary")
     if len(frame) < MIN_POINTS:
         raise RunError(
-            f"importance takes at least {MIN_POINTS} points that have ended, there are {len(frame)}"
+            f"importance takes at least {MIN_POINTS} settings that have ended, there are {len(frame)}"
         )
     if frame[value].nunique() == 1:
-        raise RunError(f"all {len(frame)} points came to the same {run.metric}")
+        raise RunError(f"all {len(frame)} settings came to the same {run.metric}")
     number = len(frame)
     if number > MAX_POINTS:
         frame = frame.iloc[np.sort(np.random.default_rng(0).choice(number, MAX_POINTS, replace=False))]
@@ -73,7 +73,7 @@ def importance(run: Run) -> pd.DataFrame:
     for seed in range(_TREES):  # one by one, since Optuna gives no spread between those of a forest
         try:
             found = FanovaImportanceEvaluator(n_trees=1, max_depth=_DEPTH, seed=seed).evaluate(study)
-        except RuntimeError:  # the tree's draw has points of one value only
+        except RuntimeError:  # the tree's draw has settings of one value only
             continue
         shares.append([float(found[str(place)]) for place in range(len(names))])
     made = pd.DataFrame(
@@ -89,7 +89,7 @@ def importance(run: Run) -> pd.DataFrame:
 
 
 def of_search(run: Run) -> tuple[list[str], pd.DataFrame]:
-    """The hyperparameters that vary, and the points of the sweep's model: not those of baselines.
+    """The hyperparameters that vary, and the settings of the sweep's model: not those of baselines.
 
     Returns:
         Their columns, and the rows of :func:`hpc.results.points` that have a value of the objective.
@@ -120,7 +120,7 @@ def is_log(values: pd.Series) -> bool:
 
 
 def _study(frame: pd.DataFrame, names: list[str], value: str, mode: str) -> optuna.Study:
-    """A study in memory that holds the points; its parameters are called by their places."""
+    """A study in memory that holds the settings; its parameters are called by their places."""
     with warnings.catch_warnings():  # tqdm's, in a notebook without widgets
         warnings.simplefilter("ignore")
         import optuna

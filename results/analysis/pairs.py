@@ -46,7 +46,7 @@ def pair_trials(a: Run, b: Run) -> tuple[str, pd.DataFrame, str]:
             rows.append([name, *values, values[1] - values[0], _ratio(*seconds)])
         if rows:
             return way, pd.DataFrame(rows, columns=columns), ""
-    why = "no trial of one of them has ended well" if not all(ended) else "they have no point in common"
+    why = "no trial of one of them has ended well" if not all(ended) else "they have no setting in common"
     return "", pd.DataFrame(columns=columns), why
 
 

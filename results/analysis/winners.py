@@ -1,4 +1,4 @@
-"""The best point of a run, and how sure that is."""
+"""The best setting of a run, and how sure that is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hpc.results.text import cell
 
 @dataclass(frozen=True)
 class Winner:
-    """The best point of a run.
+    """The best setting of a run.
 
     Attributes:
         run: as read.
-        points: the finished trials of each point, in the order of the verdict's places.
+        settings: the finished trials of each setting, in the order of the verdict's places.
         verdict: which is the best, and what is not separable from it.
     """
 
@@ -28,7 +28,7 @@ class Winner:
 
     @property
     def trials(self) -> tuple[TrialState, ...]:
-        """Those of the best point."""
+        """Those of the best setting."""
         return self.points[self.verdict.place]
 
     @property
@@ -37,7 +37,7 @@ class Winner:
         return [self.points[rival.place] for rival in self.verdict.ties]
 
     def name(self, trials: tuple[TrialState, ...]) -> str:
-        """A point by the hyperparameters that vary, as ``learning_rate=0.01 dropout=0.5``."""
+        """A setting by the hyperparameters that vary, as ``learning_rate=0.01 dropout=0.5``."""
         first = trials[0]
         names = [name for name in self.run.varying if name in first.params]
         model = [first.model] if self.run.has_models else []
@@ -47,7 +47,7 @@ class Winner:
         )
 
     def format(self) -> str:
-        """The best point with its interval, its ties, and what would tell them apart."""
+        """The best setting with its interval, its ties, and what would tell them apart."""
         found, best = self.verdict, self.verdict.estimate
         level = f"{found.level:.0%}"
         value = f"{cell(self.run.metric)} {cell(best.mean)}"
@@ -65,12 +65,12 @@ class Winner:
         ties = found.ties
         if not ties:
             count = len(found.rivals)
-            others = "the other point" if count == 1 else f"each of the other {count} points"
+            others = "the other setting" if count == 1 else f"each of the other {count} settings"
             return f"{first} It is better than {others} at {level}."
         if all(math.isnan(rival.p) for rival in found.rivals):
             more = "`confirm: {best: 5, seeds: 3}` could" if self.run.study else "`seeds: 3` or more could"
-            return f"{first} One training per point can't tell it from the others; {more}."
-        what = "One other point is" if len(ties) == 1 else f"{len(ties)} other points are"
+            return f"{first} One training per setting can't tell it from the others; {more}."
+        what = "One other setting is" if len(ties) == 1 else f"{len(ties)} other settings are"
         closest = ties[0]
         if closest.more is None:
             hint = "no number of seeds in reach would tell these two apart"
@@ -84,10 +84,10 @@ class Winner:
 
 
 def winner(run: Run) -> Winner | None:
-    """The best point of a run, its trials over seeds and folds taken together.
+    """The best setting of a run, its trials over seeds and folds taken together.
 
-    Where points were confirmed with fresh seeds, it is one of these; one that was pruned only if none
-    finished. Of each trial counts the best value of the objective over its epochs. Points and how they are
+    Where settings were confirmed with fresh seeds, it is one of these; one that was pruned only if none
+    finished. Of each trial counts the best value of the objective over its epochs. Settings and how they are
     compared are those of :func:`hpc.results.leaderboard` and :func:`hpc.results.stats.verdict`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The data of charts: a run, its points, and the hyperparameters that vary."""
+"""The data of charts: a run, its settings, and the hyperparameters that vary."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ChartData:
 
     @cached_property
     def search(self) -> tuple[list[str], pd.DataFrame]:
-        """The columns of the hyperparameters that vary, maybe none, and the points; there is one at least."""
+        """The columns of the hyperparameters that vary, maybe none, and the settings, one at least."""
         names, frame = of_search(self.run)
         if frame.empty:
             raise DoesNotGoError(f"no trial has ended with a value of {self.metric}")
@@ -76,14 +76,14 @@ class ChartData:
 
     @property
     def names(self) -> list[str]:
-        """Columns of the hyperparameters that vary between points; there is one at least."""
+        """Columns of the hyperparameters that vary between settings; there is one at least."""
         if not self.search[0]:
-            raise DoesNotGoError("no hyperparameter varies between the points that have ended")
+            raise DoesNotGoError("no hyperparameter varies between the settings that have ended")
         return self.search[0]
 
     @property
     def points(self) -> pd.DataFrame:
-        """One row per point of the sweep's model that has ended, in the order of the sweep."""
+        """One row per setting of the sweep's model that has ended, in the order of the sweep."""
         return self.search[1]
 
     def is_ranged(self, name: str) -> bool:
@@ -92,7 +92,7 @@ class ChartData:
         return is_number(values) and values.nunique() > VALUES
 
     def none(self, name: str) -> str:
-        """The word for points at which a hyperparameter has no value."""
+        """The word for settings at which a hyperparameter has no value."""
         return word_for_missing(self.points[name].dropna())
 
     def is_scale(self, name: str) -> bool:
@@ -106,11 +106,11 @@ class ChartData:
 
     @cached_property
     def groups(self) -> pd.DataFrame:
-        """The varying hyperparameters of the points as ordered categories: values, or ranges of them."""
+        """The varying hyperparameters of the settings as ordered categories: values, or ranges of them."""
         return self.grouped(1)
 
     def grouped(self, parts: int) -> pd.DataFrame:
-        """As many ranges as give eight points to each two of them, if points are in so many parts."""
+        """As many ranges as give eight settings to each two of them, if settings are in so many parts."""
         import pandas as pd
 
         ranges = min(max(round(math.sqrt(len(self.points) / parts / 8)), 2), 6)
@@ -134,7 +134,7 @@ class ChartData:
 
     @cached_property
     def best_first(self) -> pd.DataFrame:
-        """The points, best first, with the ``trials`` of each (a list of ids, that of the best first).
+        """The settings, best first, with the ``trials`` of each (a list of ids, that of the best first).
 
         As on the leaderboard: confirmed ones before all others, pruned ones last.
         """
@@ -151,14 +151,16 @@ class ChartData:
         return frame.iloc[order].reset_index(drop=True)
 
     def label(self, row: Any) -> str:
-        """A point by the hyperparameters that vary."""
+        """A setting by the hyperparameters that vary."""
         return (
             ", ".join(f"{plain(name)} {format_value(row[name], self.none(name))}" for name in self.search[0])
-            or "the only point"
+            or "the only setting"
         )
 
     @property
     def of_points(self) -> str:
-        """What one value of a point is."""
+        """What one value of a setting is."""
         trials = self.points["trials"].max()
-        return f"best {self.metric}" if trials == 1 else f"best {self.metric}, mean over each point's trials"
+        return (
+            f"best {self.metric}" if trials == 1 else f"best {self.metric}, mean over each setting's trials"
+        )

@@ -39,8 +39,8 @@ def effects_chart(chart: ChartData) -> ChartParts:
         ends = (f"{cell(float(rising['mean'].iloc[i]))} at {plain(rising['value'].iloc[i])}" for i in (0, -1))
         parts.append(f"{plain(name)} from {' to '.join(ends)}")
     caption = (
-        f"Mean {chart.value} of all points with each value, whatever their other hyperparameters: "
-        f"{join_texts(parts)}. Bars are 95% intervals of these means over points; "
+        f"Mean {chart.value} of all settings with each value, whatever their other hyperparameters: "
+        f"{join_texts(parts)}. Bars are 95% intervals of these means over settings; "
         "the line is the mean of all."
     )
     return ChartParts("Main effects", caption, data, partial(_draw, chart, data))
@@ -94,6 +94,6 @@ def _draw(chart: ChartData, data: pd.DataFrame, title: str) -> Figure:
         if place % wide == 0:
             axes.set_ylabel(plain(chart.value, 30))
     add_note(
-        figure, "means of all points with a value, 95% intervals of these means; dashed: the mean of all"
+        figure, "means of all settings with a value, 95% intervals of these means; dashed: the mean of all"
     )
     return figure

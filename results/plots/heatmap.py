@@ -66,7 +66,7 @@ def heatmap_chart(chart: ChartData) -> ChartParts:
         f"with {cell(float(best[value]))}."
     )
     if data["points"].max() > 1:
-        caption += f" A cell is the mean of {format_range(data['points'])} points"
+        caption += f" A cell is the mean of {format_range(data['points'])} settings"
         caption += f", whatever their {join_names(rest)}." if rest else "."
     elif rest:
         caption += f" {join_names(rest).capitalize()} differ between cells."
@@ -113,7 +113,7 @@ def _draw(
     Args:
         chart: whose chart it is.
         data: a row per cell, with the hyperparameters and the result.
-        groups: all points, with their hyperparameters as ordered categories.
+        groups: all settings, with their hyperparameters as ordered categories.
         across: hyperparameter.
         down: hyperparameter; its first value is the lowest row.
         panels: hyperparameters.

@@ -47,8 +47,8 @@ def importance_chart(chart: ChartData) -> ChartParts:
     pairs = _significant(chart, shares[shares["second"] != ""])
     caption = (
         f"{plain(top['hyperparameter'])} matters most: by itself it accounts for "
-        f"{top['importance']:.0%} of the variance between points (fANOVA of {found.attrs['points']} points"
-        f"{_sampled(found)})"
+        f"{top['importance']:.0%} of the variance between settings "
+        f"(fANOVA of {found.attrs['points']} settings{_sampled(found)})"
     )
     if len(found) > 1:
         next_ = found.iloc[1]
@@ -60,12 +60,12 @@ def importance_chart(chart: ChartData) -> ChartParts:
             f" By analysis of variance the strongest interaction, {plain(pair['first'])} × "
             f"{plain(pair['second'])}, accounts for {pair['share']:.0%} beyond its two main effects"
         )
-        caption += "." if _is_grid(chart) else "; points are no full grid, so shares overlap."
+        caption += "." if _is_grid(chart) else "; settings are no full grid, so shares overlap."
     return ChartParts("What matters", caption, data, partial(_draw, chart, found, pairs))
 
 
 def _significant(chart: ChartData, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The interactions that are no accident of which points were tried.
+    """The interactions that are no accident of which settings were tried.
 
     In a full grid all are taken as they are; elsewhere those that an F test tells from none at 95%, its p
     multiplied by the number of pairs (Bonferroni).

@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line for each point through its hyperparameters to its result."""
+"""Parallel coordinates: a line for each setting through its hyperparameters to its result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_LINES = 1000  # of parallel coordinates
 
 
 def parallel_chart(chart: ChartData) -> ChartParts:
-    """A line for each point through its hyperparameters to its result.
+    """A line for each setting through its hyperparameters to its result.
 
     Raises:
         DoesNotGoError: it can\'t be drawn of this run.
@@ -39,12 +39,12 @@ def parallel_chart(chart: ChartData) -> ChartParts:
     tenth = ranked.head(max(3, len(ranked) // 10))
     ranges = [f"{plain(name)} {format_range(tenth[name], chart.none(name))}" for name in names]
     caption = (
-        f"One line per point through its {len(names)} hyperparameters to its {chart.of_points}; the "
+        f"One line per setting through its {len(names)} hyperparameters to its {chart.of_points}; the "
         f"better, the brighter and the further in front. The best {len(tenth)} of {len(ranked)} have "
         f"{join_texts(ranges)}."
     )
     if len(drawn) < len(ranked):
-        caption += f" The best {len(drawn)} points are drawn."
+        caption += f" The best {len(drawn)} settings are drawn."
     return ChartParts("Parallel coordinates", caption, data, partial(_draw, chart, data))
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: the objective by epoch, for each point."""
+"""Learning curves: the objective by epoch, for each setting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def points_chart(chart: ChartData) -> ChartParts:
-    """The objective by epoch, for the best points and for the others behind them.
+    """The objective by epoch, for the best settings and for the others behind them.
 
     Raises:
         DoesNotGoError: it can\'t be drawn of this run.
@@ -68,7 +68,7 @@ def points_chart(chart: ChartData) -> ChartParts:
     end = coloured[coloured["point"] == 0].iloc[-1] if (coloured["point"] == 0).any() else None
     caption = f"{metric} by epoch of "
     if len(ranked) > 1:
-        caption += f"the best {min(BEST, len(ranked))} of {len(ranked)} points"
+        caption += f"the best {min(BEST, len(ranked))} of {len(ranked)} settings"
     if number:
         caption += (
             f", before the other {number} in grey"
@@ -81,7 +81,7 @@ def points_chart(chart: ChartData) -> ChartParts:
     caption += "."
     if ranked["trials"].map(len).max() > 1:
         caption += (
-            " Lines are means over the trials of a point, up to the last epoch that all of them reached; "
+            " Lines are means over the trials of a setting, up to the last epoch that all of them reached; "
             "bands are 95% intervals of the mean."
         )
     return ChartParts(f"{plain(metric)} by epoch", caption, data, partial(_draw, chart, each, number))
@@ -154,11 +154,11 @@ def _draw(chart: ChartData, each: pd.DataFrame, number: int, title: str) -> Figu
         )  # fmt: skip
     if each["low"].notna().any():
         handles.append(Patch(color=MUTED, alpha=0.35, linewidth=0))
-        labels.append("95% interval of the mean over a point's trials")
+        labels.append("95% interval of the mean over a setting's trials")
     if number:
         handles.append(Line2D([], [], color=MUTED, linewidth=1))
         what = ": median, middle 50% and 90%" if number > OTHERS else ""
-        labels.append(f"the other {number} points{what}" if number > 1 else "the other point")
+        labels.append(f"the other {number} settings{what}" if number > 1 else "the other setting")
     figure.legend(handles, labels, loc="outside lower left", labelcolor=INK, handlelength=1.6,
                   borderaxespad=0)  # fmt: skip
     return figure

@@ -41,7 +41,7 @@ def format_end(value: float) -> str:
 
 
 def format_range(values: pd.Series, none: str = "none") -> str:
-    """What values of a hyperparameter are among some points; ``none`` is the word where there is none."""
+    """What values of a hyperparameter are among some settings; ``none`` is the word where there is none."""
     distinct = values.drop_duplicates()
     if is_number(values) and len(distinct) > 3:
         return f"{format_value(float(values.min()))} to {format_value(float(values.max()))}"

@@ -48,12 +48,12 @@ def board_of(run: Run, best: Winner | None) -> Board:
 
 
 def _is_told(best: Winner) -> bool:
-    """Whether anything is known of which points are tied, as with one seed it is not."""
+    """Whether anything is known of which settings are tied, as with one seed it is not."""
     return any(not math.isnan(rival.p) for rival in best.verdict.rivals)
 
 
 def _hint(frame: pd.DataFrame, names: Sequence[str], best: str, mode: str) -> str:
-    """An example for the filter: a number that varies, and the better half of the points."""
+    """An example for the filter: a number that varies, and the better half of the settings."""
     import pandas as pd
 
     terms = []
@@ -71,9 +71,9 @@ def _quoted(name: str) -> str:
 
 
 def _whiskers(frame: pd.DataFrame, column: str) -> list[tuple[float, float | None, float]]:
-    """Intervals on an axis of the best third of the points, cut where it ends.
+    """Intervals on an axis of the best third of the settings, cut where it ends.
 
-    The worst points are often so far off that those among which one chooses would be a dot.
+    The worst settings are often so far off that those among which one chooses would be a dot.
     """
     if "low" not in frame or not frame["low"].notna().any():
         return []

@@ -90,8 +90,8 @@ class Part:
     Attributes:
         prefix: of every id, so that two runs do not share one.
         run: as read.
-        winner: the best point; None while there is none.
-        answer: the best point in words: a sentence, and what else there is to say of it.
+        winner: the best setting; None while there is none.
+        answer: the best setting in words: a sentence, and what else there is to say of it.
         overview: what the reader wants to know first, by its name.
         board: the leaderboard.
         sections: with figures.

@@ -90,7 +90,7 @@
         row.hidden = !fits;
         lines.get(row.dataset.trial)?.classList.toggle("faint", !fits);
       }
-      shown.textContent = wrong || `${number} of ${rows.length} points`;
+      shown.textContent = wrong || `${number} of ${rows.length} settings`;
       shown.classList.toggle("wrong", wrong !== "");
       field.setAttribute("aria-invalid", String(wrong !== ""));
       keep("filter-" + table.id, field.value);

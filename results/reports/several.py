@@ -29,7 +29,7 @@ def compared(parts: Sequence[Part]) -> Grid:
                 "trials": counts["total"],
                 "finished": counts["finished"] + counts["pruned"],
                 "failed": counts["failed"],
-                "best point": best.name(best.trials) if best else None,
+                "best setting": best.name(best.trials) if best else None,
                 "mean": found.mean if found else None,
                 "low": found.low if found else None,
                 "high": found.high if found else None,

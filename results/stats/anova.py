@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def effects(points: pd.DataFrame, names: Sequence[str], value: str, most: int = 6) -> pd.DataFrame:
-    """The main effect of each hyperparameter: what points with each of its values came to.
+    """The main effect of each hyperparameter: what settings with each of its values came to.
 
     Args:
-        points: one row per point, as :func:`hpc.results.points` gives them.
+        settings: one row per setting, as :func:`hpc.results.points` gives them.
         names: of the columns of hyperparameters.
         value: column of what is to be explained.
         most: values of a number above which neighbouring ones are taken together, as many in each group.
@@ -40,20 +40,20 @@ def effects(points: pd.DataFrame, names: Sequence[str], value: str, most: int = 
 
 
 def interactions(points: pd.DataFrame, names: Sequence[str], value: str, most: int = 6) -> pd.DataFrame:
-    """How much of the variance between points each hyperparameter explains, and each pair beyond its two.
+    """How much of the variance between settings each hyperparameter explains, and each pair beyond its two.
 
-    Sums of squares of groups of points, as in the analysis of variance. In a full grid the parts are what
+    Sums of squares of groups of settings, as in the analysis of variance. In a full grid the parts are what
     they are called; elsewhere hyperparameters come together by chance, and parts overlap.
 
     Args:
-        points: as for :func:`effects`, like ``names``, ``value`` and ``most``.
+        settings: as for :func:`effects`, like ``names``, ``value`` and ``most``.
         names: of the columns of hyperparameters.
         value: column of what is to be explained.
         most: values of a number.
 
     Returns:
         ``first``, ``second`` (empty for one hyperparameter by itself) and ``share`` of the variance, 0 to
-        1, the greatest first; without rows where all points came to the same.
+        1, the greatest first; without rows where all settings came to the same.
 
     Source: R. A. Fisher, Statistical Methods for Research Workers, 1925, chapter VII.
     """

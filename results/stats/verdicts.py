@@ -1,4 +1,4 @@
-"""The best point, and which points are statistically tied with it."""
+"""The best setting, and which settings are statistically tied with it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MAX_FURTHER = 1000
 
 @dataclass(frozen=True)
 class Rival:
-    """Another point beside the best one.
+    """Another setting beside the best one.
 
     Attributes:
-        place: of the point among those given.
+        place: of the setting among those given.
         difference: by which the best is better, on average.
         p: how likely so great a difference is where there is none; corrected for the number of pairs.
             NaN where that is unknown, of single values.
@@ -43,7 +43,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which point is the best, and how sure that is.
+    """Which setting is the best, and how sure that is.
 
     Attributes:
         place: of the best among those given.
@@ -66,24 +66,24 @@ class Verdict:
 def verdict(
     points: Sequence[Mapping[Hashable, float]], mode: str, *, folds: int | None = None, level: float = LEVEL
 ) -> Verdict:
-    """Name the best point, and those that are not separable from it.
+    """Name the best setting, and those that are not separable from it.
 
-    The best has the best mean. Each other point is compared with it by a two-sided t-test. Seeds are few
-    and points are many, so what a point's own values say of their variance is moderated by what those of
-    all points say, as if each had some seeds more. Where all points have the same
+    The best has the best mean. Each other setting is compared with it by a two-sided t-test. Seeds are few
+    and settings are many, so what a setting's own values say of their variance is moderated by what those of
+    all settings say, as if each had some seeds more. Where all settings have the same
     seeds (and folds), what is common to the values of one seed is taken out first, since those trainings see
-    the same batches. The p values are multiplied by the number of pairs of points (Bonferroni), since the
-    best is chosen by the same values: at level 0.95 no point is wrongly called worse in at least 95 of 100
+    the same batches. The p values are multiplied by the number of pairs of settings (Bonferroni), since the
+    best is chosen by the same values: at level 0.95 no setting is wrongly called worse in at least 95 of 100
     sweeps.
 
     Args:
-        points: for each the value of every seed and fold, by what names these.
+        settings: for each the value of every seed and fold, by what names these.
         mode: ``max`` or ``min``, what is better.
         folds: as for :func:`estimate`.
         level: of the verdict.
 
     Raises:
-        ValueError: there is no point, or one without a value.
+        ValueError: there is no setting, or one without a value.
 
     Source: G. K. Smyth, Linear models and empirical Bayes methods for assessing differential expression,
     Statistical Applications in Genetics and Molecular Biology 3, 2004, section 6.2, for the moderated
@@ -91,7 +91,7 @@ def verdict(
     """
     estimates = [estimate(list(values.values()), folds=folds, level=level) for values in points]
     if not estimates:
-        raise ValueError("there is no point to choose from")
+        raise ValueError("there is no setting to choose from")
     sign, pairs = (1.0 if mode == "max" else -1.0), max(1, len(points) * (len(points) - 1) // 2)
     best = max(range(len(points)), key=lambda place: (sign * estimates[place].mean, -place))
     variances, freedoms = _moderated(*_variances(points))
@@ -116,9 +116,9 @@ def verdict(
 
 
 def _variances(points: Sequence[Mapping[Hashable, float]]) -> tuple[Floats, Floats]:
-    """The variance of the values of each point, and of how many degrees of freedom that is.
+    """The variance of the values of each setting, and of how many degrees of freedom that is.
 
-    Without what the values of a seed have in common, if all points have the same seeds. (With two points
+    Without what the values of a seed have in common, if all settings have the same seeds. (With two settings
     that is the test of paired differences.)
     """
     import numpy as np
@@ -139,9 +139,9 @@ def _variances(points: Sequence[Mapping[Hashable, float]]) -> tuple[Floats, Floa
 def _moderated(variances: Floats, freedoms: Floats) -> tuple[Floats, Floats]:
     """Variances and their degrees of freedom, each drawn towards the mean of all.
 
-    That mean counts as four degrees of freedom, less where points are few. So much is safe: by simulation
+    That mean counts as four degrees of freedom, less where settings are few. So much is safe: by simulation
     (tests/results/test_statistics.py) verdicts err no more often than they say, even where the standard
-    deviations of points differ by a factor of e or more.
+    deviations of settings differ by a factor of e or more.
     """
     import numpy as np
 
@@ -150,7 +150,7 @@ def _moderated(variances: Floats, freedoms: Floats) -> tuple[Floats, Floats]:
         return variances, freedoms
     mean = float((variances * freedoms)[known].sum() / freedoms[known].sum())
     prior = 4 * max(0.0, 1 - 3 / int(known.sum()))
-    together = np.maximum(prior + freedoms, 1e-9)  # of two points with one seed nothing is known
+    together = np.maximum(prior + freedoms, 1e-9)  # of two settings with one seed nothing is known
     return (prior * mean + freedoms * variances) / together, prior + freedoms
 
 

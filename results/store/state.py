@@ -131,7 +131,7 @@ class RunState(RunFolder):
     def ranked(self) -> list[TrialState]:
         """Trials that have a value of the objective and have not failed, best first.
 
-        Those that confirm a point come before all others, and count in the place of those by which it was
+        Those that confirm a setting come before all others, and count in the place of those by which it was
         chosen, whose values are too good on average; trials that were pruned come last.
         """
         scored = [t for t in self.counted() if t.attempt.best is not None and t.state != "failed"]
@@ -139,7 +139,7 @@ class RunState(RunFolder):
         return sorted(scored, key=lambda t: (t.tier, sign * (t.attempt.best or 0.0), t.index))
 
     def counted(self) -> list[TrialState]:
-        """All trials but those of which the point was confirmed by others since."""
+        """All trials but those of which the setting was confirmed by others since."""
         trials = list(self.trials.values())
         confirmed = {repr(t.params) for t in trials if t.stage and t.state == "finished"}
         if not confirmed:

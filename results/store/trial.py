@@ -16,7 +16,7 @@ class TrialState:
     """What is known of one trial: its hyperparameters, and every attempt at it by number.
 
     ``fold`` is None without folds, ``model`` empty where records do not name it; ``stage`` is ``confirm``
-    of a trial that confirms a point, else empty.
+    of a trial that confirms a setting, else empty.
     """
 
     trial_id: str
@@ -45,7 +45,7 @@ class TrialState:
 
     @property
     def tier(self) -> int:
-        """How much its value says: 0 of one that confirms a point, 2 of one that was pruned, else 1."""
+        """How much its value says: 0 of one that confirms a setting, 2 of one that was pruned, else 1."""
         return 0 if self.stage else 2 if self.state == "pruned" else 1
 
     @property

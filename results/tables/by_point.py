@@ -1,4 +1,4 @@
-"""The table with one row per point: trials over seeds and folds taken together."""
+"""The table with one row per setting: trials over seeds and folds taken together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpc.results.tables.gathering import _one
 
 
 def points(runs: Runs) -> pd.DataFrame:
-    """One row per point, its trials over seeds and folds taken together, in the order of the sweep.
+    """One row per setting, its trials over seeds and folds taken together, in the order of the sweep.
 
     Args:
         runs: the folder of a run, or several; with several, a first column ``run`` names them.

@@ -26,7 +26,7 @@ def model_column(run: Run, trials: Iterable[TrialState]) -> dict[str, list[Any]]
 
 
 def stage_column(trials: Sequence[TrialState]) -> dict[str, list[Any]]:
-    """The column that tells trials which confirm a point, if there are any."""
+    """The column that tells trials which confirm a setting, if there are any."""
     stages = [trial.stage or None for trial in trials]
     return {"stage": stages} if any(stages) else {}
 

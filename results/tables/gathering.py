@@ -38,7 +38,7 @@ def table(runs: Runs, *, epochs: bool = False) -> pd.DataFrame:
         hyperparameters, ``seed``, ``epoch`` (from 1), the metrics, ``seconds`` since the start.
         Of several objectives ``pareto`` says which trials no other is better than in all of them, by their
         last values, and ``parameters`` counts weights, if that is an objective. ``stage`` is ``confirm`` of
-        trials that confirm a point. ``code`` is the beginning of the digest of the user's code and data,
+        trials that confirm a setting. ``code`` is the beginning of the digest of the user's code and data,
         where trials were trained with several (``--mixed-code``). Of a sweep with baselines ``model`` comes
         before the hyperparameters, of one with folds ``fold`` after the seed. A hyperparameter whose name is
         that of another column is called ``param_`` and its name.

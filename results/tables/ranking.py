@@ -1,4 +1,4 @@
-"""The points of a run, best first."""
+"""The settings of a run, best first."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from hpc.results.tables.columns import parameter_columns
 
 
 def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
-    """The best points, seeds and folds taken together, best first.
+    """The best settings, seeds and folds taken together, best first.
 
-    A point's value is the best of the objective that each of its trials reached, on average
-    over its seeds and folds; points of which no trial has finished come last.
+    A setting's value is the best of the objective that each of its trials reached, on average
+    over its seeds and folds; settings of which no trial has finished come last.
 
     Args:
         run: as read.
-        top: how many points at most.
+        top: how many settings at most.
 
     Returns:
-        One row per point: ``rank`` (from 1), ``model`` (with baselines), the hyperparameters that vary,
+        One row per setting: ``rank`` (from 1), ``model`` (with baselines), the hyperparameters that vary,
         ``best_`` of the objective, its standard deviation over the trials (``std``, with more than one) and
         the 95% interval of its mean (``low``, ``high``; :func:`hpc.results.estimate`), ``test_`` of the
         objective's metric (with a test part), ``trials`` (finished ones), ``epochs`` and ``seconds`` on

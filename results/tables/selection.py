@@ -133,7 +133,7 @@ def group(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """
     _check(frame, names)
     if "state" not in frame or "seconds" not in frame:
-        raise RunError("only a table of trials can be grouped, not one by epochs or points.")
+        raise RunError("only a table of trials can be grouped, not one by epochs or settings.")
     ended = frame[frame["state"].isin(["finished", "pruned"])]
     place = [str(name) for name in frame]
     measured = [

@@ -101,7 +101,7 @@ def _value(trial: FrozenTrial) -> float | None:
 
 
 def _improvement(x: Array, y: Array, beside: list[list[float]], rows: Array, seed: int) -> Array:
-    """Expected improvement of points over the best of ``y``, shape (points,)."""
+    """Expected improvement of settings over the best of ``y``, shape (settings,)."""
     from scipy.special import ndtr
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
@@ -125,7 +125,7 @@ def _improvement(x: Array, y: Array, beside: list[list[float]], rows: Array, see
 
 
 def _place(params: dict[str, Any], space: dict[str, BaseDistribution]) -> list[float]:
-    """The point of a setting in the unit cube; each category has an axis."""
+    """The setting of a setting in the unit cube; each category has an axis."""
     found: list[float] = []
     for name, one in space.items():
         if isinstance(one, CategoricalDistribution):
@@ -140,7 +140,7 @@ def _place(params: dict[str, Any], space: dict[str, BaseDistribution]) -> list[f
 
 
 def _setting(row: Array, space: dict[str, BaseDistribution]) -> dict[str, Any]:
-    """The setting at a point of the unit cube."""
+    """The setting at a setting of the unit cube."""
     found: dict[str, Any] = {}
     axis = 0
     for name, one in space.items():

@@ -36,10 +36,10 @@ THERE_ARE = (
 OF_RUN = ["points", "progress", "cost"]
 """Charts that go with a run in which no hyperparameter varies."""
 NOT_OF_RUN = [
-    "no heatmap: no hyperparameter varies between the points that have ended",
-    "no parallel: no hyperparameter varies between the points that have ended",
+    "no heatmap: no hyperparameter varies between the settings that have ended",
+    "no parallel: no hyperparameter varies between the settings that have ended",
     "no importance: fewer than two hyperparameters vary",
-    "no effects: no hyperparameter varies between the points that have ended",
+    "no effects: no hyperparameter varies between the settings that have ended",
 ]
 
 
@@ -279,7 +279,7 @@ def test_a_kind_that_is_asked_for_and_does_not_go_is_an_error_and_nothing_is_dra
         (["--format", "xls"], "'xls' is no format of picture; there are png, svg, pdf."),
         (["--format", "png", "--format", "svgz"], "'svgz' is no format of picture (did you mean \"svg\"?)"),
         (["--kind", "boundary"], f"no picture of the kind boundary: {NO_PLANE}."),
-        (["--kind", "heatmap"], "no chart heatmap: no hyperparameter varies between the points that have"),
+        (["--kind", "heatmap"], "no chart heatmap: no hyperparameter varies between the settings that have"),
     ],
     ids=" ".join,
 )

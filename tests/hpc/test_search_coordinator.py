@@ -77,11 +77,11 @@ def test_a_search_prunes_confirms_goes_on_and_is_extended(hpc: Hpc, tmp_path: Pa
     assert "Nothing to do" in hpc("resume", "r").stdout
     assert json.loads(hpc("status", "r", "--json").stdout)["trials"]["total"] == 14
 
-    # Two points more; of the best points then, those that were not confirmed yet are.
+    # Two settings more; of the best settings then, those that were not confirmed yet are.
     before = points(folder)
     done = hpc("extend", "r", "--trials", "+2")
     assert done.returncode == 0, done.stderr
-    assert "r has 12 points now." in done.stdout
+    assert "r has 12 settings now." in done.stdout
     run = Run(folder)
     assert {one[0] for one in before} < set(run.trials)
     assert sum(not trial.stage for trial in run.trials.values()) == 12
@@ -91,8 +91,8 @@ def test_a_search_prunes_confirms_goes_on_and_is_extended(hpc: Hpc, tmp_path: Pa
     assert hpc("report", "r").returncode == 0
     page = (folder / "report.html").read_text()
     assert "pruned" in page
-    assert "more are in" not in page  # all points are on it
-    drawn = Subject(Run(folder)).best_first  # charts and leaderboard have the same points in the same order
+    assert "more are in" not in page  # all settings are on it
+    drawn = Subject(Run(folder)).best_first  # charts and leaderboard have the same settings in the same order
     assert [trials[0] for trials in drawn["trials"]] == list(results.leaderboard(Run(folder), 99)["trial_id"])
     for value, trials in zip(drawn["best_val_accuracy"], drawn["trials"], strict=True):
         assert value == pytest.approx(statistics.mean(run.trials[one].attempt.best or 0 for one in trials))
@@ -211,7 +211,7 @@ def test_points_with_too_many_parameters_are_left_out(tmp_path: Path) -> None:
     trials = Run(tmp_path / "tpe").trials.values()
     assert len(trials) == 4
     assert all(trial.attempt.workload["parameters"] <= 1000 for trial in trials)
-    # A search that learns has one seed: it is confirmation that would tell points apart.
+    # A search that learns has one seed: it is confirmation that would tell settings apart.
     found = results.winner(Run(tmp_path / "tpe"))
     assert found is not None
     assert "`confirm: {best: 5, seeds: 3}` could" in found.format()

@@ -50,7 +50,7 @@ def all_of(study: Study, owner: str = "w") -> list[Asked]:
 def test_workers_at_once_lose_no_trial_and_take_none_twice(
     tmp_path: Path, storage: str, count: int, trials: int, request: pytest.FixtureRequest
 ) -> None:
-    """Of few values, so that samplers would often draw the same point."""
+    """Of few values, so that samplers would often draw the same setting."""
     url = request.getfixturevalue("database") if storage == "postgresql" else ""
     space = {"x": [n / 100 for n in range(110)], "y": [0.0, 0.1, 0.2, 0.3]}
     sweep = sweep_of(space=space, search={"method": "tpe", "trials": trials, "pruner": "median"})
@@ -117,7 +117,7 @@ def test_a_space_that_has_no_further_point_ends_the_search(tmp_path: Path) -> No
     space = {"x": [0.1, 0.2], "y": {"low": 0.0, "high": 1.0, "when": "x > 5"}}
     study = begin(tmp_path / "r", sweep_of(space=space, search={"method": "tpe", "trials": 5}))
     assert len(all_of(study)) == 2
-    assert study.over == "the space has no further point"
+    assert study.over == "the space has no further setting"
     assert study.left() == 0
 
 
@@ -243,7 +243,7 @@ def test_points_with_several_seeds_are_judged_by_their_mean(tmp_path: Path) -> N
     folder = tmp_path / "r"
     search = {"method": "random", "trials": 2}
     study = begin(folder, sweep_of(search=search, seeds=[0, 1], confirm={"best": 1, "seeds": 1}))
-    values = {0: {0: 0.9, 1: 0.1}, 1: {0: 0.6, 1: 0.6}}  # by point, then seed
+    values = {0: {0: 0.9, 1: 0.1}, 1: {0: 0.6, 1: 0.6}}  # by setting, then seed
     for trial in study.sweep.trials:
         asked = study.ask("w")
         assert asked
@@ -329,12 +329,12 @@ def test_a_journal_is_one_that_optuna_reads(tmp_path: Path) -> None:
     assert len(optuna.load_study(study_name="search", storage=storage).trials) == 12
 
 
-def test_the_turn_of_one_who_was_killed_is_over_at_once(tmp_path: Path) -> None:
+def test_the_lock_of_one_who_was_killed_is_over_at_once(tmp_path: Path) -> None:
     study = begin(tmp_path / "r", sweep_of())
     code = (
         "import os, signal, sys; from pathlib import Path; from hpc.jobs.source.study import open_study; "
         "from hpc.results import Run; from hpc.sweeps import load_stored; folder = Path(sys.argv[1]); "
-        "open_study(load_stored(folder / 'sweep.yaml'), Run(folder))._turn.acquire(); "
+        "open_study(load_stored(folder / 'sweep.yaml'), Run(folder))._lock.acquire(); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "r")], cwd=ROOT, env=os.environ)
@@ -459,7 +459,7 @@ def test_what_it_may_cost_makes_no_other_experiment() -> None:
 
 
 def test_one_who_was_killed_while_drawing_anew_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A point that was there before, not yet ended; and one drawn at random, not yet asked for."""
+    """A setting that was there before, not yet ended; and one drawn at random, not yet asked for."""
     study = begin(tmp_path / "r", sweep_of(search={"method": "tpe", "trials": 4}))
     trial = study.studies.search.ask()
     facts = {"slot": 0, "trial": "t", "index": 0, "attempt": 1, "owner": "dead", "dropped": "twice"}
@@ -477,7 +477,7 @@ def test_a_search_of_which_no_point_keeps_the_constraints_ends(tmp_path: Path) -
         study.tell(one.trial, "skipped", {}, None)
         asked += 1
     assert asked == 100
-    assert study.over == "100 points in a row do not keep the constraints"
+    assert study.over == "100 settings in a row do not keep the constraints"
     assert study.left() == 0
 
 

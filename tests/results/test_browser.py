@@ -116,7 +116,7 @@ def test_a_click_on_a_heading_sorts_by_it(run: Path, path: Path, opened: Open) -
     assert page.locator("#said").text_content() == "Sorted by best_val_accuracy, descending."
     page.locator('#board th[data-name="optimizer"] button').click()
     assert column(page, "optimizer") == sorted(frame["optimizer"])
-    page.locator('#board th[data-name="low"] button').click()  # of points with one trial left it is empty
+    page.locator('#board th[data-name="low"] button').click()  # of settings with one trial left it is empty
     assert column(page, "low").index("") == frame["low"].notna().sum()
 
 
@@ -163,7 +163,7 @@ def test_the_filter_shows_what_pandas_would(
     page.fill("#filter", text)
     wanted = frame.query(condition)
     assert column(page, "trial_id") == list(wanted["trial_id"])
-    assert page.locator("#shown").text_content() == f"{len(wanted)} of {len(frame)} points"
+    assert page.locator("#shown").text_content() == f"{len(wanted)} of {len(frame)} settings"
     drawn = page.locator('[id^="parallel-trial-"]:not(.faint)')
     lines = drawn.evaluate_all("lines => lines.map(line => line.id)")
     assert sorted(lines) == sorted(f"parallel-trial-{name}" for name in wanted["trial_id"])

@@ -34,7 +34,7 @@ def worth(p: Params, seed: int, epoch: int) -> float:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Of 27 points, three seeds each."""
+    """Of 27 settings, three seeds each."""
     points = grid(learning_rate=RATES, hidden_size=SIZES, dropout=DROPOUTS)
     return make(tmp_path_factory.mktemp("runs") / "r", points, worth, seeds=3, epochs=4)
 
@@ -130,7 +130,7 @@ def test_numbers_of_a_random_search_are_taken_together(tmp_path: Path) -> None:
     found = chart(run, "heatmap")
     assert list(found.data)[:3] == ["optimizer", "hidden_size", "learning_rate"]
     assert found.data["points"].sum() == 128
-    assert found.data["learning_rate"].nunique() == 3  # of 64 points in each panel, 7 to a cell
+    assert found.data["learning_rate"].nunique() == 3  # of 64 settings in each panel, 7 to a cell
     assert "whatever their dropout." in found.caption
     axes = found.draw().axes[0]
     rates = sorted(point["learning_rate"] for point in points)
@@ -193,7 +193,7 @@ def test_more_than_twelve_panels_become_averages(tmp_path: Path) -> None:
     run = make(tmp_path / "r", points, lambda p, s, e: float(100 * p["a"] + 50 * p["b"] + p["c"]))
     found = chart(run, "heatmap")
     assert list(found.data) == ["c", "b", "a", "points", "best_val_accuracy"]
-    assert "A cell is the mean of 4 points, whatever their d." in found.caption
+    assert "A cell is the mean of 4 settings, whatever their d." in found.caption
 
 
 def test_learning_curves_are_means_over_seeds_with_students_interval(run: Run) -> None:
@@ -207,7 +207,7 @@ def test_learning_curves_are_means_over_seeds_with_students_interval(run: Run) -
     figure = found.draw()
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[0] == "1   0.8250   learning_rate 0.01, hidden_size 64, dropout 0.25"
-    assert legend[-2:] == ["95% interval of the mean over a point's trials", "the other 22 points"]
+    assert legend[-2:] == ["95% interval of the mean over a setting's trials", "the other 22 settings"]
     lines = figure.axes[0].get_lines()
     assert len(lines) == 27
     colours = {line.get_color() for line in lines[22:]}
@@ -239,7 +239,7 @@ def test_many_other_curves_become_quantiles(tmp_path: Path, monkeypatch: pytest.
 
 def test_every_point_has_a_line_with_its_best_trial_as_id_and_the_best_in_front(run: Run) -> None:
     found = chart(run, "parallel")
-    assert found.data["trial_id"].iloc[0] == "t25s2"  # the last but one point; its third seed is its best
+    assert found.data["trial_id"].iloc[0] == "t25s2"  # the last but one setting; its third seed is its best
     figure = found.draw()
     lines = [line for line in figure.axes[0].get_lines() if line.get_gid()]
     assert len(lines) == 27
@@ -304,7 +304,7 @@ def test_interactions_that_may_be_chance_are_not_drawn(tmp_path: Path) -> None:
     right = found.draw().axes[1]
     assert [text.get_text() for text in right.get_yticklabels()] == ["a × b"]
     assert "the strongest interaction, a × b," in found.caption
-    assert found.caption.endswith("points are no full grid, so shares overlap.")
+    assert found.caption.endswith("settings are no full grid, so shares overlap.")
     alone = chart(make(tmp_path / "n", points, chance), "importance")
     assert "interaction" not in alone.caption
     assert "none can be told from chance" in texts(alone.draw())
@@ -404,9 +404,9 @@ def test_a_single_point_has_its_curve(tmp_path: Path, points: list[Params]) -> N
     found = charts(run)
     assert [one.name for one in found] == ["points", "progress", "cost"]
     assert found[0].caption.startswith(
-        "val_accuracy by epoch of the only point, at 0.805 in epoch 3. Lines are "
+        "val_accuracy by epoch of the only setting, at 0.805 in epoch 3. Lines are "
     )
-    assert "1   0.805   the only point" in texts(found[0].draw())
+    assert "1   0.805   the only setting" in texts(found[0].draw())
 
 
 def test_baselines_are_no_points_of_the_search(tmp_path: Path) -> None:

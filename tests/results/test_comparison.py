@@ -176,7 +176,7 @@ def test_other_seeds_leave_the_points_in_common(tmp_path: Path) -> None:
         ["width=8", pytest.approx(0.0805), pytest.approx(0.083)],
         ["width=16", pytest.approx(0.1605), pytest.approx(0.163)],
     ]
-    assert "over 2 points in common" in found.verdict()
+    assert "over 2 settings in common" in found.verdict()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_other_seeds_leave_the_points_in_common(tmp_path: Path) -> None:
     [
         ({"metric": "val_loss"}, "the objectives differ (max val_accuracy, max val_loss)"),
         ({"mode": "min"}, "the objectives differ (max val_accuracy, min val_accuracy)"),
-        ({"widths": (64,), "names": "u"}, "they have no point in common"),
+        ({"widths": (64,), "names": "u"}, "they have no setting in common"),
     ],
 )
 def test_runs_that_can_not_be_compared_say_why(tmp_path: Path, changes: dict[str, Any], why: str) -> None:

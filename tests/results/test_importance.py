@@ -21,7 +21,7 @@ def test_shares_are_those_of_the_variance_that_each_explains(tmp_path: Path) -> 
     run = make(tmp_path / "r", grid(**WIDE), lambda p, seed, epoch: 3 * p["a"] + p["b"])
     found = importance(run).set_index("hyperparameter")
     assert list(found.index) == ["a", "b", "c"]
-    # of a function without interactions; Var(3a) = 9 Var(b), and every tree sees another draw of 32 points
+    # of a function without interactions; Var(3a) = 9 Var(b), and every tree sees another draw of 32 settings
     assert found["importance"].tolist() == pytest.approx([0.9, 0.1, 0.0], abs=0.05)
     assert 0 < found["std"]["a"] < 0.1
 
@@ -43,7 +43,7 @@ def test_categories_count_the_same_each_in_any_order(tmp_path: Path) -> None:
 
 
 def test_categories_are_split_by_what_they_came_to(tmp_path: Path) -> None:
-    """Where a draw of points lacks some of them, those come to what their neighbours do."""
+    """Where a draw of settings lacks some of them, those come to what their neighbours do."""
     points = grid(kind=[f"k{number:02}" for number in range(20)], other=[1, 2])
     run = make(tmp_path / "r", points, lambda p, seed, epoch: float(p["kind"][1:]) % 2)
     assert importance(run)["importance"][0] > 0.99
@@ -111,9 +111,9 @@ def test_baselines_are_no_points_of_the_search(tmp_path: Path) -> None:
         (
             grid(a=[1, 2, 3], b=[1, 2, 3]),
             1.0,
-            "importance takes at least 10 points that have ended, there are 9",
+            "importance takes at least 10 settings that have ended, there are 9",
         ),
-        (grid(a=[1, 2, 3], b=[1, 2, 3, 4]), 0.0, "all 12 points came to the same val_accuracy"),
+        (grid(a=[1, 2, 3], b=[1, 2, 3, 4]), 0.0, "all 12 settings came to the same val_accuracy"),
     ],
 )
 def test_too_little_to_tell_is_said(tmp_path: Path, points: list[Params], value: float, said: str) -> None:

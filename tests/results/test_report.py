@@ -129,7 +129,7 @@ def test_every_number_is_what_another_program_makes_of_the_records(run: Path, pa
     for row in cells:
         assert row["best_val_accuracy"] == anew["means"][tuple(row[name] for name in SPACE)]
     curves = [row for row in page.rows("figure-points-data") if row["kind"] == "point"]
-    assert len(curves) == 5 * 3  # of the best points, which are drawn in colours
+    assert len(curves) == 5 * 3  # of the best settings, which are drawn in colours
     for row in curves:
         wanted = anew["curves"][(*(row[name] for name in SPACE), row["epoch"])]
         assert (row["val_accuracy"], row["low"], row["high"]) == wanted

@@ -1,4 +1,4 @@
-"""Means with their intervals, and which point is the best."""
+"""Means with their intervals, and which setting is the best."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_what_many_points_say_of_their_variance_tells_each_apart_more_easily() -
 def test_a_point_is_wrongly_called_worse_as_rarely_as_is_said(
     number: int, of_seeds: int, spread: float
 ) -> None:
-    """Of points with the same mean, whichever came out best, and whether they vary alike or not."""
+    """Of settings with the same mean, whichever came out best, and whether they vary alike or not."""
     draw, wrong, draws = np.random.default_rng(1), 0, 300
     for _ in range(draws):
         deviations = 0.01 * np.exp(spread * draw.normal(size=number))

@@ -1,4 +1,4 @@
-"""Which point is the best, in words."""
+"""Which setting is the best, in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpc.results import Plan, Records, Run, create
 
 
 def make(folder: Path, values: dict[tuple[int, float], list[float]], **changes: Any) -> Run:
-    """A finished run: the values of the objective by point (width, dropout), one for each seed."""
+    """A finished run: the values of the objective by setting (width, dropout), one for each seed."""
     trials: list[dict[str, Any]] = [
         {"trial": f"w{width}-{dropout}-s{seed}", "index": 0, "seed": seed, "model": "mlp",
          "params": {"width": width, "dropout": dropout, "epochs": 2}}
@@ -46,7 +46,8 @@ def test_the_best_point_is_named_with_its_interval_and_its_ties(tmp_path: Path) 
         "Best: width=16 dropout=0 with val_accuracy 0.9167 on average over 3 trainings "
         "(95% interval 0.9023 to 0.931)."
     )
-    assert "One other point is not separable from it at 95%, the closest width=8 dropout=0 (worse by" in said
+    assert "One other setting is not separable from it at 95%" in said
+    assert "the closest width=8 dropout=0 (worse by" in said
     assert "more seeds of both would tell these two apart." in said
     found = results.winner(run)
     assert found is not None
@@ -55,13 +56,13 @@ def test_the_best_point_is_named_with_its_interval_and_its_ties(tmp_path: Path) 
 
 def test_a_winner_without_ties_is_said_to_be_better(tmp_path: Path) -> None:
     run = make(tmp_path / "r", {(8, 0.0): [0.90, 0.91, 0.92], (16, 0.0): [0.2, 0.21, 0.22]})
-    assert words(run).endswith("It is better than the other point at 95%.")
+    assert words(run).endswith("It is better than the other setting at 95%.")
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({(8, 0.0): [0.9], (16, 0.0): [0.8]}, "One training per point can't tell it from the others"),
+        ({(8, 0.0): [0.9], (16, 0.0): [0.8]}, "One training per setting can't tell it from the others"),
         ({(8, 0.0): [0.9]}, "from one training."),
         ({(8, 0.0): [0.9, 0.9], (16, 0.0): [0.8, 0.7]}, "with val_accuracy 0.9 in each of 2 trainings."),
         ({(8, 0.0): [0.9, 0.8], (16, 0.0): [0.8, 0.9]}, "no number of seeds in reach would tell these two"),

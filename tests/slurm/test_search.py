@@ -75,7 +75,7 @@ def test_a_search_is_cancelled_resumed_and_extended(site: Site) -> None:
     assert counts["total"] == counts["finished"] + counts["pruned"] == len(run.trials) == 6, site.logs()
     assert set(before.trials) <= set(run.trials)
     assert "RUNNING" not in states(run)
-    assert "r has 8 points now." in site.hpc("extend", "r", "--trials", "+2")
+    assert "r has 8 settings now." in site.hpc("extend", "r", "--trials", "+2")
     until(lambda: not site.is_busy(), 200, lambda: site.hpc("status", "r", code=None) + site.logs())
     counts = site.run().counts()
     assert counts["total"] == counts["finished"] + counts["pruned"] == 8, site.logs()
