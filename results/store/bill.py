@@ -31,7 +31,7 @@ class Bill:
 
 
 def bill(run: RunState) -> Bill | None:
-    """Where the time of the last launch went; None if no worker of it has left in order."""
+    """Where the time of the last launch went; None if no worker of it has left in order, or in no time."""
     launch = run.launches[-1] if run.launches else {}
     since = launch.get("time", 0.0)
     jobs = {
@@ -42,12 +42,13 @@ def bill(run: RunState) -> Bill | None:
         attempt for trial in run.trials.values() for attempt in trial.attempts.values()
         if attempt.job_id in jobs
     ]  # fmt: skip
-    if not attempts:
+    seconds = sum(max(0.0, each) for each in jobs.values())
+    if not attempts or not seconds:
         return None
     return Bill(
         max(0.0, min(attempt.started for attempt in attempts) - launch.get("began", since)),
         len(jobs),
-        sum(max(0.0, seconds) for seconds in jobs.values()),
+        seconds,
         sum(attempt.training_seconds for attempt in attempts),
         sum(attempt.tracing_seconds for attempt in attempts),
         round(sum(1 / attempt.lanes for attempt in attempts if attempt.tracing_seconds > 0)),

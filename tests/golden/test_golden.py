@@ -252,7 +252,6 @@ def test_the_sweep_of_a_stored_run_has_the_trials_it_had(name: str, runs: dict[s
 def test_an_unfinished_run_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = copied("unfinished", tmp_path)
     standin.use(monkeypatch)
-    monkeypatch.setattr(standin, "PAUSE_SECONDS", 0.01)  # the command divides by the time that workers took
     before = results.table(run)
     assert before.state.tolist() == ["finished", "failed", "waiting"]
     said = hpc("resume", run)

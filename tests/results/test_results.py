@@ -560,6 +560,17 @@ def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest
     )
 
 
+def test_workers_that_left_in_no_time_have_no_bill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpc.results.store.moments.time.time", lambda: 7.0)
+    create(tmp_path / "r", plan([{"width": 1}]))
+    Records(tmp_path / "r" / "records" / "run.jsonl").append("launched", began=7.0)
+    worker = Worker(tmp_path / "r", "local-1-0")
+    worker.records.append("ready", job=worker.job)
+    worker.finish("t00", [0.5], training_seconds=0.0, drawing_seconds=0.0)
+    worker.records.append("left", job=worker.job, how="done")
+    assert Run(tmp_path / "r").bill() is None
+
+
 def test_half_a_pair_of_surrogates_in_an_error_loses_no_record(folder: Path) -> None:
     """A traceback names files, whose names may be no UTF-8."""
     records = Records(folder / "records" / "x.jsonl")
