@@ -10,7 +10,7 @@ from hpc.jobs import catalog
 
 
 def _searches() -> dict[str, list[str]]:
-    known = {name: [_first(type(search).__doc__)] for name, search in sweeps.SEARCHES.items()}
+    known = {name: [first_sentence(type(search).__doc__)] for name, search in sweeps.SEARCHES.items()}
     return known | {name: [words] for name, words in sweeps.ADAPTIVE.items()}
 
 
@@ -39,8 +39,9 @@ def _profiles(given: Path | None) -> dict[str, list[str]]:
     return found
 
 
-def _first(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]  # none of them under python -OO
+def first_sentence(text: str | None) -> str:
+    """The first line of a docstring; empty without one, as under ``python -OO``."""
+    return (text or "").strip().partition("\n")[0]
 
 
 LISTS: Mapping[str, Callable[[Path | None], Mapping[str, list[str]]]] = {

@@ -121,7 +121,7 @@ def scale(
     def train(
         name: str, epochs: int, batch: int | None, *, ranks: int = 1, workers: int, beside: int = 1
     ) -> Run:
-        one = _first_trial(sweep, epochs, batch, beside)
+        one = probe_of(sweep, epochs, batch, beside)
         return _trained(one, base / name, on, ranks, workers if local else None, profiles_file, note)
 
     probe = train(PROBE, PROBE_EPOCHS, None, workers=most)
@@ -145,7 +145,7 @@ def scale(
         name, size = (f"ranks-{number}-weak", batch * number) if weak else (f"ranks-{number}", batch)
         runs.append(train(name, epochs, size, ranks=number, workers=max(1, most // number)))
     made = report(runs, weak=weak, predict=predict, sweep=sweep, devices=most)
-    made.sentences.extend(_apart(made.table, wide, sizes))
+    made.sentences.extend(trained_apart(made.table, wide, sizes))
     if local and most > device.available_cpus():
         cpus = device.available_cpus()
         made.sentences.append(
@@ -154,7 +154,7 @@ def scale(
     return made
 
 
-def _apart(table: pd.DataFrame, wide: Sequence[int], sizes: Sequence[int]) -> list[str]:
+def trained_apart(table: pd.DataFrame, wide: Sequence[int], sizes: Sequence[int]) -> list[str]:
     """Which trials were to be trained side by side, and have missed each other."""
     single = table[table["ranks"] == 1]
     measured = set(zip(single["beside"], single["batch_size"], strict=True))
@@ -267,7 +267,7 @@ def _percent(values: pd.Series[float]) -> list[str]:
     return ["" if math.isnan(value) else f"{value:.1%}" for value in values]
 
 
-def _first_trial(sweep: Sweep, epochs: int, batch: int | None, seeds: int) -> Sweep:
+def probe_of(sweep: Sweep, epochs: int, batch: int | None, seeds: int) -> Sweep:
     """Its first trial, with another global batch, and with as many seeds as are to be side by side."""
     trial = sweep.first_trial
     fixed = {**trial.params, "epochs": epochs} | ({} if batch is None else {"batch_size": batch})

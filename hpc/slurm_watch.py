@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from hpc import profile as profiles
-from hpc import reconcile
+from hpc import reconcile, waiting
 from hpc.folder_guard import standing
 from hpc.outcome import Outcome, View
 from hpc.profile import Named
@@ -79,11 +78,11 @@ def _watch(submission: Submission, named: Named, request: RunRequest, slurm: Slu
     try:
         with standing(run.folder) as its_folder:
             while True:
-                time.sleep(1)
+                waiting.sleep(1)
                 its_folder.require("Its jobs of SLURM end when they find that out; `hpc status` there tells.")
                 run.refresh()
                 view.update(run)
-                if time.monotonic() < next_question:
+                if waiting.now() < next_question:
                     continue
                 scheduler.look(run, wait_seconds=30)
                 news = scheduler.news
@@ -95,7 +94,7 @@ def _watch(submission: Submission, named: Named, request: RunRequest, slurm: Slu
                     break
                 answer = problem or sorted((job.job_id, job.state) for job in news.jobs.values())
                 alive = sum(job.is_alive for job in news.jobs.values())
-                next_question = time.monotonic() + pause.after(answer, alive)
+                next_question = waiting.now() + pause.after(answer, alive)
     finally:
         view.end()
     unfit = {job["error"] for name, job in run.jobs.items() if "error" in job and _is_of(name, submission)}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import os
 import secrets
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc import orphans, reconcile
+from hpc import orphans, reconcile, waiting
 from hpc import profile as profiles
 from hpc.coverage import covered_trials, may_live
 from hpc.doctor import read_doctor_cache as known
@@ -318,7 +317,7 @@ class _Submitter:
 
     def _submit_once(self, array: JobArray, folder: Path, after: str) -> str:
         """Submit an array, whatever SLURM's connection does, and not twice."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = waiting.now() + PATIENCE_SECONDS
         in_doubt = False
         while True:
             try:
@@ -333,14 +332,14 @@ class _Submitter:
                 unreachable = isinstance(error, UnreachableError)
                 if not unreachable and not in_doubt:
                     raise
-                if not unreachable or time.monotonic() > deadline:
+                if not unreachable or waiting.now() > deadline:
                     raise UnreachableError(
                         f"{error} What was submitted before is in the queue; the same command again "
                         "submits the rest."
                     ) from None
                 self._note(f"{error} Trying again.")
             in_doubt = True
-            time.sleep(2)
+            waiting.sleep(2)
 
 
 def _of_the_last_checkup(config: Mapping[str, str], named: Named) -> dict[str, Any]:
@@ -350,12 +349,12 @@ def _of_the_last_checkup(config: Mapping[str, str], named: Named) -> dict[str, A
 
 
 def _patiently(ask: Callable[[], dict[str, str]], note: Callable[[str], None]) -> dict[str, str]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = waiting.now() + PATIENCE_SECONDS
     while True:
         try:
             return ask()
         except UnreachableError as error:
-            if time.monotonic() > deadline:
+            if waiting.now() > deadline:
                 raise
             note(f"{error} Trying again.")
-            time.sleep(2)
+            waiting.sleep(2)

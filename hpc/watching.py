@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpc import orphans, reconcile
+from hpc import orphans, reconcile, waiting
 from hpc.jobs.node import is_running
 from hpc.lock import Holder, holder, lock
 from hpc.results import Records, Run, RunError
@@ -216,11 +215,11 @@ def cancel(folder: str | Path, wait_seconds: float = 90) -> str:
             f"`hpc cancel {folder}` there."
         )
     os.kill(who.pid, signal.SIGTERM)
-    deadline = time.monotonic() + wait_seconds
-    while time.monotonic() < deadline:
+    deadline = waiting.now() + wait_seconds
+    while waiting.now() < deadline:
         if not who.is_alive() or holder(run.folder) != who:
             return f"{folder} is stopped. `hpc resume {folder}` goes on with it."
-        time.sleep(0.1)
+        waiting.sleep(0.1)
     raise RunError(f"process {who.pid} was asked to stop {wait_seconds:.0f} seconds ago and has not.")
 
 
@@ -240,8 +239,8 @@ def _cancel_jobs(run: Run, wait_seconds: float) -> str:
             if not arrays:
                 return f"nothing of {run.folder} is running."
             slurm.cancel(arrays)
-            deadline = time.monotonic() + wait_seconds
-            while time.monotonic() < deadline:
+            deadline = waiting.now() + wait_seconds
+            while waiting.now() < deadline:
                 news = reconcile.ask(run, slurm)
                 if news.heard:
                     reconcile.settle(run, news, records)
@@ -250,7 +249,7 @@ def _cancel_jobs(run: Run, wait_seconds: float) -> str:
                             f"SLURM jobs {', '.join(arrays)} are cancelled. "
                             f"`hpc resume {run.folder}` goes on with the run."
                         )
-                time.sleep(0.5)
+                waiting.sleep(0.5)
         finally:
             records.close()
     raise SchedulerError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
-import time
 from typing import Annotated, Any
 
 import typer
 
+from hpc import waiting
 from hpc.cli.display.console import plain_console
 from hpc.cli.errors import errors, require_choice
 from hpc.cli.options import AsJson, OneTrial, ProfilesFile, RunFolder
@@ -44,11 +44,10 @@ def status(
             _print_status(summary, as_json=as_json, is_again=watch)
             if not watch or not is_busy(summary):
                 return
-            asked = sum(
-                job["state"].isupper() and not job["over"] for job in summary["jobs"]
-            )  # SLURM's words
+            # Only jobs of SLURM have its words.
+            asked = sum(job["state"].isupper() and not job["over"] for job in summary["jobs"])
             changes = summary["scheduler"] or [job["state"] for job in summary["jobs"]]
-            time.sleep(pause.after(changes, asked) if asked else LOCAL_PAUSE_SECONDS)
+            waiting.sleep(pause.after(changes, asked) if asked else LOCAL_PAUSE_SECONDS)
 
 
 def _print_status(summary: dict[str, Any], *, as_json: bool, is_again: bool) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpc import waiting
 from hpc.cli.display.console import complain
 from hpc.cli.errors import errors, require_choice
 from hpc.cli.options import AsJson, On, OneTrial, Overrides, ProfilesFile, RunFolder, RunFolders
@@ -149,7 +149,7 @@ def _report_until_over(runs: list[Path], out: Path | None, pause_seconds: int) -
         is_first = False
         if not busy:
             return
-        time.sleep(pause_seconds)
+        waiting.sleep(pause_seconds)
 
 
 @commands.command(epilog="Example: hpc plot runs/digits --kind heatmap --kind parallel --format pdf")
@@ -336,4 +336,4 @@ def export(
                 )
             if not busy:
                 return
-            time.sleep(EXPORT_PAUSE_SECONDS)
+            waiting.sleep(EXPORT_PAUSE_SECONDS)

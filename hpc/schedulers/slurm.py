@@ -8,9 +8,9 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hpc.schedulers import batch
 from hpc.schedulers.base import (
@@ -65,6 +65,8 @@ class Slurm(Scheduler):
 
     name = "slurm"
     outlives = True
+    call: ClassVar[Callable[..., subprocess.CompletedProcess[str]]] = staticmethod(subprocess.run)
+    """Starts a command of SLURM, as ``subprocess.run`` does."""
 
     def __init__(self, profile: Profile | None = None, timeout_seconds: float = 30.0) -> None:
         self.profile = profile
@@ -235,7 +237,7 @@ class Slurm(Scheduler):
                 "cluster; --on local runs here."
             )
         try:
-            answer = subprocess.run(
+            answer = self.call(
                 command, capture_output=True, text=True, errors="replace", timeout=self._timeout, cwd=cwd,
                 env=plain_environment(os.environ),
             )  # fmt: skip

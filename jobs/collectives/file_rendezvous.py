@@ -55,7 +55,7 @@ def presence(rank: int, env: Mapping[str, str]) -> Presence:
             if entry.family == socket.AF_INET and entry.netmask and name in states and states[name].isup:
                 addresses[name] = str(ipaddress.ip_interface(f"{entry.address}/{entry.netmask}"))
                 break
-    return Presence(rank, env.get("SLURMD_NODENAME", host), host, addresses, _address_of(host))
+    return Presence(rank, env.get("SLURMD_NODENAME", host), host, addresses, address_of(host))
 
 
 class FileRendezvous:
@@ -201,7 +201,7 @@ def interface(rank: int, everyone: Sequence[Presence]) -> tuple[str, str]:
     raise WorldError(f"{mine.node} has no interface with the address {mine.main if apart else '127.0.0.1'}.")
 
 
-def _address_of(host: str) -> str:
+def address_of(host: str) -> str:
     """The address of this machine's name, as Gloo looks it up: the first that can be bound."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)

@@ -93,7 +93,7 @@ def _handler(clients: set[str]) -> type[Any]:
         def _is_heard(self) -> bool:
             peer, here = self.client_address, self.connection.getsockname()
             is_local = peer[0] == here[0] or peer[0].startswith("127.")
-            if peer[0] in clients and (not is_local or _is_mine(peer, here)):
+            if peer[0] in clients and (not is_local or is_of_this_user(peer, here)):
                 return True
             self.send_status_code(403)
             return False
@@ -101,7 +101,7 @@ def _handler(clients: set[str]) -> type[Any]:
     return Handler
 
 
-def _is_mine(peer: tuple[str, int], here: tuple[str, int], tables: Path = Path("/proc/net")) -> bool:
+def is_of_this_user(peer: tuple[str, int], here: tuple[str, int], tables: Path = Path("/proc/net")) -> bool:
     """Whether the process at the other end of a local connection is of this user.
 
     Linux' tables of connections say so. A socket of IPv6 reaches an address of IPv4, too, and stands in

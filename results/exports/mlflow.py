@@ -137,7 +137,7 @@ class _Mlflow:
         trial = course.trial
         first = min(one.started or math.inf for one in trial.attempts.values())
         values = params_of(self._run, trial)
-        names = _names(values)
+        names = safe_names(values)
         made = self._client.create_run(
             experiment, round(1000 * first) if math.isfinite(first) else None, run_name=trial.trial_id,
             tags={"trial_id": trial.trial_id, "run_id": self._metadata["run_id"], **self._metadata["tags"]},
@@ -159,7 +159,7 @@ class _Mlflow:
         from mlflow.entities import Metric, RunTag
 
         batch: list[Metric] = []
-        names = _names({name: None for epoch in epochs for name in epoch.metrics})
+        names = safe_names({name: None for epoch in epochs for name in epoch.metrics})
         for place, epoch in enumerate(epochs):
             batch += [Metric(names[name], value, round(1000 * epoch.time), epoch.number)
                       for name, value in epoch.metrics.items()]  # fmt: skip
@@ -174,7 +174,7 @@ class _Mlflow:
 
         attempt = course.trial.attempt
         values = course.last(self._run.metric)
-        names, time = _names(values), round(1000 * attempt.ended)
+        names, time = safe_names(values), round(1000 * attempt.ended)
         batch = [Metric(names[name], value, time, attempt.epochs) for name, value in values.items()]
         self._client.log_batch(run_id, metrics=batch, tags=_renamed(names))
 
@@ -223,7 +223,7 @@ def _renamed(names: Mapping[str, str]) -> list[RunTag]:
     return [RunTag(f"name.{new}"[:MAX_NAME], old[:MAX_TAG]) for new, old in changed.items()]
 
 
-def _names(names: Iterable[str]) -> dict[str, str]:
+def safe_names(names: Iterable[str]) -> dict[str, str]:
     """The name in MLflow for each name: the same, unless it is refused.
 
     MLflow takes letters, digits, ``_``, ``-``, ``.``, space, ``:`` and ``/`` as of a path, and 250 of them.

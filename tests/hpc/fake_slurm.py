@@ -105,14 +105,14 @@ class FakeSlurm:
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Answer what ``hpc.schedulers.slurm`` asks without starting processes or waiting for the disk."""
         import subprocess
-        from types import SimpleNamespace
+
+        from hpc.schedulers.slurm import Slurm
 
         def run(command: list[str], cwd: object = None, **options: Any) -> Any:
             said = answer(str(self.folder), command[0], command[1:], str(cwd or os.getcwd()))
             return subprocess.CompletedProcess(command, *said)
 
-        fake = SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired)
-        monkeypatch.setattr("hpc.schedulers.slurm.subprocess", fake)
+        monkeypatch.setattr(Slurm, "call", staticmethod(run))
         monkeypatch.setattr(os, "fsync", lambda file: None)
 
     def change(self, **entries: Any) -> None:

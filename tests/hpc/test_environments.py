@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.catalog import _first
+from hpc.catalog import first_sentence
 from hpc.jobs.node import device
 from hpc.results import Run
 from tests.conftest import ROOT, environment
@@ -79,7 +79,7 @@ def test_python_without_docstrings_is_refused_before_a_worker_starts(tmp_path: P
 
 def test_a_worker_without_docstrings_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device.why_not(0) == device.why_not(1) == ""
-    assert _first(None) == ""
+    assert first_sentence(None) == ""
     monkeypatch.setattr(device, "why_not", lambda: "no docstrings")
     with pytest.raises(RuntimeError, match=r"^no docstrings\.$"):
         device.start(1, 0, 0, 1)

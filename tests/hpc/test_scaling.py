@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hpc import running, sweeps
 from hpc.cli.app import app
 from hpc.results import RunError
-from hpc.scaling import _apart, _first_trial, folders, lines, report
+from hpc.scaling import folders, lines, probe_of, report, trained_apart
 from tests.conftest import ROOT, Hpc
 from tests.results.measured import ALPHA, BETA, BYTES, step, written
 
@@ -129,19 +129,19 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
 
 def test_the_first_trial_is_taken_with_other_batches_and_nothing_else_changed() -> None:
     sweep = sweeps.load(ROOT / "sweeps" / "digits.yaml")
-    one = _first_trial(sweep, 7, 32, 2)
+    one = probe_of(sweep, 7, 32, 2)
     first = sweep.trials[0].params
     assert [trial.seed for trial in one.trials] == [0, 1]
     for trial in one.trials:
         assert (trial.params["batch_size"], trial.params["epochs"]) == (32, 7)
         assert {**trial.params, "epochs": 20, "batch_size": 64} == first
-    assert _first_trial(sweep, 3, None, 1).trials[0].params == {**first, "epochs": 3}
+    assert probe_of(sweep, 3, None, 1).trials[0].params == {**first, "epochs": 3}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_measuring_changes_no_bit_of_the_weights(tmp_path: Path, ranks: int) -> None:
-    sweep = _first_trial(sweeps.load(ROOT / "sweeps" / "digits.yaml"), 3, 400, 1)
+    sweep = probe_of(sweeps.load(ROOT / "sweeps" / "digits.yaml"), 3, 400, 1)
     weights = []
     for measure in (False, True):
         outcome = running.run(sweep, folder=tmp_path / str(measure), workers=1, ranks=ranks, measure=measure)
@@ -186,7 +186,7 @@ def test_a_sweep_is_measured_on_one_rank_and_on_two_and_not_again(tmp_path: Path
 
 def test_trials_that_were_to_train_side_by_side_and_did_not_are_told() -> None:
     table = pd.DataFrame({"ranks": [1, 1, 2], "beside": [1, 2, 1], "batch_size": [64, 64, 64]})
-    assert _apart(table, [2], [64]) == []
-    assert _apart(table, [], [64, 32]) == []
-    (said,) = _apart(table, [2], [64, 32])
+    assert trained_apart(table, [2], [64]) == []
+    assert trained_apart(table, [], [64, 32]) == []
+    (said,) = trained_apart(table, [2], [64, 32])
     assert said.startswith("2 trials with batches of 32 did not train at the same time")

@@ -17,7 +17,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 import pytest
 from typer.testing import CliRunner, Result
 
-from hpc import reconcile, slurm_watch, submitting, sweeps, watching
+from hpc import reconcile, slurm_watch, submitting, sweeps, waiting, watching
 from hpc.cli.app import app
 from hpc.doctor import write_doctor_cache
 from hpc.jobs.launch import Launch
@@ -82,17 +82,24 @@ def slurm(commands: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     return commands
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+class Sleeper(waiting.Clock):
     """Time that passes by sleeping only."""
-    now = [0.0]
 
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
+    def __init__(self) -> None:
+        self.passed = 0.0
 
-    fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time)
-    for module in ("submitting", "watching", "slurm_watch"):
-        monkeypatch.setattr(f"hpc.{module}.time", fake)
+    def now(self) -> float:
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        self.passed += seconds
+
+
+@pytest.fixture
+def clock() -> Iterator[None]:
+    """Commands that wait by time that passes by sleeping only."""
+    with waiting.by(Sleeper()):
+        yield
 
 
 def hpc(*arguments: str | Path) -> Result:
@@ -914,25 +921,28 @@ def test_logs_that_there_are_not(slurm: FakeSlurm, arguments: list[str], said: s
 # --- watching, for hpc run
 
 
-@contextlib.contextmanager
-def jobs_do(
-    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, *deeds: Callable[[], None]
-) -> Iterator[list[str]]:
-    """Let something happen at each second that hpc run watches; the notes that it makes."""
-    waiting = list(deeds)
-    now = [0.0]
+class Deeds(Sleeper):
+    """A clock by which something happens at each second that hpc run watches."""
 
-    def sleep(seconds: float) -> None:
-        now[0] += 100
-        if waiting:
-            waiting.pop(0)()
-        elif now[0] > 5000:
+    def __init__(self, deeds: Sequence[Callable[[], None]]) -> None:
+        super().__init__()
+        self.left = list(deeds)
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(100)
+        if self.left:
+            self.left.pop(0)()
+        elif self.passed > 5000:
             raise AssertionError("it watches for ever")
 
-    fake = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep, time=time.time)
-    monkeypatch.setattr("hpc.slurm_watch.time", fake)
-    yield []
-    assert not waiting
+
+@contextlib.contextmanager
+def jobs_do(*deeds: Callable[[], None]) -> Iterator[None]:
+    """Let something happen at each second that hpc run watches."""
+    clock = Deeds(deeds)
+    with waiting.by(clock):
+        yield
+    assert not clock.left
 
 
 class Notes(View):
@@ -965,7 +975,7 @@ def test_watching_ends_with_the_last_job(slurm: FakeSlurm, monkeypatch: pytest.M
     def down() -> None:
         slurm.fail("squeue", "unreachable", "unreachable")
 
-    with jobs_do(slurm, monkeypatch, down, lambda: None, lambda: None, all_finish(slurm, 101, 0, 1, 2, 3)):
+    with jobs_do(down, lambda: None, lambda: None, all_finish(slurm, 101, 0, 1, 2, 3)):
         outcome, notes = follow()
     assert outcome.is_good
     assert (outcome.trained, outcome.error) == (4, "")
@@ -985,7 +995,7 @@ def test_what_failed_for_a_reason_of_the_profile_is_tried_again(
         slurm.set("101_0", "COMPLETED")
         slurm.set("101_1", "NODE_FAIL")
 
-    with jobs_do(slurm, monkeypatch, node_fails, all_finish(slurm, 104, 3)):
+    with jobs_do(node_fails, all_finish(slurm, 104, 3)):
         outcome, notes = follow({"node-failure": 1})
     assert outcome.is_good
     assert [note.split(":")[0] for note in notes] == ["Trying again, as the profile says"]
@@ -1001,7 +1011,7 @@ def test_jobs_that_were_cancelled_are_not_submitted_again(
         slurm.set("101_0", "NODE_FAIL")
         slurm.set("101_1", "CANCELLED")
 
-    with jobs_do(slurm, monkeypatch, cancel):
+    with jobs_do(cancel):
         outcome, _ = follow({"node-failure": 1})
     assert slurm.count("sbatch") == 1
     assert states("run") == ["node-failure", "waiting", "waiting", "waiting"]
@@ -1020,7 +1030,7 @@ def test_watching_outlives_another_command_that_settles(
             time=time.time, sleep=lambda seconds: None, monotonic=iter(range(0, 10**9, 20)).__next__
         ))  # fmt: skip
 
-    with jobs_do(slurm, monkeypatch, busy, path.unlink, all_finish(slurm, 101, 0, 1, 2, 3)):
+    with jobs_do(busy, path.unlink, all_finish(slurm, 101, 0, 1, 2, 3)):
         outcome, _ = follow()
     assert outcome.is_good
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from hpc.jobs.collectives import horovod
-from hpc.jobs.collectives.file_rendezvous import FileRendezvous, Presence, _address_of, interface
+from hpc.jobs.collectives.file_rendezvous import FileRendezvous, Presence, address_of, interface
 from hpc.jobs.collectives.horovod import RanksUnavailableError
-from hpc.jobs.collectives.rendezvous import _is_mine, rendezvous
+from hpc.jobs.collectives.rendezvous import is_of_this_user, rendezvous
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node.device import choose_gpu, local_gpus
 from hpc.jobs.node.rank import RankSpec, complete
@@ -444,7 +444,7 @@ def test_who_is_at_the_other_end_is_told_by_both_ends_of_an_open_connection(
             )
             (tmp_path / name).write_text(f"head\n{row}\n")
     if sys.byteorder == "little":
-        assert _is_mine(("127.0.0.1", 5000), ("127.0.0.1", 8080), tmp_path) is is_mine
+        assert is_of_this_user(("127.0.0.1", 5000), ("127.0.0.1", 8080), tmp_path) is is_mine
 
 
 def there(rank: int, node: str = "n1", host: str = "h1", main: str = "", **addresses: str) -> Presence:
@@ -540,9 +540,9 @@ def test_a_host_name_over_which_gloo_can_not_talk_is_told(everyone: list[Presenc
 
 
 def test_the_name_of_this_machine_is_looked_up_as_gloo_does() -> None:
-    assert _address_of("127.0.0.1") == "127.0.0.1"
-    assert _address_of("192.0.2.1") == ""  # of no machine
-    assert _address_of("no-such-host.invalid") == ""
+    assert address_of("127.0.0.1") == "127.0.0.1"
+    assert address_of("192.0.2.1") == ""  # of no machine
+    assert address_of("no-such-host.invalid") == ""
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ import pytest
 
 from hpc.results import Run, RunError, create
 from hpc.results.exports import export
-from hpc.results.exports.base import Exported
-from hpc.results.exports.base import last_common_epoch as _agreed
-from hpc.results.exports.mlflow import _names
+from hpc.results.exports.base import Exported, last_common_epoch
+from hpc.results.exports.mlflow import safe_names
 from tests.conftest import ROOT
 from tests.results.written import Worker, plan
 
@@ -74,7 +73,7 @@ def lose(folder: Path, after: int = 1) -> None:
     ],
 )
 def test_two_courses_agree_up_to_an_epoch(old: Any, new: Any, last: int) -> None:
-    assert _agreed(old, new) == last
+    assert last_common_epoch(old, new) == last
 
 
 # --- TensorBoard
@@ -294,11 +293,11 @@ def test_names_that_mlflow_refuses_are_changed_and_kept_in_a_tag(folder: Path) -
 def test_every_name_becomes_one_that_mlflow_takes(name: str) -> None:
     from mlflow.utils.validation import _validate_metric_name
 
-    changed = _names([name])[name]
+    changed = safe_names([name])[name]
     check: Any = _validate_metric_name
     check(changed)
     assert len(changed) <= 250
-    assert len(set(_names([name, f"{name}%", f"{name}&"]).values())) == 3
+    assert len(set(safe_names([name, f"{name}%", f"{name}&"]).values())) == 3
 
 
 @pytest.mark.slow

@@ -316,7 +316,7 @@ def test_watching_writes_it_until_the_run_is_over(
 ) -> None:
     from typer.testing import CliRunner
 
-    from hpc import watching
+    from hpc import waiting, watching
     from hpc.cli.app import app
 
     out, pauses = tmp_path / "page.html", list[tuple[float, bool]]()
@@ -326,8 +326,13 @@ def test_watching_writes_it_until_the_run_is_over(
         return "<body data-refresh" in out.read_text(encoding="utf-8")
 
     monkeypatch.setattr(watching, "status", lambda *_: {"runner": next(runners), "jobs": []})
-    monkeypatch.setattr("hpc.cli.results.time.sleep", lambda seconds: pauses.append((seconds, is_live())))
-    done = CliRunner().invoke(app, ["report", str(run), "--out", str(out), "--watch", "--every", "7"])
+
+    class Noting(waiting.Clock):
+        def sleep(self, seconds: float) -> None:
+            pauses.append((seconds, is_live()))
+
+    with waiting.by(Noting()):
+        done = CliRunner().invoke(app, ["report", str(run), "--out", str(out), "--watch", "--every", "7"])
     assert done.exit_code == 0
     assert done.output == f"{out}\n"
     assert pauses == [(7, True), (7, True)]
