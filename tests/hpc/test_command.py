@@ -325,7 +325,7 @@ def test_a_table_is_chosen_grouped_and_sorted_by_what_is_typed(hpc: Hpc, tmp_pat
     assert [line.split(",")[0] for line in grouped.stdout.splitlines()] == ["dropout", "0.0", "0.5"]
     assert "best_val_accuracy_low" in grouped.stdout
     for wrong, said in (
-        (["--where", "drop == 1"], "there is no column 'drop' (did you mean 'dropout'?)"),
+        (["--where", "drop == 1"], "there is no column 'drop' (did you mean \"dropout\"?)"),
         (["--group-by", "drop"], "there is no column 'drop'"),
         (["--points", "--group-by", "dropout"], "not of several"),
     ):
