@@ -26,7 +26,7 @@ def plan_of(sweep: Sweep, provenance: str = "") -> Plan:
     several = [(one.metric, one.mode) for one in sweep.objectives] if sweep.further_objectives else []
     trials = [trial.to_record() for trial in sweep.trials]
     return Plan(
-        sweep.name, objective.metric, objective.mode, list(sweep.space), trials, stored.text_of(sweep),
+        sweep.name, objective.metric, objective.mode, list(sweep.dimensions), trials, stored.text_of(sweep),
         provenance, sweep.size, several,
     )  # fmt: skip
 

@@ -39,7 +39,7 @@ def with_lists(params: Mapping[str, Any], signature: Signature) -> dict[str, Any
 
 def given_names(sweep: Sweep, model: Signature) -> set[str]:
     """The names of all hyperparameters that a sweep gives, and of the lists that numbered ones make."""
-    names = {*sweep.space, *sweep.fixed}
+    names = {*sweep.dimensions, *sweep.fixed}
     return names | {whole for name in names if (whole := numbered(name, model))}
 
 

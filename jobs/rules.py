@@ -94,7 +94,8 @@ def data_file_is_valid(subject: Subject) -> Iterator[str]:
 def hyperparameters_are_known(subject: Subject) -> Iterator[str]:
     """The model or the training takes every hyperparameter, with its values."""
     sweep, model = subject.sweep, subject.model
-    for group, entries in (("space", sweep.space), ("fixed", sweep.fixed)):
+    listed = {name: one for name, one in sweep.dimensions.items() if name not in sweep.space}
+    for group, entries in (("space", sweep.space), ("settings", listed), ("fixed", sweep.fixed)):
         for name, entry in entries.items():
             owners = [p[name] for p in (PARAMETERS, model.parameters) if name in p]
             whole = numbered(name, model)
@@ -241,11 +242,11 @@ def warmup_has_a_schedule(subject: Subject) -> Iterator[str]:
 
 def _given_to_training(sweep: Sweep) -> set[str]:
     """Names of hyperparameters but for those that a model of the user's takes, to do with as it likes."""
-    return {*sweep.space, *sweep.fixed} - set(model_of(sweep).signature().parameters)
+    return {*sweep.dimensions, *sweep.fixed} - set(model_of(sweep).signature().parameters)
 
 
 def _group_of(sweep: Sweep, name: str) -> str:
-    return "space" if name in sweep.space else "fixed"
+    return "space" if name in sweep.space else "settings" if name in sweep.dimensions else "fixed"
 
 
 def objectives_are_measured(subject: Subject) -> Iterator[str]:
@@ -301,8 +302,8 @@ def _compiles_itself(sweep: Sweep) -> bool:
 
 def _values(sweep: Sweep, name: str) -> list[Any]:
     """The values that a parameter may have in this sweep: choices, the ends of a range, or one value."""
-    if name in sweep.space:
-        return list(sweep.space[name].ends())
+    if name in sweep.dimensions:
+        return list(sweep.dimensions[name].ends())
     default = sweep.defaults.get(name, PARAMETERS[name].default)
     return [sweep.fixed.get(name, default)]
 

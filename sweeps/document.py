@@ -163,9 +163,9 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
             raise SweepError(f"--set {assignment}: must be KEY=VALUE, for example --set fixed.epochs=5.")
         parts = path.strip().split(".")
         try:
-            value = _plain(YAML(typ="rt").load(text), (), {})
-        except Exception:  # as above
-            raise SweepError(f"--set {assignment}: {text!r} is not a YAML value.") from None
+            value = read_value(text)
+        except ValueError as error:
+            raise SweepError(f"--set {assignment}: {error}.") from None
         node = entries
         for depth, part in enumerate(parts[:-1]):
             inner = node.setdefault(part, {})
@@ -182,6 +182,18 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
         places = {k: v for k, v in places.items() if k[: len(key)] != key}
         places[key] = f"--set {assignment}"
     return Document(entries, document.source, places)
+
+
+def read_value(text: str) -> Any:
+    """The plain value that a text is by YAML: ``1e-3`` is a number, ``[64, 32]`` a list.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return _plain(YAML(typ="rt").load(text), (), {})
+    except Exception:  # as above
+        raise ValueError(f"{text!r} is not a YAML value") from None
 
 
 def write(entries: Mapping[str, Any]) -> str:

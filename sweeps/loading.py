@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hpc.sweeps import cases
 from hpc.sweeps.document import SweepError, of_python, override, read
 from hpc.sweeps.spec import Sweep
 
@@ -16,12 +17,13 @@ _OF_RUNS = {
 }
 
 
-def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
+def load(path: str | Path, overrides: Iterable[str] = (), settings: str | Path | None = None) -> Sweep:
     """Read a sweep file.
 
     Args:
         path: the YAML file.
         overrides: ``dotted.path=value`` texts that replace entries, as ``--set`` does.
+        settings: a CSV file with settings instead of the sweep's, as :func:`cases.read_file` reads it.
 
     Raises:
         SweepError: with every problem found: file, line, key, value, what would be right.
@@ -31,7 +33,13 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     for name, problem in _OF_RUNS.items():
         if name in document.entries:
             raise SweepError(document.problem((name,), problem))
-    return Sweep.from_document(document, path.resolve().parent)
+    folder = path.resolve().parent
+    listed = document.entries.get("settings")
+    if settings is not None:
+        document.entries["settings"] = cases.read_file(Path(settings))
+    elif isinstance(listed, str):
+        document.entries["settings"] = cases.read_file(folder / Path(listed).expanduser())
+    return Sweep.from_document(document, folder)
 
 
 def load_stored(path: str | Path) -> Sweep:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpc.sweeps import expression
+from hpc.sweeps import cases, expression
 from hpc.sweeps.document import Key
 from hpc.sweeps.searches import ADAPTIVE, SAMPLER_OPTIONS, SEARCHES
 from hpc.sweeps.space import Choices, Dimension, combinations
@@ -54,7 +54,8 @@ def find_problems(sweep: Sweep) -> list[str]:
 def size_problems(sweep: Sweep) -> Iterator[str]:
     """Whether a sweep has too many trials, told without making them."""
     try:
-        settings, what = combinations(sweep.space), "a grid of {:,} combinations"
+        settings = combinations(sweep.space) * max(1, len(sweep.settings))
+        what = "a grid of {:,} combinations"
     except ValueError as error:
         yield sweep.problem(("space",), f"{error}.")
         return
@@ -97,20 +98,25 @@ def _one_place_each(sweep: Sweep) -> Iterator[str]:
 
 
 def _no_reserved_names(sweep: Sweep) -> Iterator[str]:
-    for group, names in (("space", sweep.space), ("fixed", sweep.fixed)):
+    named = any(cases.NAME in one for one in sweep.settings)
+    reserved = (*RESERVED, cases.NAME) if named else RESERVED
+    listed = [(("settings", place), cases.values_of(one)) for place, one in enumerate(sweep.settings)]
+    for group, names in ((("space",), sweep.space), (("fixed",), sweep.fixed), *listed):
         for name in names:
-            if name in RESERVED:
+            if name in reserved:
                 hint = "; write seeds: 3 at the top level" if name == "seed" else ""
-                yield sweep.problem((group, name), f"is a column of every table{hint}.")
+                yield sweep.problem((*group, name), f"is a column of every table{hint}.")
 
 
 def _fixed_values(sweep: Sweep) -> Iterator[str]:
-    for name, value in sweep.fixed.items():
-        if isinstance(value, Mapping):
-            message = f"{value} looks like a range; what varies belongs under space."
-            yield sweep.problem(("fixed", name), message)
-        if isinstance(value, float) and not math.isfinite(value):
-            yield sweep.problem(("fixed", name), f"{value} is not finite.")
+    listed = [(("settings", place), cases.values_of(one)) for place, one in enumerate(sweep.settings)]
+    for group, values in ((("fixed",), sweep.fixed), *listed):
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                message = f"{value} looks like a range; what varies belongs under space."
+                yield sweep.problem((*group, name), message)
+            if isinstance(value, float) and not math.isfinite(value):
+                yield sweep.problem((*group, name), f"{value} is not finite.")
 
 
 def _baseline_entries(sweep: Sweep) -> Iterator[str]:
@@ -158,7 +164,7 @@ def _names_in_conditions(sweep: Sweep) -> Iterator[str]:
 
 
 def _names_in_constraints(sweep: Sweep) -> Iterator[str]:
-    known = [*sweep.space, *sweep.fixed, "parameters"]
+    known = [*sweep.dimensions, *sweep.fixed, "parameters"]
     for index, one in enumerate(sweep.constraints):
         for other in expression.names(one):
             if other not in [*known, *sweep.defaults]:
@@ -298,6 +304,7 @@ _GENERAL = (
     Rule(_no_reserved_names),
     Rule(_fixed_values),
     Rule(_baseline_entries),
+    Rule(cases.problems),
 )
 _LIMITS = (
     Rule(_pruner),

@@ -25,6 +25,7 @@ def to_entries(sweep: Sweep) -> dict[str, Any]:
         "model": _absolute(sweep.model, folder),
         "data": {**sweep.data, "name": _absolute(sweep.data["name"], folder)},
         "space": {name: choice.as_written() for name, choice in sweep.space.items()},
+        **({"settings": sweep.settings} if sweep.settings else {}),
         "fixed": sweep.fixed,
         "search": _search_entries(sweep),
         "seeds": list(sweep.seeds),

@@ -162,7 +162,7 @@ def combinations(space: Mapping[str, Dimension]) -> int:
 
 
 def setting_at(space: Mapping[str, Dimension], units: Mapping[str, float]) -> dict[str, Any]:
-    """The setting at a setting of the unit cube, which has a number in [0, 1) for every name."""
+    """The setting at a point of the unit cube, which has a number in [0, 1) for every name."""
     return make_setting(space, lambda name, dimension: dimension.draw(units[name]))
 
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from hpc.sweeps import expression, rules, serialization, shorthands, trials
+from hpc.sweeps import cases, expression, rules, serialization, shorthands, trials
 from hpc.sweeps.document import Document, Key, SweepError, of_python, write
 from hpc.sweeps.searches import ADAPTIVE
 from hpc.sweeps.searches.pruners import pruner_entries
@@ -132,6 +132,8 @@ class Sweep(_Entry):
         model: a name of ``models``, ``file.py:function`` or ``package.module:function``.
         data: the dataset: its ``name``, as that of a model, and its options.
         space: the values each hyperparameter may take.
+        settings: settings that are listed, each with every combination of the space; they count more than
+            ``fixed``, and one may have a name under ``case``.
         fixed: hyperparameters that are the same in all trials.
         search: how settings are chosen.
         seeds: every setting is trained once with each seed.
@@ -158,6 +160,7 @@ class Sweep(_Entry):
     model: str
     data: Annotated[dict[str, Any], BeforeValidator(shorthands.read_data)]
     space: dict[str, Annotated[Dimension, BeforeValidator(dimension)]] = {}
+    settings: Annotated[list[dict[str, Any]], BeforeValidator(cases.read_settings)] = []
     fixed: dict[str, Any] = {}
     search: Annotated[Search, BeforeValidator(lambda value: shorthands.as_group(value, "method"))] = Search()
     seeds: Annotated[list[int], BeforeValidator(shorthands.read_seeds)] = [0]
@@ -215,6 +218,16 @@ class Sweep(_Entry):
     def problem(self, key: Key, message: str) -> str:
         """A sentence about one entry, with the file and line where it stands."""
         return self._document.problem(key, message)
+
+    @cached_property
+    def dimensions(self) -> dict[str, Dimension]:
+        """The hyperparameters that vary and their values: those of ``settings``, then those of ``space``."""
+        return {**cases.dimensions(self.settings, self.fixed), **self.space}
+
+    @cached_property
+    def case_names(self) -> dict[str, str]:
+        """The names of listed settings, by :func:`hpc.sweeps.cases.key_of`."""
+        return cases.names_of_cases(self)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -311,7 +324,7 @@ class Sweep(_Entry):
         mine = self.entries()
         for name in ("folds", "baselines", "constraints", "budget", "confirm"):
             mine.pop(name, None)
-        mine |= {"fixed": trial.params, "space": {}, "search": "grid", "seeds": [trial.seed]}
+        mine |= {"fixed": trial.params, "space": {}, "settings": [], "search": "grid", "seeds": [trial.seed]}
         mine |= {"objective": "loss", "keep": "none", **entries}
         return Sweep.from_document(of_python(mine), self.folder)
 

@@ -22,6 +22,7 @@ class Trial:
         model: as the sweep names it, or one of its baselines.
         fold: which part of the training samples is for validation, from 0; None without folds.
         stage: ``confirm`` for a trial that confirms a setting; else empty.
+        case: the name of the setting, if the sweep lists it with one; else empty.
     """
 
     index: int
@@ -31,11 +32,13 @@ class Trial:
     model: str
     fold: int | None = None
     stage: str = ""
+    case: str = ""
 
     def to_record(self) -> dict[str, Any]:
         """The trial as plain values, as records hold it."""
         further: dict[str, Any] = {} if self.fold is None else {"fold": self.fold}
         further |= {"stage": self.stage} if self.stage else {}
+        further |= {"case": self.case} if self.case else {}
         return {
             "trial": self.trial_id, "index": self.index, "params": self.params, "seed": self.seed,
             "model": self.model, **further,

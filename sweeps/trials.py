@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from hpc.sweeps.cases import key_of, values_of
 from hpc.sweeps.document import SweepError
 from hpc.sweeps.searches import SEARCHES
 from hpc.sweeps.trial import Trial, reference_name, trial_id
@@ -90,7 +91,9 @@ def data_identity(sweep: Sweep) -> dict[str, Any]:
 def _trial(
     sweep: Sweep, model: str, params: dict[str, Any], seed: int, index: int, fold: int | None
 ) -> Trial:
-    return Trial(index, _id(sweep, model, params, seed, fold), params, seed, model, fold)
+    named = sweep.case_names if model == sweep.model else {}
+    case = named.get(key_of(sweep, params), "") if named else ""
+    return Trial(index, _id(sweep, model, params, seed, fold), params, seed, model, fold, case=case)
 
 
 def _id(sweep: Sweep, model: str, params: Mapping[str, Any], seed: int, fold: int | None) -> str:
@@ -102,5 +105,8 @@ def _settings(sweep: Sweep) -> Iterator[dict[str, Any]]:
     if sweep.is_adaptive:
         return
     search = SEARCHES[sweep.search.method]
-    found = search.settings(sweep.space, sweep.search.trials, sweep.search.seed)
-    yield from (setting for setting in found if not sweep.allows({**sweep.fixed, **setting}))
+    for listed in sweep.settings or [{}]:
+        for drawn in search.settings(sweep.space, sweep.search.trials, sweep.search.seed):
+            setting = {**values_of(listed), **drawn}
+            if not sweep.allows({**sweep.fixed, **setting}):
+                yield setting

@@ -24,6 +24,18 @@ def cancel(folder: RunFolder) -> None:
         print(cancel_run(folder))
 
 
+@commands.command(epilog="Example: hpc enqueue runs/digits learning_rate=0.01 hidden_size=64")
+def enqueue(
+    folder: RunFolder,
+    setting: Annotated[list[str], typer.Argument(metavar="NAME=VALUE", help="Values of the search space.")],
+) -> None:
+    """Have a search try a setting of yours next; what you leave out, it chooses."""
+    with errors(folder):
+        from hpc.enqueueing import enqueue as enqueue_in
+
+        print(enqueue_in(folder, setting))
+
+
 @commands.command(epilog="Example: hpc doctor --on slurm")
 def doctor(
     on: On = "local",

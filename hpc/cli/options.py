@@ -34,6 +34,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override an entry of the sweep; repeatable."),
 ]
+Settings = Annotated[
+    Path | None,
+    typer.Option("--settings", metavar="FILE", help="A CSV file of settings, instead of the sweep's."),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", metavar="N", help="Jobs at once (default: one per core or GPU).")
 ]

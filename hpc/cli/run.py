@@ -21,6 +21,7 @@ from hpc.cli.options import (
     ProfilesFile,
     Ranks,
     RunFolder,
+    Settings,
     Storage,
     SweepFile,
     Workers,
@@ -41,6 +42,7 @@ def run(
     on: On = "local",
     folder: Folder = None,
     overrides: Overrides = None,
+    settings: Settings = None,
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: ProfilesFile = None,
@@ -61,7 +63,7 @@ def run(
     with errors(folder):
         from hpc import sweeps
 
-        loaded = sweeps.load(sweep, overrides or [])
+        loaded = sweeps.load(sweep, overrides or [], settings)
         if dry_run:
             _show_plan(loaded, request)
         else:
@@ -74,6 +76,7 @@ def submit(
     on: On = "slurm",
     folder: Folder = None,
     overrides: Overrides = None,
+    settings: Settings = None,
     workers: Workers = None,
     ranks: Ranks = None,
     profiles: ProfilesFile = None,
@@ -95,7 +98,7 @@ def submit(
         from hpc import sweeps
         from hpc.profile import find
 
-        loaded = sweeps.load(sweep, overrides or [])
+        loaded = sweeps.load(sweep, overrides or [], settings)
         if dry_run:
             _show_submission(loaded, find(on, [loaded.folder], profiles), request)
         else:

@@ -72,7 +72,7 @@ class Preparation:
     def __init__(self, sweep: Sweep, importer: Importer | None = None) -> None:
         self._folds = sweep.folds
         self._name = f"the dataset {sweep.data['name']}"
-        drawn = sweep.space["dtype"].ends() if "dtype" in sweep.space else ()
+        drawn = sweep.dimensions["dtype"].ends() if "dtype" in sweep.dimensions else ()
         types = [*drawn, *(trial.params.get("dtype") for trial in sweep.trials), sweep.fixed.get("dtype")]
         reference = data_of(sweep)
         function = reference.resolve(importer)

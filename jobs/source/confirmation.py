@@ -62,7 +62,7 @@ def best_points(sweep: Sweep, run: Run) -> list[dict[str, Any]]:
     trials = [trial for trial in run.trials.values() if not trial.stage]
     for trial in sorted(trials, key=lambda trial: (trial.tier, trial.index)):
         value = trial.attempt.best
-        here = {name: v for name, v in trial.params.items() if name in sweep.space}
+        here = {name: v for name, v in trial.params.items() if name in sweep.dimensions}
         tier, _ = points.get(repr(here), (trial.tier, here))
         if trial.state in ("finished", "pruned") and value is not None and trial.tier == tier:
             points[repr(here)] = tier, here

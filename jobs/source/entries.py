@@ -15,6 +15,8 @@ from hpc.sweeps import Sweep
 
 CONFIRMED_FROM = 1_000_000
 """The index of the first trial that confirms a setting; they come after all others."""
+ENQUEUED = "enqueued"
+"""The attribute of entries that a person has added."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 Attributes = dict[str, Any]
@@ -39,6 +41,21 @@ def entries_of(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
 def add_waiting(study: optuna.Study, attributes: Attributes) -> None:
     """Add an entry that is handed out to whoever asks next."""
     study.add_trial(create_trial(state=TrialState.WAITING, user_attrs={"hpc": attributes}))
+
+
+def enqueue(study: optuna.Study, params: Mapping[str, Any]) -> None:
+    """Add an entry with a setting that a person wants to be tried next; what it leaves out is drawn."""
+    study.enqueue_trial(dict(params), user_attrs={ENQUEUED: True})
+
+
+def is_enqueued(entry: FrozenTrial | optuna.Trial) -> bool:
+    """Whether an entry has a setting that a person wants to be tried."""
+    return bool(entry.user_attrs.get(ENQUEUED))
+
+
+def enqueued(study: optuna.Study) -> list[FrozenTrial]:
+    """The entries that a person wants to be tried, and that nobody has asked for yet."""
+    return [entry for entry in entries_of(study, TrialState.WAITING) if is_enqueued(entry)]
 
 
 def latest_by_slot(entries: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:

@@ -36,7 +36,7 @@ def take_over(studies: Studies, run: Run, known: set[str]) -> str:
     Returns:
         How many trials were taken over, as a sentence.
     """
-    sweep, space = studies.sweep, studies.sweep.space
+    sweep, space = studies.sweep, studies.sweep.dimensions
     taken, outside, without_value = 0, 0, 0
     for trial in sorted(run.trials.values(), key=lambda trial: trial.index):
         if trial.state != "finished" or trial.stage:

@@ -70,7 +70,7 @@ def _is_like(studies: Studies, study: optuna.Study, entry: FrozenTrial, trial: R
         return False
     if study is studies.confirm or not studies.sweep.is_adaptive:
         return True
-    space, here = studies.sweep.space, point_in(studies.sweep.space, trial.params)
+    space, here = studies.sweep.dimensions, point_in(studies.sweep.dimensions, trial.params)
     return entry.params.keys() == here.keys() and all(
         encoded(space[name], decoded(space[name], entry.params[name])) == encoded(space[name], value)
         for name, value in here.items()
@@ -102,13 +102,15 @@ def _restored(studies: Studies, study: optuna.Study, trial: RecordedTrial, slot:
     sweep, attempt, number = studies.sweep, trial.attempt, max(trial.attempts)
     params: dict[str, Any] = {}
     if study is studies.search and sweep.is_adaptive:
-        params = encoded_point(sweep.space, trial.params)
+        params = encoded_point(sweep.dimensions, trial.params)
     attributes: Attributes = {
         "slot": slot, "trial": trial.trial_id, "index": trial.index, "attempt": number,
         "owner": trial.attempts[number].job_id,
     }  # fmt: skip
     if study is studies.confirm:
-        attributes["point"] = {name: value for name, value in trial.params.items() if name in sweep.space}
+        attributes["point"] = {
+            name: value for name, value in trial.params.items() if name in sweep.dimensions
+        }
         attributes["seed"] = trial.seed
     reported: dict[int, float] = {}
     if studies.prunes and study is studies.search:
@@ -124,5 +126,5 @@ def _restored(studies: Studies, study: optuna.Study, trial: RecordedTrial, slot:
         state, values = TrialState.PRUNED, [reported[max(reported)]]
     return create_trial(
         state=state, values=values, params=params, intermediate_values=reported,
-        distributions=distributions_of(sweep.space, params), user_attrs={"hpc": attributes},
+        distributions=distributions_of(sweep.dimensions, params), user_attrs={"hpc": attributes},
     )  # fmt: skip

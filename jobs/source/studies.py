@@ -17,6 +17,7 @@ from hpc.jobs.source.entries import (
     ENDED,
     attributes_of,
     end,
+    enqueued,
     entries_of,
     latest_by_slot,
     objective_values,
@@ -85,6 +86,7 @@ class Studies:
             is_over: whether the search hands out no further one.
         """
         found = sum(len(entries_of(study, TrialState.WAITING)) for study in self.both)
+        found -= len(enqueued(self.search))  # each is one of those that are wanted
         latest = latest_by_slot(entries_of(self.search))
         found += 0 if is_over else max(0, self.wanted - len(latest))
         has_ended = all(entry.state in ENDED for entry in latest.values()) and not found
@@ -112,7 +114,9 @@ class Studies:
         if not sweep.is_adaptive:
             known: Trial = sweep.trials[index]
             return known
-        values = {name: decoded(sweep.space[name], params[name]) for name in sweep.space if name in params}
+        values = {
+            name: decoded(sweep.dimensions[name], params[name]) for name in sweep.dimensions if name in params
+        }
         return sweep.trial(values, sweep.seeds[0], index)
 
     def tell(
@@ -143,7 +147,7 @@ def open_studies(sweep: Sweep, folder: Path, storage: str, name: str, note: Call
     epochs = int(sweep.fixed.get("epochs", sweep.defaults.get("epochs", 10)))
     search, sampled = sweep.search, None
     if sweep.is_adaptive:
-        sampled = sampler(search.method, search.seed, search.sampler, sweep.space)
+        sampled = sampler(search.method, search.seed, search.sampler, sweep.dimensions)
     store = _open_storage(folder, storage, note)
     is_single = not sweep.further_objectives
     prefix = f"{name}-" if storage else ""

@@ -12,19 +12,21 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
 
 from hpc.jobs import stored
 from hpc.jobs.source import preparing, repair, settling
 from hpc.jobs.source.confirmation import plan_confirmation
-from hpc.jobs.source.dealer import Dealer
-from hpc.jobs.source.entries import attributes_of, entries_of
+from hpc.jobs.source.dealer import Dealer, seen_in
+from hpc.jobs.source.entries import attributes_of, enqueue, enqueued, entries_of
 from hpc.jobs.source.file_lock import FileLock
 from hpc.jobs.source.studies import JOURNAL, Studies, open_studies
 from hpc.results import Run, RunError
 from hpc.sweeps import Sweep, Trial
 from hpc.sweeps.searches import optuna_private
+from hpc.sweeps.searches.samplers import encoded
 
 __all__ = ["JOURNAL", "Asked", "Study", "open_study", "put_back"]
 
@@ -184,6 +186,28 @@ class Study:
             found = self.studies.trial_of(study, trial)
             self._asked[found.trial_id] = study, trial
             return Asked(found, attributes_of(trial)["attempt"])
+
+    def enqueue(self, setting: Mapping[str, Any]) -> int:
+        """Have a setting tried before any that the search chooses.
+
+        Args:
+            setting: values of the space; what it leaves out is drawn by the search.
+
+        Returns:
+            How many such settings wait now.
+
+        Raises:
+            ValueError: the search knows the setting already, or a value is none of the space.
+        """
+        space = self.sweep.dimensions
+        with self._locked():
+            study = self.studies.search
+            if set(setting) == set(space):
+                named = self.sweep.trial(setting, self.sweep.seeds[0], 0).trial_id
+                if named in seen_in(entries_of(study)):
+                    raise ValueError(f"the search has had this setting before, as trial {named}")
+            enqueue(study, {name: encoded(space[name], value) for name, value in setting.items()})
+            return len(enqueued(study))
 
     # While it is trained
 

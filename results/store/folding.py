@@ -82,7 +82,10 @@ class Folding:
             index, params, seed = record["index"], record["params"], record["seed"]
             model = _without_folder(record.get("model", ""))
             fold, stage = record.get("fold"), record.get("stage", "")
-            self._run.add(TrialState(name, index, params, seed, model=model, fold=fold, stage=stage))
+            case = record.get("case", "")
+            self._run.add(
+                TrialState(name, index, params, seed, model=model, fold=fold, stage=stage, case=case)
+            )
             for file, kind, early in self.early.pop(name, []):
                 self._apply(file, kind, early)
         return trials[name]

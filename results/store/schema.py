@@ -40,7 +40,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 """The entries that each kind of record must have, and their types."""
 OPTIONAL: dict[str, Any] = {
     "model": str, "code": str, "weights": str, "why": str, "log": (str, type(None)), "confusion": dict,
-    "file": str, "fold": (int, type(None)), "after": (dict, type(None)),
+    "file": str, "case": str, "fold": (int, type(None)), "after": (dict, type(None)),
     "ranks": int, "lanes": int, "groups": int, "workers": int, "trials": int, "stage": str, "limits": dict,
     "searching_seconds": _NUMBER, "samples": int, "batch_size": int, "parameters": int,
     "gradient_bytes": int, "nodes": _NUMBER, "cores": _NUMBER, "gpus": _NUMBER, "seconds": _SOME,

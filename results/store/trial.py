@@ -16,7 +16,7 @@ class TrialState:
     """What is known of one trial: its hyperparameters, and every attempt at it by number.
 
     ``fold`` is None without folds, ``model`` empty where records do not name it; ``stage`` is ``confirm``
-    of a trial that confirms a setting, else empty.
+    of a trial that confirms a setting, else empty; ``case`` is the name of its setting, if it has one.
     """
 
     trial_id: str
@@ -27,6 +27,7 @@ class TrialState:
     model: str = ""
     fold: int | None = None
     stage: str = ""
+    case: str = ""
 
     @property
     def attempt(self) -> Attempt:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-from hpc.results.tables.columns import fold_column, make_frame, model_column, parameter_columns
+from hpc.results.tables.columns import case_column, fold_column, make_frame, model_column, parameter_columns
 
 
 def epoch_table(run: Run, trials: list[TrialState]) -> pd.DataFrame:
@@ -25,10 +25,12 @@ def epoch_table(run: Run, trials: list[TrialState]) -> pd.DataFrame:
     columns = {name: gathered.column(name) for name in gathered.schema.names}
     metrics = [name for name in columns if name.startswith("metrics.")]
     metrics = [name.removeprefix("metrics.") for name in metrics if columns[name].null_count < len(places)]
-    names = parameter_columns(run, {"trial_id", "model", "seed", "fold", "epoch", *metrics, "seconds"})
+    case = case_column(trials)
+    names = parameter_columns(run, {"trial_id", "model", *case, "seed", "fold", "epoch", *metrics, "seconds"})
     by_trial: dict[str, Any] = {
         "trial_id": [trial.trial_id for trial in trials],
         **model_column(run, trials),
+        **case,
         **{names[name]: [trial.params.get(name) for trial in trials] for name in names},
         "seed": [trial.seed for trial in trials],
         **fold_column(run, trials),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 from hpc.results.tables.columns import (
+    case_column,
     code_column,
     fold_column,
     make_frame,
@@ -34,12 +35,14 @@ def trial_table(run: Run, trials: list[TrialState]) -> pd.DataFrame:
     stage, code, pareto = stage_column(trials), code_column(attempts), pareto_columns(run, trials)
     after = ["seed", "fold", *stage, *code, "epochs", *metrics, best, *pareto, "seconds", "ranks", "job_id",
              "node", "error", "started", *_COSTS]  # fmt: skip
-    names = parameter_columns(run, {"trial_id", "state", "reason", "model", *after})
+    case = case_column(trials)
+    names = parameter_columns(run, {"trial_id", "state", "reason", "model", *case, *after})
     columns: dict[str, list[Any]] = {
         "trial_id": [trial.trial_id for trial in trials],
         "state": [attempt.state for attempt in attempts],
         "reason": [attempt.reason or None for attempt in attempts],
         **model_column(run, trials),
+        **case,
         **{names[name]: [trial.params.get(name) for trial in trials] for name in names},
         "seed": [trial.seed for trial in trials],
         **fold_column(run, trials),

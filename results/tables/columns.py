@@ -25,6 +25,12 @@ def model_column(run: Run, trials: Iterable[TrialState]) -> dict[str, list[Any]]
     return {"model": [trial.model for trial in trials]} if run.has_models else {}
 
 
+def case_column(trials: Sequence[TrialState]) -> dict[str, list[Any]]:
+    """The column of the names of settings, if they have any."""
+    names = [trial.case or None for trial in trials]
+    return {"case": names} if any(names) else {}
+
+
 def stage_column(trials: Sequence[TrialState]) -> dict[str, list[Any]]:
     """The column that tells trials which confirm a setting, if there are any."""
     stages = [trial.stage or None for trial in trials]

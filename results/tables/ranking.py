@@ -30,7 +30,8 @@ def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
         top: how many settings at most.
 
     Returns:
-        One row per setting: ``rank`` (from 1), ``model`` (with baselines), the hyperparameters that vary,
+        One row per setting: ``rank`` (from 1), ``model`` (with baselines), ``case`` (where settings have
+        names), the hyperparameters that vary,
         ``best_`` of the objective, its standard deviation over the trials (``std``, with more than one) and
         the 95% interval of its mean (``low``, ``high``; :func:`hpc.results.estimate`), ``test_`` of the
         objective's metric (with a test part), ``trials`` (finished ones), ``epochs`` and ``seconds`` on
@@ -42,7 +43,8 @@ def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
     best = f"best_{run.metric}"
     test = f"test_{run.metric.removeprefix('val_')}"
     after = [best, "std", "low", "high", test, "trials", "epochs", "seconds", "trial_id"]
-    names = parameter_columns(run, {"rank", "model", *after})
+    case = ["case"] if any(trial.case for trial in run.trials.values()) else []
+    names = parameter_columns(run, {"rank", "model", *case, *after})
     varying = {name: names[name] for name in run.varying}
     means = [
         (_mean([trial.attempt.best for trial in trials]), trials)
@@ -60,13 +62,20 @@ def leaderboard(run: Run, top: int = 10) -> pd.DataFrame:
         )
         half = float(half_width(std, len(trials), folds=run.folds)) if len(trials) > 1 else math.nan
         row = {varying[name]: trials[0].params.get(name) for name in varying}
-        row |= {"model": trials[0].model, best: mean, "std": std, "low": mean - half, "high": mean + half}
+        row |= {
+            "model": trials[0].model,
+            "case": trials[0].case,
+            best: mean,
+            "std": std,
+            "low": mean - half,
+            "high": mean + half,
+        }
         row |= {test: _mean([attempt.metrics.get(test) for attempt in attempts]), "trials": len(trials)}
         row |= {"epochs": round(sum(a.epochs for a in attempts) / len(attempts), 1)}
         row |= {"seconds": round(sum(a.seconds or 0.0 for a in attempts) / len(attempts), 2)}
         row |= {"trial_id": trials[0].trial_id}
         rows.append(row)
-    columns = ["model", *varying.values(), *after]
+    columns = ["model", *case, *varying.values(), *after]
     frame = pd.DataFrame(rows, columns=columns)
     if not run.has_models:
         frame = frame.drop(columns=["model"])

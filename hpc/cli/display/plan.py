@@ -60,7 +60,8 @@ def _print_trials(sweep: Sweep) -> None:
         trials = [{**t.params, **vars(t)} for t in sweep.trials]
         model = ["model"] if sweep.baselines else []
         fold = ["fold"] if sweep.folds else []
-        frame = pd.DataFrame(trials)[["trial_id", *model, *sweep.space, "seed", *fold]]
+        case = ["case"] if any(trial.case for trial in sweep.trials) else []
+        frame = pd.DataFrame(trials)[["trial_id", *model, *case, *sweep.dimensions, "seed", *fold]]
         sys.stdout.write(results.render(frame, "table"))
     fixed = {**sweep.defaults, **sweep.fixed}
     print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
