@@ -8,12 +8,13 @@ machine booted, which nobody sets: clock_gettime(2).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_clocks: list[Callable[[], float]] = [time.time]
 _zero: float | None = None
 """When the machine booted, in seconds since 1970, by its clock at the time of asking."""
 
@@ -33,12 +34,26 @@ def boot() -> str:
 
 def now() -> float:
     """Seconds since 1970, as the clock says; inside :func:`steady` evenly on from where that began."""
-    return time.time() if _zero is None else _zero + uptime()
+    return _clocks[-1]() if _zero is None else _zero + uptime()
 
 
 def zero() -> str:
     """What :func:`steady` needs in another process of this machine, so that both tell moments alike."""
-    return f"{boot()}/{time.time() - uptime() if _zero is None else _zero!r}"
+    return f"{boot()}/{_clocks[-1]() - uptime() if _zero is None else _zero!r}"
+
+
+@contextmanager
+def by(clock: Callable[[], float]) -> Iterator[None]:
+    """Have another clock tell the time for the length of the block, as if this machine's had been set.
+
+    Args:
+        clock: seconds since 1970.
+    """
+    _clocks.append(clock)
+    try:
+        yield
+    finally:
+        _clocks.remove(clock)
 
 
 @contextmanager
@@ -51,7 +66,7 @@ def steady(shared: str = "") -> Iterator[None]:
     global _zero
     before = _zero
     where, _, value = shared.partition("/")
-    _zero = float(value) if where and where == boot() else time.time() - uptime()
+    _zero = float(value) if where and where == boot() else _clocks[-1]() - uptime()
     try:
         yield
     finally:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -41,13 +43,26 @@ psutil.boot_time = psutil._pslinux.boot_time = lambda: booted() + by()
 """A sitecustomize.py by which Python, and what the kernel tells of when the machine booted, follow a file."""
 
 
+@dataclass
+class Wall:
+    """The clock of this process, which is set by so many seconds."""
+
+    step: float = 0.0
+
+
+@pytest.fixture
+def wall() -> Iterator[Wall]:
+    wall = Wall()
+    with moments.by(lambda: time.time() + wall.step):
+        yield wall
+
+
 @STEPS
-def test_moments_inside_a_command_go_on_evenly(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
-    told = time.time
+def test_moments_inside_a_command_go_on_evenly(wall: Wall, step: float) -> None:
     with moments.steady():
         shared, before = moments.zero(), moments.now()
-        assert abs(before - told()) < 1
-        monkeypatch.setattr(time, "time", lambda: told() + step)
+        assert abs(before - time.time()) < 1
+        wall.step = step
         assert 0 <= moments.now() - before < 1
         with moments.steady():  # another process, which knows nothing of it
             assert abs(moments.now() - before - step) < 1
@@ -60,17 +75,14 @@ def test_moments_inside_a_command_go_on_evenly(monkeypatch: pytest.MonkeyPatch, 
 
 
 @STEPS
-def test_how_long_ago_a_record_was_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
-) -> None:
-    told = time.time
-    record = {"time": told() - 100, **moments.stamp()}
+def test_how_long_ago_a_record_was_written(tmp_path: Path, wall: Wall, step: float) -> None:
+    record = {"time": time.time() - 100, **moments.stamp()}
     record["uptime"] -= 100
-    monkeypatch.setattr(time, "time", lambda: told() + step)
+    wall.step = step
     assert 99 < moments.since(record) < 110
     elsewhere = {**record, "boot": "another"}  # there is nothing but the clock
     assert abs(moments.since(elsewhere) - max(0.0, 100 + step)) < 10
-    assert moments.since({"time": told() + 200000}) == 0.0
+    assert moments.since({"time": time.time() + 200000}) == 0.0
 
 
 def test_a_process_has_begun_before_now() -> None:
@@ -84,35 +96,33 @@ def test_a_process_has_begun_before_now() -> None:
 
 @STEPS
 @pytest.mark.parametrize("minutes", [10, 30])
-def test_a_search_s_time_is_over_when_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float, minutes: int
-) -> None:
+def test_a_search_s_time_is_over_when_it_is(tmp_path: Path, wall: Wall, step: float, minutes: int) -> None:
     """Twenty minutes after the launch, whatever the clock says, and whenever it is set."""
-    folder, told, up = tmp_path / "r", time.time, moments.uptime
+    folder, up = tmp_path / "r", moments.uptime
     begin(folder, sweep_of())
     write(folder, "launched", cluster="local", **{**moments.stamp(), "uptime": up() - 1200})
     search = {"method": "tpe", "trials": 12, "timeout_min": minutes}
     expected = "timeout_min: 10 minutes are over" if minutes == 10 else ""
     budget = BudgetGuard(sweep_of(search=search), Run(folder))
     assert budget.ends({}) == expected
-    monkeypatch.setattr(time, "time", lambda: told() + step)
+    wall.step = step
     assert budget.ends({}) == expected
     assert BudgetGuard(sweep_of(search=search), Run(folder)).ends({}) == expected
 
 
 @STEPS
 def test_a_search_is_over_by_its_last_launch_and_not_by_the_clock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+    tmp_path: Path, wall: Wall, step: float
 ) -> None:
-    folder, told = tmp_path / "r", time.time
+    folder = tmp_path / "r"
     begin(folder, sweep_of())
     write(folder, "launched", launch=1, cluster="local")
     records = Records(folder / "records" / "local-2-0.jsonl")
-    monkeypatch.setattr(time, "time", lambda: told() + step)
+    wall.step = step
     records.append("over", job="local-2-0", why="budget: spent")
     records.close()
     assert Run(folder).over == "budget: spent"
-    monkeypatch.undo()
+    wall.step = 0.0
     write(folder, "launched", launch=3, cluster="local")
     assert Run(folder).over == ""
 

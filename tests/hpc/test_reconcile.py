@@ -78,9 +78,8 @@ def a_job_that_has_left(slurm: FakeSlurm, folder: Path, minutes: float, left: st
     launch = Launch(1, (("t0", "t1"),), WorkerSpec(ranks=1), "python", "/")
     launch.write(run.jobs_folder / "1")
     slurm.set("101_0", "RUNNING")
-    with pytest.MonkeyPatch.context() as patch:
-        now = time.time() - 60 * minutes
-        patch.setattr("hpc.results.store.moments.time.time", lambda: now)
+    now = time.time() - 60 * minutes
+    with moments.by(lambda: now):
         write(run, "101_0", ("ready", {"job": "101_0"}))
         for index in range(done):
             start(run, "101_0", index)
@@ -141,8 +140,7 @@ def test_a_job_is_kept_as_long_as_one_of_its_groups_may_ask_for_a_trial(
 def write_earlier(run: Run, name: str, record: tuple[str, dict[str, Any]]) -> None:
     """As :func:`write`, 30 minutes ago."""
     now = time.time() - 60 * 30
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpc.results.store.moments.time.time", lambda: now)
+    with moments.by(lambda: now):
         write(run, name, record)
 
 
@@ -499,8 +497,7 @@ def test_accounts_that_trail_are_asked_for_again_for_a_day(
     assert asked(slurm) == ["squeue", "sacct", "sacct"]
     assert "account" not in run.jobs["101_0"]
     now = time.time()
-    with monkeypatch.context() as set_on:
-        set_on.setattr(time, "time", lambda: now + 90000)  # the clock alone
+    with moments.by(lambda: now + 90000):  # the clock alone
         settled(run)
     assert asked(slurm) == ["sacct"]
     up = moments.uptime()
@@ -541,30 +538,30 @@ def test_a_trial_whose_job_is_gone_ended_when_the_job_did(slurm: FakeSlurm, tmp_
 
 
 def test_without_an_account_a_lost_trial_counts_until_it_was_last_heard_of(
-    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slurm: FakeSlurm, tmp_path: Path
 ) -> None:
     run = submitted(slurm, tmp_path / "run", size=1)
     start(run, "101_0", 0)
     slurm.fail("sacct", "disabled", always=True)
     slurm.set("101_0", "TIMEOUT")
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 3600)  # when somebody looks
-    settled(run)
+    with moments.by(lambda: now + 3600):  # when somebody looks
+        settled(run)
     attempt = run.trials["t0"].attempt
     assert attempt.reason == "timeout"
     assert attempt.ended == attempt.started
 
 
 def test_a_trial_whose_worker_here_is_gone_long_since_counts_until_it_was_last_heard_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     run = new_run(tmp_path / "run")
     write(run, "run", ("submitted", {"job": "local-1-0", "host": "h", "pid": 1, "started": 0.0, "log": "x"}))
     start(run, "local-1-0", 0)
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 3600)
     records = Records(run.records / "run.jsonl")
-    orphans.clear(run, records, "its command was killed")
+    with moments.by(lambda: now + 3600):
+        orphans.clear(run, records, "its command was killed")
     records.close()
     attempt = Run(run.folder).trials["t0"].attempt
     assert attempt.reason == "cancelled"

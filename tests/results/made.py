@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpc.results import Plan, Records, Run, create
+from hpc.results import Plan, Records, Run, create, moments
 
 Params = dict[str, Any]
 
@@ -51,9 +51,8 @@ def make(
         trials.append({"trial": "base", "index": len(trials), "seed": 0, "model": "knn", "params": {}})
     space = list(dict.fromkeys(name for params in points for name in params))
     create(folder, Plan("made", metric, mode, space, trials, "name: made\n", "{}\n"))
-    with pytest.MonkeyPatch.context() as patch:
-        now = 1e9
-        patch.setattr("hpc.results.store.moments.time.time", lambda: now)
+    now = 1e9
+    with moments.by(lambda: now):
         records = Records(folder / "records" / "local-1-0.jsonl")
         records.append("ready", job="local-1-0", backend="none", nodes=1, cores=4, gpus=0, groups=1)
         for trial in [trials[index] for index in order or range(len(trials))]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hpc import results
-from hpc.results import Plan, Records, Run, create
+from hpc.results import Plan, Records, Run, create, moments
 from hpc.results.analysis import compare
 from hpc.results.exports import export
 from hpc.results.stats import by_outcome
@@ -232,8 +232,7 @@ def test_no_damage_stops_the_reader_or_loses_what_is_whole(
     damage: list[tuple[Any, ...]], which: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz") / "r"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpc.results.store.moments.time.time", lambda: 1.5e9)  # the same bytes each time
+    with moments.by(lambda: 1.5e9):  # the same bytes each time
         make_run(folder)
     path = folder / "records" / which
     whole = path.read_bytes()

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from hpc import results
-from hpc.results import Plan, Records, Run, RunError, create
+from hpc.results import Plan, Records, Run, RunError, create, moments
 from hpc.results import stats as statistics
 from tests.results.written import WHO, Worker, metrics, plan
 
@@ -526,27 +526,27 @@ def test_confusions_are_read_with_the_end_of_a_trial(folder: Path) -> None:
 # Where the time went
 
 
-def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bill_is_that_of_the_last_launch(tmp_path: Path) -> None:
     now = 0.0
-    monkeypatch.setattr("hpc.results.store.moments.time.time", lambda: now)
-    create(tmp_path / "r", plan([{"width": w} for w in range(5)]))
-    assert Run(tmp_path / "r").bill() is None
-    records = Records(tmp_path / "r" / "records" / "run.jsonl")
-    for launch, begin in ((1, 100.0), (2, 200.0)):
-        now = begin + 1
-        records.append("launched", began=begin)
-        for number in (0, 1):
-            now = begin + 4 + number
-            worker = Worker(tmp_path / "r", f"local-{launch}-{number}")
-            worker.records.append("ready", job=worker.job)
-            now += 1
-            if launch == 1:
-                worker.start(f"t0{number}")  # killed: it has left nothing to reckon with
-                continue
-            worker.finish(f"t0{number}", [0.5], attempt=2, training_seconds=3.0, drawing_seconds=2.0)
-            worker.finish(f"t0{number + 2}", [0.5], training_seconds=4.0, drawing_seconds=0.0)
-            now = begin + 14
-            worker.records.append("left", job=worker.job, how="done")
+    with moments.by(lambda: now):
+        create(tmp_path / "r", plan([{"width": w} for w in range(5)]))
+        assert Run(tmp_path / "r").bill() is None
+        records = Records(tmp_path / "r" / "records" / "run.jsonl")
+        for launch, begin in ((1, 100.0), (2, 200.0)):
+            now = begin + 1
+            records.append("launched", began=begin)
+            for number in (0, 1):
+                now = begin + 4 + number
+                worker = Worker(tmp_path / "r", f"local-{launch}-{number}")
+                worker.records.append("ready", job=worker.job)
+                now += 1
+                if launch == 1:
+                    worker.start(f"t0{number}")  # killed: it has left nothing to reckon with
+                    continue
+                worker.finish(f"t0{number}", [0.5], attempt=2, training_seconds=3.0, drawing_seconds=2.0)
+                worker.finish(f"t0{number + 2}", [0.5], training_seconds=4.0, drawing_seconds=0.0)
+                now = begin + 14
+                worker.records.append("left", job=worker.job, how="done")
     bill = Run(tmp_path / "r").bill()
     assert bill is not None
     assert bill == results.Bill(
@@ -560,14 +560,14 @@ def test_the_bill_is_that_of_the_last_launch(tmp_path: Path, monkeypatch: pytest
     )
 
 
-def test_workers_that_left_in_no_time_have_no_bill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpc.results.store.moments.time.time", lambda: 7.0)
-    create(tmp_path / "r", plan([{"width": 1}]))
-    Records(tmp_path / "r" / "records" / "run.jsonl").append("launched", began=7.0)
-    worker = Worker(tmp_path / "r", "local-1-0")
-    worker.records.append("ready", job=worker.job)
-    worker.finish("t00", [0.5], training_seconds=0.0, drawing_seconds=0.0)
-    worker.records.append("left", job=worker.job, how="done")
+def test_workers_that_left_in_no_time_have_no_bill(tmp_path: Path) -> None:
+    with moments.by(lambda: 7.0):
+        create(tmp_path / "r", plan([{"width": 1}]))
+        Records(tmp_path / "r" / "records" / "run.jsonl").append("launched", began=7.0)
+        worker = Worker(tmp_path / "r", "local-1-0")
+        worker.records.append("ready", job=worker.job)
+        worker.finish("t00", [0.5], training_seconds=0.0, drawing_seconds=0.0)
+        worker.records.append("left", job=worker.job, how="done")
     assert Run(tmp_path / "r").bill() is None
 
 
