@@ -194,6 +194,7 @@ class LocalRun:
             str(self._folder.resolve()), job_id, tasks, number=number, ranks=self._resources.ranks,
             threads=self._resources.threads, checkpoint_min=self._resources.checkpoint_min,
             inject_fault=self._request.inject_fault, measure=self._resources.measure,
+            tensorflow_profile=self._request.tensorflow_profile,
             files=self._sources.stamps, parent=parent, zero=moments.zero(),
         )  # fmt: skip
 

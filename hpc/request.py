@@ -23,6 +23,7 @@ class RunRequest:
         dry_run: whether to check and show everything, and to train nothing.
         measure: whether to take the time of what steps wait for, as ``measure`` of a profile.
         inject_fault: as ``WorkerSpec.inject_fault``.
+        tensorflow_profile: as ``WorkerSpec.tensorflow_profile``, on this machine.
         began: when the command was typed, by ``results.moments.uptime``; 0 for now.
     """
 
@@ -36,6 +37,7 @@ class RunRequest:
     dry_run: bool = False
     measure: bool = False
     inject_fault: str = ""
+    tensorflow_profile: str = ""
     began: float = 0.0
 
     def but(self, **options: Any) -> RunRequest:

@@ -121,7 +121,8 @@ def model_is_complete(subject: Subject) -> Iterator[str]:
     given = {*given_names(sweep, model), *FROM_DATA}
     for name, parameter in model.parameters.items():
         if parameter.required and name not in given:
-            yield sweep.problem(("model",), f"{sweep.model} needs {name}; give it under fixed or space.")
+            needs = f"{sweep.model} needs {name}; give it under fixed or space"
+            yield sweep.problem(("model",), f"{needs} (the data give {', '.join(FROM_DATA)}).")
 
 
 def baselines_are_known(subject: Subject) -> Iterator[str]:

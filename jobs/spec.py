@@ -32,8 +32,9 @@ class Task:
     def next_of(state: TrialState) -> Task:
         """The next attempt at a trial of a run."""
         trial = Trial(
-            state.index, state.trial_id, state.params, state.seed, state.model, state.fold, state.stage
-        )
+            state.index, state.trial_id, state.params, state.seed, state.model, state.fold, state.stage,
+            state.case,
+        )  # fmt: skip
         return Task(trial, max(state.attempts, default=0) + 1, state.goes_alone)
 
     @staticmethod
@@ -58,6 +59,8 @@ class WorkerSpec:
         checkpoint_min: minutes between two checkpoints of a trial.
         inject_fault: ``stop`` or ``kill`` to be interrupted in the middle of every first attempt.
         measure: whether to take the time of what steps wait for; trials are then trained one by one.
+        tensorflow_profile: a folder to write a profile of TensorFlow's to, of each trial's second epoch,
+            or of the only one; empty for none.
         files: of the user's as they were when the job was launched, as ``Sources.stamps``; empty if that
             is not known.
         parent: the command that watches the worker, which stops if that is gone; None where nothing
@@ -76,6 +79,7 @@ class WorkerSpec:
     checkpoint_min: float = 5.0
     inject_fault: str = ""
     measure: bool = False
+    tensorflow_profile: str = ""
     files: Stamps = field(default_factory=dict)
     parent: Identity | None = None
     zero: str = ""

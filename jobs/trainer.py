@@ -11,6 +11,7 @@ from hpc.jobs.attempt import Attempt, PrunedError
 from hpc.jobs.build import Builder
 from hpc.jobs.collectives import LEFT
 from hpc.jobs.context import WorkerContext
+from hpc.jobs.profiling import profiled
 from hpc.jobs.spec import Task
 from hpc.jobs.training import Fault, Graphs, LeavingError, Position, an_error, check_measures, packing, plan
 from hpc.jobs.training.base import BoundaryRequest, DivergedError, Stopped, Trained
@@ -226,7 +227,9 @@ class Trainer:
 
         backend = self._backends["pack"] if len(attempts) > 1 else backend_of(self._backends, training)
         lanes = [attempt.as_lane() for attempt in attempts]
-        return backend.train(lanes, training, request, fault.stride(chosen.steps(samples)))
+        folder = context.spec.tensorflow_profile if context.world.rank == 0 else ""
+        with profiled(lanes, chosen.epochs, folder) as lanes:
+            return backend.train(lanes, training, request, fault.stride(chosen.steps(samples)))
 
     def _failures(self, mine: dict[str, Any] | None) -> list[dict[str, Any]]:
         """The failures of all ranks, in their order; empty if the trial has ended well."""

@@ -62,7 +62,7 @@ def size_problems(sweep: Sweep) -> Iterator[str]:
     key: Key = ("space",)
     if sweep.is_adaptive or SEARCHES[sweep.search.method].needs_trials:
         settings, what, key = sweep.search.trials or 0, "{:,} settings", ("search", "trials")
-    seeds, folds = len(sweep.seeds), sweep.folds.n_splits if sweep.folds else 1
+    seeds, folds = len(sweep.seeds), len(sweep.folds.numbers) if sweep.folds else 1
     number = (settings + len(sweep.baselines)) * seeds * folds
     number += sweep.confirm.best * sweep.confirm.seeds if sweep.confirm else 0
     if number <= MAX_TRIALS:

@@ -92,7 +92,7 @@ def _optional_entries(sweep: Sweep, references: list[str]) -> dict[str, Any]:
         "constraints": list(sweep.constraints) or None,
         "budget": None if sweep.budget is None else sweep.budget.entries(),
         "confirm": None if sweep.confirm is None else sweep.confirm.model_dump(),
-        "folds": None if sweep.folds is None else sweep.folds.model_dump(),
+        "folds": None if sweep.folds is None else sweep.folds.entries(),
         "baselines": baselines or None,
         "names": {one: name for one, name in names.items() if name != reference_name(one)} or None,
     }

@@ -114,11 +114,22 @@ class Folds(_Entry):
         n_splits: how many folds, at least 2.
         shuffle: whether the samples are shuffled first, always in the same order.
         stratify: whether each fold has the same share of every class.
+        only: the number of the fold that is trained, from 0; all unless given. Not for users.
     """
 
     n_splits: Annotated[int, Field(ge=2)]
     shuffle: bool = False
     stratify: bool = False
+    only: Annotated[int, Field(ge=0)] | None = None
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the folds that are trained."""
+        return list(range(self.n_splits)) if self.only is None else [self.only]
+
+    def entries(self) -> dict[str, Any]:
+        """The entries as a sweep file has them."""
+        return self.model_dump(exclude_none=True)
 
 
 _Objective = Annotated[Objective, BeforeValidator(shorthands.read_objective)]
@@ -317,6 +328,8 @@ class Sweep(_Entry):
     def single_trial(self, trial: Trial, **entries: Any) -> Sweep:
         """A sweep of one trial of this sweep, with no search, folds, baselines or limits.
 
+        Its trial has another id where this sweep has folds, unless ``folds`` are among the entries.
+
         Args:
             trial: gives the hyperparameters and the seed.
             entries: replace entries of the new sweep.
@@ -372,7 +385,7 @@ def _explain(entry: InvalidEntry) -> str | None:
     if entry.kind == "extra_forbidden":
         part = _PARTS.get(str(key[0]), Sweep) if len(key) > 1 else Sweep
         fields = {field.alias or name: name for name, field in part.model_fields.items()}
-        known = [name for name in fields if name not in ("defaults", "names", "further_objectives")]
+        known = [name for name in fields if name not in ("defaults", "names", "further_objectives", "only")]
         return f"is not known here{did_you_mean(key[-1], known)}; known are {', '.join(known)}."
     if entry.kind == "model_type" and key == ("folds",):
         return f"{entry.value!r} is not a whole number, or a group of `name: value` lines."

@@ -74,8 +74,8 @@ def recognize(sweep: Sweep, trial: Trial) -> Trial:
 
 
 def fold_numbers(sweep: Sweep) -> list[int | None]:
-    """The numbers of the folds, from 0; ``[None]`` without folds."""
-    return [None] if sweep.folds is None else list(range(sweep.folds.n_splits))
+    """The numbers of the folds that are trained, from 0; ``[None]`` without folds."""
+    return [None] if sweep.folds is None else [*sweep.folds.numbers]
 
 
 def stable_name(sweep: Sweep, reference: str) -> str:
@@ -97,7 +97,9 @@ def _trial(
 
 
 def _id(sweep: Sweep, model: str, params: Mapping[str, Any], seed: int, fold: int | None) -> str:
-    held_out = None if sweep.folds is None else {**sweep.folds.model_dump(), "fold": fold}
+    held_out = None
+    if sweep.folds is not None:
+        held_out = {**sweep.folds.model_dump(exclude={"only"}), "fold": fold}
     return trial_id(stable_name(sweep, model), data_identity(sweep), params, seed, held_out)
 
 

@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -186,6 +187,53 @@ def verify_resume(
                 "checkpoint; docs/clusters.md says what is."
             )
             raise typer.Exit(1)
+
+
+@commands.command(epilog="Example: hpc rerun runs/digits tefmrdjcnh2 --debug")
+def rerun(
+    folder: RunFolder,
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's id, or how it begins.")],
+    on: On = "local",
+    place: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="FOLDER", help="Folder of the new run (default: RUN-rerun-TRIAL)."),
+    ] = None,
+    ranks: Ranks = None,
+    profiles: ProfilesFile = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="In this very process, so that breakpoint() works.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write a profile of TensorFlow's, which TensorBoard shows.")
+    ] = False,
+) -> None:
+    """Train one trial of a run again in this terminal, with its exact settings, in a folder of its own."""
+    request = RunRequest(on="debug" if debug else on, folder=place, ranks=ranks, profiles_file=profiles)
+    with errors(folder):
+        if debug and on != "local":
+            raise typer.BadParameter(
+                f"goes on in this process, not {on!r}; leave --on out.", param_hint="--debug"
+            )
+        _rerun(folder, trial, request, profile)
+
+
+def _rerun(folder: Path, trial: str, request: RunRequest, profile: bool) -> None:
+    from hpc.cli.display.console import plain_console
+    from hpc.cli.display.outcome import print_outcome
+    from hpc.cli.display.progress import Lines, display_for
+    from hpc.rerunning import rerun
+
+    gc.enable()
+    console = plain_console()
+    view = Lines(console) if request.on == "debug" else display_for(console)  # a debugger needs the terminal
+    again = rerun(folder, trial, request, profile=profile, view=view)
+    print_outcome(again.outcome, console)
+    if again.comparison:
+        print(again.comparison)
+    if again.profile is not None and again.profile.exists():
+        print(f"TensorFlow's profile: tensorboard --logdir {again.profile}")
+    if not again.outcome.is_good or again.outcome.error:
+        raise typer.Exit(1)
 
 
 def _carry_out(request: RunRequest, sweep: Sweep | None = None) -> None:

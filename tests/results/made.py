@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from hpc.results import Plan, Records, Run, create, moments
 
 Params = dict[str, Any]
