@@ -23,7 +23,7 @@ FILE = "profiles.yaml"
 SLURM_ONLY = (
     "nodes", "ranks_per_node", "gpus_per_node", "cpus_per_rank", "mem_gb", "time_min", "partition",
     "account", "qos", "constraint", "sbatch", "srun", "setup", "python", "trials_per_job", "groups",
-    "backend", "mpi", "allow_cpu", "signal_seconds", "requeues", "retry", "more_memory",
+    "backend", "mpi", "allow_cpu", "signal_seconds", "requeues", "snapshot", "retry", "more_memory",
 )  # fmt: skip
 
 

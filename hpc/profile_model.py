@@ -79,6 +79,7 @@ class Profile(BaseModel):
         allow_cpu: whether ranks may train on a CPU where a GPU was asked for.
         signal_seconds: before the time limit at which a job writes its checkpoint.
         requeues: how many times a job may be requeued.
+        snapshot: whether jobs train with a copy of the user's code that is made when they are submitted.
         retry: how many times a trial is tried again within a run, by the reason of its failure;
             one that diverged never is.
         more_memory: the factor for mem_gb when a trial is tried again after out-of-memory.
@@ -114,6 +115,7 @@ class Profile(BaseModel):
     allow_cpu: bool = False
     signal_seconds: Annotated[int, Field(ge=1)] = 90
     requeues: Annotated[int, Field(ge=0)] = 20
+    snapshot: bool = True
     retry: dict[Reason, Annotated[int, Field(ge=0)]] = {"node-failure": 2, "out-of-memory": 1}
     more_memory: Annotated[float, Field(ge=1)] = 2.0
 

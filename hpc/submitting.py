@@ -16,6 +16,7 @@ from hpc.coverage import covered_trials, may_live
 from hpc.doctor import read_doctor_cache as known
 from hpc.jobs import stored
 from hpc.jobs.launch import FILE as LAUNCH_FILE
+from hpc.jobs.snapshot import freeze
 from hpc.jobs.user_files import Sources
 from hpc.lock import lock
 from hpc.owners import whose_code
@@ -274,11 +275,14 @@ class _Submitter:
         checkup = _of_the_last_checkup(self._config, named)
         keep_to(checkup, len(planned.jobs), named)
         folder = run.jobs_folder.resolve() / str(number)
+        snapshot = (
+            freeze(self._sweep, self._sources, run.folder, self._note) if self._profile.snapshot else None
+        )
         # Only that MPI does not work is passed on: with `auto`, a job finds out by itself that it does.
         backend = "gloo" if checkup.get("backend") == "gloo" else ""
         batch.launch(
             planned.profile, number, planned.jobs, inject_fault=self._request.inject_fault, backend=backend,
-            asks=self._sweep.uses_ask_tell, files=self._sources.stamps,
+            asks=self._sweep.uses_ask_tell, files=self._sources.stamps, snapshot=snapshot,
         ).write(folder)  # fmt: skip
         self._records.append(
             "launched", launch=number, cluster="slurm", on=named.name, folder=str(self._sweep.folder),

@@ -44,6 +44,19 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """A copy of a project of the user's, made when jobs were submitted.
+
+    Attributes:
+        root: folder of the project.
+        copy: folder of the copy; what was not copied is a symbolic link in it.
+    """
+
+    root: str
+    copy: str
+
+
+@dataclass(frozen=True)
 class WorkerSpec:
     """The settings of a worker, the same for each of its ranks.
 
@@ -63,6 +76,7 @@ class WorkerSpec:
             or of the only one; empty for none.
         files: of the user's as they were when the job was launched, as ``Sources.stamps``; empty if that
             is not known.
+        snapshot: the copy of the user's code to train with; None for their code as it is.
         parent: the command that watches the worker, which stops if that is gone; None where nothing
             watches.
         zero: of the moments of the command that watches, as ``moments.zero``; empty without one.
@@ -81,6 +95,7 @@ class WorkerSpec:
     measure: bool = False
     tensorflow_profile: str = ""
     files: Stamps = field(default_factory=dict)
+    snapshot: Snapshot | None = None
     parent: Identity | None = None
     zero: str = ""
 
@@ -100,5 +115,10 @@ class WorkerSpec:
             TypeError, KeyError: these are not the entries of one.
         """
         tasks = tuple(Task.of_json(task) for task in entries.get("tasks", ()))
-        parent = entries.get("parent")
-        return WorkerSpec(**{**entries, "tasks": tasks, "parent": Identity(*parent) if parent else None})
+        parent, snapshot = entries.get("parent"), entries.get("snapshot")
+        mine = {
+            "tasks": tasks,
+            "parent": Identity(*parent) if parent else None,
+            "snapshot": Snapshot(**snapshot) if snapshot else None,
+        }
+        return WorkerSpec(**{**entries, **mine})

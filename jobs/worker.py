@@ -20,6 +20,7 @@ from hpc.jobs.context import WorkerContext
 from hpc.jobs.data import Preparation
 from hpc.jobs.node import RankInfo, StopRequest, device, energy, find_rank_info
 from hpc.jobs.references import data_of, model_of
+from hpc.jobs.snapshot import at_snapshot
 from hpc.jobs.source import SearchSource, StaticSource
 from hpc.jobs.source.base import TrialSource
 from hpc.jobs.spec import Task, WorkerSpec
@@ -74,6 +75,8 @@ class Worker:
     def _work_together(self, world: World, info: RankInfo, threads: int, request: StopRequest) -> int:
         spec, folder = self.spec, Path(self.spec.folder)
         sweep = stored.load(folder)
+        if spec.snapshot is not None:
+            sweep = at_snapshot(sweep, spec.snapshot)
         names = {sweep.model, *(baseline["model"] for baseline in sweep.baselines)}
         models = {name: model_of(sweep, name) for name in names}
         is_ours = not any(one.is_users_code for one in (*models.values(), data_of(sweep)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from hpc.models.arrays import Array
 from hpc.models.dataset import Dataset, Split, dataset
 from hpc.models.families.mlp import mlp
-from hpc.models.importing import Importer
+from hpc.models.importing import Importer, project_of
 from hpc.models.notes import collect_notes
 from hpc.models.reference import (
     ModelError,
@@ -64,6 +64,7 @@ __all__ = [
     "mlp",
     "model_reference",
     "parameters_of",
+    "project_of",
     "signature_of",
 ]
 

@@ -43,12 +43,17 @@ def roots_of(file: Path, folder: Path) -> list[Path]:
         Its own folder, that of its outermost package, the sweep's, the root of its project, the folder
         ``src`` there, and those of ``PYTHONPATH``.
     """
-    project = next((p for p in file.parents if any((p / one).exists() for one in PROJECT_FILES)), None)
+    project = project_of(file)
     sources = [project, project / "src"] if project else []
     given = [Path(one).resolve() for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
     found = [file.parent, base_of(file), folder]
     found += [one for one in (*sources, *given) if one.is_dir() and one != HOUSE]
     return list(dict.fromkeys(found))
+
+
+def project_of(file: Path) -> Path | None:
+    """The root of the project that a file is in, None if it is in none."""
+    return next((p for p in file.parents if any((p / one).exists() for one in PROJECT_FILES)), None)
 
 
 def base_of(file: Path) -> Path:

@@ -51,6 +51,34 @@ def to_linked_entries(sweep: Sweep) -> dict[str, Any]:
     return entries
 
 
+def moved(sweep: Sweep, before: Path, after: Path) -> dict[str, Any]:
+    """The entries of the same sweep where all files of one folder are in another.
+
+    Args:
+        sweep: whose files are where they are.
+        before: the folder that has them.
+        after: the folder that is to have them.
+    """
+
+    def at(reference: str) -> str:
+        place, function = place_and_function(reference)
+        if not Path(place).is_relative_to(before):
+            return reference
+        path = after / Path(place).relative_to(before)
+        return f"{path}:{function}" if function else str(path)
+
+    entries = to_entries(sweep)
+    entries["model"] = at(entries["model"])
+    entries["data"]["name"] = at(entries["data"]["name"])
+    for baseline in entries.get("baselines", []):
+        baseline["model"] = at(baseline["model"])
+    if "names" in entries:
+        entries["names"] = {at(one): name for one, name in entries["names"].items()}
+    if "code_folder" in entries:
+        entries["code_folder"] = at(entries["code_folder"])
+    return entries
+
+
 def differences(sweep: Sweep, other: Sweep) -> list[str]:
     """The entries that make two sweeps different experiments, one sentence each.
 

@@ -7,135 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, PrivateAttr, ValidationError, model_validator
 
 from hpc.sweeps import cases, expression, rules, serialization, shorthands, trials
 from hpc.sweeps.document import Document, Key, SweepError, of_python, write
+from hpc.sweeps.groups import Budget, Confirm, Entry, Folds, Objective, Search
 from hpc.sweeps.searches import ADAPTIVE
-from hpc.sweeps.searches.pruners import pruner_entries
 from hpc.sweeps.space import Dimension, dimension
 from hpc.sweeps.text import did_you_mean
 from hpc.sweeps.trial import Trial
 from hpc.sweeps.validation import InvalidEntry, Wording, format_errors
 
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-
-class Search(_Entry):
-    """The search: how settings are chosen.
-
-    Attributes:
-        method: a name of ``sweeps.searches.SEARCHES`` or of ``sweeps.searches.ADAPTIVE``.
-        trials: how many settings, for methods that draw them.
-        seed: the seed of the draws; the seeds of the trials are ``Sweep.seeds``.
-        pruner: the rule that stops trials early, ``name`` and parameters by Optuna's names; None for none.
-        sampler: parameters of the method, by Optuna's names.
-        timeout_min: minutes from the first launch on, after which no further trial is begun.
-        runs: folders of runs (``from``) whose finished trials the search knows from the beginning.
-    """
-
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    method: str = "grid"
-    trials: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-    pruner: Annotated[dict[str, Any] | None, BeforeValidator(pruner_entries)] = None
-    sampler: dict[str, Any] = {}
-    timeout_min: Annotated[float, Field(gt=0)] | None = None
-    runs: Annotated[list[str], BeforeValidator(shorthands.as_list), Field(alias="from")] = []
-
-    def entries(self) -> dict[str, Any]:
-        """The entries as a sweep file has them, without defaults."""
-        given = {
-            "method": self.method, "trials": self.trials, "seed": self.seed, "pruner": self.pruner,
-            "sampler": self.sampler, "timeout_min": self.timeout_min, "from": self.runs,
-        }  # fmt: skip
-        return {name: value for name, value in given.items() if value not in (None, {}, [])}
-
-
-class Budget(_Entry):
-    """The limits of what a sweep may cost; None stands for no limit.
-
-    Attributes:
-        node_hours: node-hours of all jobs together.
-        core_hours: core-hours of all jobs together.
-        gpu_hours: GPU-hours of all jobs together.
-    """
-
-    node_hours: Annotated[float, Field(gt=0)] | None = None
-    core_hours: Annotated[float, Field(gt=0)] | None = None
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
-
-    def entries(self) -> dict[str, float]:
-        """The limits by their names."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
-
-
-class Confirm(_Entry):
-    """The confirmation: the best settings are trained again with seeds that the search has not seen.
-
-    Attributes:
-        best: how many settings.
-        seeds: how many seeds each setting is trained with.
-    """
-
-    best: Annotated[int, Field(ge=1)]
-    seeds: Annotated[int, Field(ge=1)]
-
-
-class Objective(_Entry):
-    """The metric that trials are compared by.
-
-    Attributes:
-        metric: the name of a metric as Keras logs it; ``val_`` means on the validation data.
-        mode: ``min`` or ``max``; the default is that of :func:`hpc.sweeps.modes.mode_of`.
-    """
-
-    metric: str = "val_loss"
-    mode: Literal["min", "max"] = "min"
-
-
-class Folds(_Entry):
-    """Cross-validation: every setting is trained once per fold, and validated on that fold.
-
-    The samples for training and validation are split together; test samples stay apart.
-
-    Attributes:
-        n_splits: how many folds, at least 2.
-        shuffle: whether the samples are shuffled first, always in the same order.
-        stratify: whether each fold has the same share of every class.
-        only: the number of the fold that is trained, from 0; all unless given. Not for users.
-    """
-
-    n_splits: Annotated[int, Field(ge=2)]
-    shuffle: bool = False
-    stratify: bool = False
-    only: Annotated[int, Field(ge=0)] | None = None
-
-    @property
-    def numbers(self) -> list[int]:
-        """The numbers of the folds that are trained."""
-        return list(range(self.n_splits)) if self.only is None else [self.only]
-
-    def entries(self) -> dict[str, Any]:
-        """The entries as a sweep file has them."""
-        return self.model_dump(exclude_none=True)
-
-
 _Objective = Annotated[Objective, BeforeValidator(shorthands.read_objective)]
 
 
-class Sweep(_Entry):
+class Sweep(BaseModel):
     """One experiment: a model, a dataset, a search space, a way to search it, an objective.
 
     Attributes:
@@ -166,6 +52,8 @@ class Sweep(_Entry):
         names: the names by which files count in trial ids, of files that are stored with a folder that
             would change the id. Not for users.
     """
+
+    model_config = Entry.model_config
 
     name: str
     model: str
@@ -341,6 +229,19 @@ class Sweep(_Entry):
         mine |= {"objective": "loss", "keep": "none", **entries}
         return Sweep.from_document(of_python(mine), self.folder)
 
+    def moved(self, before: Path, after: Path) -> Sweep:
+        """The same sweep, with the same trial ids, where all files of one folder are in another.
+
+        Args:
+            before: the folder that has them.
+            after: the folder that is to have them.
+        """
+        entries = serialization.moved(self, before, after)
+        folder = self.folder
+        if folder.is_relative_to(before):
+            folder = after / folder.relative_to(before)
+        return Sweep.from_document(of_python(entries), folder)
+
     def entries(self) -> dict[str, Any]:
         """The sweep as plain values, defaults filled in, as ``parse`` takes it."""
         return serialization.to_entries(self)
@@ -365,7 +266,7 @@ class Sweep(_Entry):
         return Sweep.from_document(of_python(serialization.to_linked_entries(self)), self.folder)
 
 
-_PARTS: dict[str, type[_Entry]] = {
+_PARTS: dict[str, type[Entry]] = {
     "search": Search, "objective": Objective, "folds": Folds, "budget": Budget, "confirm": Confirm,
 }  # fmt: skip
 _EXAMPLES = {"name": "digits-mlp", "model": "mlp", "data": "digits"}

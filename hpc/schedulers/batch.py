@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpc.jobs.launch import Launch
 from hpc.jobs.node import for_jobs
-from hpc.jobs.spec import WorkerSpec
+from hpc.jobs.spec import Snapshot, WorkerSpec
 from hpc.schedulers.base import JobArray
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def launch(
     backend: str = "",
     asks: bool = False,
     files: Stamps | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Launch:
     """What the jobs of a launch are to know.
 
@@ -151,6 +152,7 @@ def launch(
         backend: what `hpc doctor` has found to work, where the profile leaves it open.
         asks: as ``Launch.asks``.
         files: as ``WorkerSpec.files``.
+        snapshot: as ``WorkerSpec.snapshot``.
     """
     return Launch(
         number,
@@ -163,6 +165,7 @@ def launch(
             inject_fault=inject_fault,
             measure=profile.measure,
             files=files or {},
+            snapshot=snapshot,
         ),
         python(profile),
         str(Path.cwd()),

@@ -305,10 +305,29 @@ NEIGHBOURS = {
 }
 
 
-def test_a_file_that_changes_while_jobs_wait_is_not_trained_with(site: Site) -> None:
+def test_jobs_that_wait_train_with_the_code_that_was_submitted(site: Site) -> None:
     for name, text in NEIGHBOURS.items():
         (site.folder / name).write_text(text)
     site.profiles(f"{PROFILES}\nlater: {{cluster: slurm, workers: 1, sbatch: {{begin: now+600}}}}\n")
+    site.hpc("submit", "own.yaml", "--on", "later", "--dir", "r")
+    before = site.hpc("run", "own.yaml", "--on", "debug", "--dir", "before")
+    (site.folder / "blocks.py").write_text("raise RuntimeError('edited')\n")
+    until(lambda: "BeginTime" in site.queue(), 60, site.queue)
+    site.start_now()
+    until(lambda: not site.is_busy(), 120, lambda: site.hpc("status", "r", code=None))
+    assert site.run().counts()["finished"] == 2, before
+    made, there = (
+        {name: trial.attempt.weights for name, trial in site.run(folder).trials.items()}
+        for folder in ("before", "r")
+    )
+    assert made == there
+
+
+def test_a_file_that_changes_while_jobs_wait_is_not_trained_with(site: Site) -> None:
+    for name, text in NEIGHBOURS.items():
+        (site.folder / name).write_text(text)
+    later = "{cluster: slurm, workers: 1, snapshot: false, sbatch: {begin: now+600}}"
+    site.profiles(f"{PROFILES}\nlater: {later}\n")
     site.hpc("submit", "own.yaml", "--on", "later", "--dir", "r")
     (site.folder / "blocks.py").write_text("ACTIVATION = 'tanh'\n")
     until(lambda: "BeginTime" in site.queue(), 60, site.queue)
