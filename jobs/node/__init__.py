@@ -1,4 +1,4 @@
-"""What a process knows of its machine and its scheduler, and how it is started, stopped and measured."""
+"""What a process knows of its machine and its place in a job, and how it is stopped and measured."""
 
 from typing import TYPE_CHECKING
 
@@ -7,24 +7,31 @@ from hpc.sweeps.lazy import lazily
 if TYPE_CHECKING:
     from hpc.jobs.node.processes import Identity, begun, identity, is_running
     from hpc.jobs.node.rank import RankSpec, complete, run_rank
-    from hpc.jobs.node.rank_info import RankInfo, WorldError, find_rank_info, for_jobs, for_ranks, leftover
+    from hpc.jobs.node.rank_info import (
+        FOR_RANKS,
+        LauncherError,
+        RankInfo,
+        WorldError,
+        for_jobs,
+        for_ranks,
+    )
     from hpc.jobs.node.stop import StopRequest
     from hpc.jobs.node.streams import print_anything
 
 __all__ = [
+    "FOR_RANKS",
     "Identity",
+    "LauncherError",
     "RankInfo",
     "RankSpec",
     "StopRequest",
     "WorldError",
     "begun",
     "complete",
-    "find_rank_info",
     "for_jobs",
     "for_ranks",
     "identity",
     "is_running",
-    "leftover",
     "print_anything",
     "run_rank",
 ]
@@ -34,7 +41,7 @@ __getattr__ = lazily(
     {
         "processes": ["Identity", "begun", "identity", "is_running"],
         "rank": ["RankSpec", "complete", "run_rank"],
-        "rank_info": ["RankInfo", "WorldError", "find_rank_info", "for_jobs", "for_ranks", "leftover"],
+        "rank_info": ["FOR_RANKS", "LauncherError", "RankInfo", "WorldError", "for_jobs", "for_ranks"],
         "stop": ["StopRequest"],
         "streams": ["print_anything"],
     },
