@@ -32,7 +32,8 @@ import numpy as np
 
 from hpc.jobs.collectives import World
 from hpc.jobs.collectives.base import Compression
-from hpc.jobs.node import RankInfo, device, find_rank_info
+from hpc.jobs.launchers import find_rank_info
+from hpc.jobs.node import RankInfo, device
 from hpc.jobs.options import compile_model, options
 from hpc.jobs.training import Graphs, Single, order
 from hpc.models import MODELS, Dataset, Split

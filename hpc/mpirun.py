@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hpc.jobs.node import RankInfo, leftover
+from hpc.jobs.launchers import leftover
+from hpc.jobs.node import RankInfo
 from hpc.jobs.spec import WorkerSpec
 from hpc.jobs.worker import Worker
 from hpc.outcome import Outcome

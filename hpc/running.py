@@ -9,7 +9,8 @@ from typing import Any
 
 from hpc import profile as profiles
 from hpc.jobs.check import check
-from hpc.jobs.node import device, find_rank_info
+from hpc.jobs.launchers import find_rank_info
+from hpc.jobs.node import device
 from hpc.local_run import LocalRun
 from hpc.mpirun import follow, led
 from hpc.outcome import Outcome, View

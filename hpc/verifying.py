@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpc import profile as profiles
 from hpc import running
-from hpc.jobs.node import find_rank_info
+from hpc.jobs.launchers import find_rank_info
 from hpc.outcome import View
 from hpc.owners import whose_code
 from hpc.results import Run, TrialState

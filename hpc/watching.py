@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hpc import orphans, reconcile, waiting
-from hpc.jobs.node import is_running
-from hpc.lock import Holder, holder, lock
+from hpc.jobs.node import Holder, is_running
+from hpc.lock import holder, lock
 from hpc.results import Records, Run, RunError
 from hpc.results.text import cut
 from hpc.schedulers.base import SchedulerError, UnreachableError

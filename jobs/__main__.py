@@ -1,4 +1,4 @@
-"""The commands that SLURM starts: ``python -m hpc.jobs job FOLDER FIRST``, and by srun ``rank FILE``."""
+"""The commands of jobs: ``python -m hpc.jobs job FOLDER FIRST``, and of each of its ranks ``rank FILE``."""
 
 from __future__ import annotations
 

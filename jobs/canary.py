@@ -19,9 +19,10 @@ from typing import Any
 
 from hpc.jobs.collectives import FileRendezvous, join_seconds, presence
 from hpc.jobs.launch import Launch
-from hpc.jobs.node import complete, device, find_rank_info, for_ranks
-from hpc.jobs.srun import choose_backend, mpi_vendor, offered, srun
-from hpc.jobs.supervisor import Job
+from hpc.jobs.launchers import choose_backend, find_rank_info, launcher_of, mpi_vendor
+from hpc.jobs.launchers.base import JobLauncher
+from hpc.jobs.launchers.registry import JOB_LAUNCHERS
+from hpc.jobs.node import complete, device
 from hpc.results import write_text
 from hpc.sweeps.text import message_of
 
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: ``job`` and its folder; or ``rank`` and the file of the step.
     """
-    # Before a time limit SLURM signals steps; here nothing is to be saved.
+    # Ranks are signalled before a time limit; here nothing is to be saved.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     path = Path(arguments[1])
     return rank(path) if arguments[0] == "rank" else job(path)
@@ -67,41 +68,43 @@ def job(folder: Path) -> int:
         return LOST
     complete(os.environ, launch.environment)
     end = time.monotonic() + ALL_SECONDS
-    report = {**look(folder, os.environ), "tries": [], "done": False}
+    launcher = JOB_LAUNCHERS[launch.launcher]
+    report = {**look(folder, os.environ, launcher), "tries": [], "done": False}
     _write(folder, report)
     if (folder / STORAGE).exists():
         report["storage"] = reach((folder / STORAGE).read_text())
         _write(folder, report)
-    vendor, plugins = mpi_vendor(), offered()
+    vendor, plugins = mpi_vendor(), launcher.offered()
     report |= {"mpi_vendor": vendor, "mpi_offered": plugins}
     ways = ways_to_meet(launch, plugins, vendor)
     _write(folder, report)
     for number, (backend, mpi) in enumerate(ways):
         limit = (end - time.monotonic()) / (len(ways) - number)
-        report["tries"].append(_try(folder, launch, backend, mpi, limit))
+        report["tries"].append(_try(folder, launch, launcher, backend, mpi, limit))
         _write(folder, report)
     report["done"] = True
     _write(folder, report)
     return 0
 
 
-def look(folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
+def look(folder: Path, env: Mapping[str, str], launcher: JobLauncher) -> dict[str, Any]:
     """A report on this machine, made without loading anything large.
 
     Args:
         folder: whose file system is asked for its free space.
         env: ``os.environ``.
+        launcher: of the job's ranks.
     """
     host = socket.gethostname()
     return {
-        "node": env.get("SLURMD_NODENAME", host),
+        "node": launcher.node(env) or host,
         "host": host,
         "python": platform.python_version(),
         "executable": sys.executable,
         "packages": versions(),
         "cpus": device.available_cpus(),
         "cuda_visible_devices": env.get("CUDA_VISIBLE_DEVICES"),
-        "job_gpus": env.get("SLURM_JOB_GPUS"),
+        "job_gpus": launcher.gpus(env),
         "devices": sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*")),
         **space(folder),
     }
@@ -154,13 +157,13 @@ def reach(storage: str, limit_seconds: float = CONNECT_SECONDS) -> str:
 
 
 def ways_to_meet(launch: Launch, plugins: list[str], vendor: str) -> list[tuple[str, str]]:
-    """Backends to try, each with the value of ``srun --mpi``.
+    """Backends to try, each with the interface by which an MPI finds the ranks.
 
     Gloo comes first: an MPI that is not the one which starts the ranks may hang.
 
     Args:
         launch: of the job.
-        plugins: that srun offers.
+        plugins: the interfaces that the launcher offers.
         vendor: of the MPI that mpi4py loads, or empty.
     """
     if launch.ranks == 1:
@@ -173,11 +176,12 @@ def ways_to_meet(launch: Launch, plugins: list[str], vendor: str) -> list[tuple[
     return ways
 
 
-def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: float) -> dict[str, Any]:
+def _try(
+    folder: Path, launch: Launch, launcher: JobLauncher, backend: str, mpi: str, limit_seconds: float
+) -> dict[str, Any]:
     """Start the ranks as the supervisor does, and collect what they tell."""
-    here = Job.of(os.environ)
     step = folder / f"step-{backend}.json"
-    variables = for_ranks(os.environ, backend, launch.groups)
+    variables = launcher.variables(os.environ, backend, launch.groups)
     settings = {
         "folder": str(folder),
         "label": backend,
@@ -185,9 +189,8 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
         "ranks": launch.ranks,
     }
     write_text(step, json.dumps({**settings, "environment": variables}))
-    name = f"{here.job_id}_{backend}"
-    command = srun(launch, name, mpi, step)
-    command[-2:] = ["canary", "rank", str(step)]  # instead of a worker's rank
+    name = f"{launcher.job(os.environ).job_id}_{backend}"
+    command = launcher.command(launch, name, mpi, ["canary", "rank", str(step)], os.environ)
     print(f"{' '.join(command)}  # {backend}", flush=True)
     env = {**os.environ, **variables}
     start = time.monotonic()
@@ -198,7 +201,7 @@ def _try(folder: Path, launch: Launch, backend: str, mpi: str, limit_seconds: fl
     if not in_time:
         error = error or f"the ranks did not end within {limit_seconds:.0f} seconds"
     elif process.returncode or len(ranks) < launch.ranks:
-        error = error or _error_in(output) or f"srun ended with exit code {process.returncode}"
+        error = error or _error_in(output) or f"{launcher.starter} ended with exit code {process.returncode}"
     logs = sorted(Path.cwd().glob(f"{name}_*_log.out")) if error else []
     return {
         "backend": backend,
@@ -227,7 +230,7 @@ def _output_until(process: subprocess.Popen[str], limit_seconds: float) -> tuple
     try:
         return process.communicate(timeout=limit_seconds)[1], True
     except subprocess.TimeoutExpired:
-        process.terminate()  # srun ends its step
+        process.terminate()  # it ends the ranks
     try:
         return process.communicate(timeout=15)[1], False
     except subprocess.TimeoutExpired:
@@ -269,10 +272,11 @@ def rank(path: Path) -> int:
         "error": "",
     }
     target = folder / f"rank-{label}-{number:05}.json"
-    threads = step["threads"] or device.granted_cpus(os.environ, info.local_size)
+    launcher = launcher_of(os.environ)
+    threads = step["threads"] or launcher.granted_cpus(os.environ, info.local_size)
     device.prepare(os.environ, threads)
     try:
-        info.require(step["ranks"])
+        info.require(step["ranks"], launcher.between)
         if info.size > 1:
             # In the order of World, which can't be asked how long each part has taken.
             FileRendezvous(folder / f".before-{label}-{info.group}", me, info.size).gather(

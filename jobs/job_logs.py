@@ -9,10 +9,6 @@ from typing import IO
 
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory|exceeded (?:job |step )?memory limit", re.IGNORECASE)
 
-NODE_FAILURE = re.compile(r"node failure", re.IGNORECASE)
-
-NODES, DOWN = (re.compile(pattern, re.IGNORECASE) for pattern in (r"nodes? ", r" (?:not responding|down)"))
-
 MAX_CHARACTERS = 1_000
 """Characters of a log's line in which an error is looked for: users' programs print lines of any length."""
 
@@ -62,31 +58,24 @@ class JobLogs:
         telling = {rank: text for rank, text in texts.items() if "Error" in text} or texts
         return "\n".join(f"rank {rank}:\n{text}" for rank, text in list(telling.items())[:2])
 
-    def why(self, code: int, output: str) -> str:
-        """A sentence on why srun ended, then the ends of the logs."""
+    def why(self, starter: str, code: int, output: str) -> str:
+        """A sentence on why the ranks ended, then the ends of the logs.
+
+        Args:
+            starter: the command that has started them.
+            code: its exit code.
+            output: of it, on stderr.
+        """
         tail = self.tail()
         error = last_error(tail)
         lines = [line for line in output.splitlines() if "task" in line or "rror:" in line]
-        why = error or (lines[0] if lines else f"srun ended with exit code {code}")
+        why = error or (lines[0] if lines else f"{starter} ended with exit code {code}")
         return "\n".join([why, *lines[:10], tail])
 
 
 def log_of_ranks(job_id: str) -> str:
     """The name of the file that all ranks of a job print into."""
     return f"{job_id}_ranks_log.out"
-
-
-def reason_in(output: str) -> str:
-    """Why ranks ended, by what their logs and srun have printed: one of the reasons of a failed trial."""
-    if OUT_OF_MEMORY.search(output):
-        return "out-of-memory"
-    return "node-failure" if NODE_FAILURE.search(output) or _names_lost_nodes(output) else "error"
-
-
-def _names_lost_nodes(output: str) -> bool:
-    """Whether a line names nodes and then says that they are down; in time that goes by its length."""
-    named = ((line, NODES.search(line)) for line in output.splitlines())
-    return any(found and DOWN.search(line, found.end()) for line, found in named)
 
 
 def tee(stream: IO[str], lines: list[str]) -> None:
@@ -109,6 +98,6 @@ def last_error(text: str) -> str:
 
 
 def complaint(text: str) -> str:
-    """The complaint of a log or of srun, in one line."""
+    """The complaint of a log or of what has started the ranks, in one line."""
     lines = [line for line in text.splitlines() if "rror:" in line]
     return last_error(text) or (lines[0] if lines else "no reason was given")

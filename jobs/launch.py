@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hpc.jobs.launchers.base import DEFAULT
 from hpc.jobs.spec import WorkerSpec
 from hpc.results import Run, TrialState, write_text
 
@@ -32,12 +33,13 @@ class Launch:
         cwd: where the user typed the command.
         groups: into which a job's ranks are split, each training its own trials.
         backend: ``auto``, ``mpi`` or ``gloo``.
-        mpi: the value of ``srun --mpi``, or ``auto``.
-        srun: further arguments of srun.
+        mpi: by which interface of the launcher an MPI finds the ranks, or ``auto``.
+        srun: further arguments of the command that starts ranks.
         requeues: how many times a job may be requeued.
         retry: how many times a trial is tried again, by the reason for which it failed.
         asks: whether workers ask the run's search for their trials.
         environment: variables for a job that does not have them; see ``rank_info.for_jobs``.
+        launcher: what starts the ranks, by its name in ``launchers/registry.py``; earlier versions had one.
     """
 
     number: int
@@ -53,6 +55,7 @@ class Launch:
     retry: Mapping[str, int] = field(default_factory=dict)
     asks: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    launcher: str = DEFAULT
 
     @property
     def ranks(self) -> int:

@@ -13,60 +13,37 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.job_logs import JobLogs, complaint, reason_in, tee
+from hpc.jobs.job_logs import JobLogs, complaint, tee
 from hpc.jobs.launch import Launch
-from hpc.jobs.node import RankSpec, complete, for_ranks
+from hpc.jobs.launchers import choose_backend, mpi_vendor
+from hpc.jobs.launchers.base import Job, JobLauncher
+from hpc.jobs.launchers.registry import JOB_LAUNCHERS
+from hpc.jobs.node import RankSpec, complete
 from hpc.jobs.outcome import MAX_LOSSES, Loss, kills_its_job, records_of
 from hpc.jobs.spec import Task
-from hpc.jobs.srun import choose_backend, mpi_vendor, offered, srun
 from hpc.results import Records, Run, TrialState
 from hpc.results.store import parse
 
-RESTARTED = "the job was started anew by SLURM"
 
-
-@dataclass(frozen=True)
-class Job:
-    """This job, as SLURM's environment says.
-
-    Attributes:
-        job_id: ``<array>_<index>``, as people type it.
-        raw_id: SLURM's own number of the element.
-        index: in its array.
-        restart: how many times it was requeued.
-        node: this one.
-    """
-
-    job_id: str
-    raw_id: str
-    index: int
-    restart: int
-    node: str
-
-    @staticmethod
-    def of(env: Mapping[str, str]) -> Job:
-        """Read it from ``os.environ``."""
-        index = env["SLURM_ARRAY_TASK_ID"]
-        return Job(
-            f"{env['SLURM_ARRAY_JOB_ID']}_{index}",
-            env["SLURM_JOB_ID"],
-            int(index),
-            int(env.get("SLURM_RESTART_COUNT", 0)),
-            env.get("SLURMD_NODENAME", ""),
-        )
-
-
-def supervise(folder: Path, first: int) -> int:
+def supervise(
+    folder: Path,
+    first: int,
+    *,
+    launchers: Mapping[str, JobLauncher] = JOB_LAUNCHERS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
     """Work through the trials of this job.
 
     Args:
         folder: of the launch.
         first: number of the first job of this array within the launch.
+        launchers: of which the launch names that of the job.
+        sleep: as ``time.sleep``.
 
     Returns:
         0 unless the job could not work at all.
@@ -74,7 +51,6 @@ def supervise(folder: Path, first: int) -> int:
     # A signal to the whole job is for the ranks, which stop in order; this process goes on.
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda number, frame: None)
-    job = Job.of(os.environ)
     folder = folder.resolve()
     run_folder = folder.parents[1]
     if not (run_folder / "sweep.yaml").is_file():
@@ -84,20 +60,31 @@ def supervise(folder: Path, first: int) -> int:
         return 1
     launch = Launch.read(folder)
     complete(os.environ, launch.environment)
-    return _Supervisor(folder, run_folder, launch, job, first + job.index).carry_out()
+    launcher = launchers[launch.launcher]
+    return _Supervisor(folder, run_folder, launch, launcher, first, sleep).carry_out()
 
 
 class _Supervisor:
     """One job at work."""
 
-    def __init__(self, folder: Path, run_folder: Path, launch: Launch, job: Job, number: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run_folder: Path,
+        launch: Launch,
+        launcher: JobLauncher,
+        first: int,
+        sleep: Callable[[float], None],
+    ) -> None:
         self._folder = folder
         self._run_folder = run_folder
         self._launch = launch
-        self._job = job
-        self._number = number
+        self._launcher = launcher
+        self._sleep = sleep
+        self._job: Job = launcher.job(os.environ)
+        self._number = first + self._job.index
         self._backend = ""
-        self._logs = JobLogs(folder, job.job_id, is_labelled=launch.ranks > 1)
+        self._logs = JobLogs(folder, self._job.job_id, is_labelled=launch.ranks > 1)
         self._given_up: set[str] = set()
         self._failed_starts = 0
 
@@ -105,14 +92,16 @@ class _Supervisor:
         # A search may hand out a trial to several jobs in turn, and their losses count together.
         run = Run(self._run_folder, job=None if self._launch.asks else self._job.job_id)
         if self._is_given_up(run):
-            print(f"The trials of job {self._job.job_id} are with another: sbatch was heard late, or twice.")
+            heard = f"{self._launcher.submitter} was heard late, or twice"
+            print(f"The trials of job {self._job.job_id} are with another: {heard}.")
             return 0
         is_anew = "began" in run.jobs.get(self._job.job_id, {})
         self._record(
             "began", job=self._job.job_id, launch=self._launch.number, number=self._number,
-            name=os.environ.get("SLURM_JOB_NAME", ""), restart=self._job.restart, node=self._job.node,
+            name=self._job.name, restart=self._job.restart, node=self._job.node,
         )  # fmt: skip
-        self._tell_of_lost(run, Loss("restarted", RESTARTED, is_late=True))
+        restarted = f"the job was started anew by {self._launcher.scheduler}"
+        self._tell_of_lost(run, Loss("restarted", restarted, is_late=True))
         if is_anew:
             self._put_back()
         if self._job.restart > self._launch.requeues:
@@ -129,7 +118,7 @@ class _Supervisor:
             run.refresh()
             hows = self._left(label)
             # A signal that comes before Python listens ends a rank; that is a stop, too.
-            if "stopped" in hows or "User defined signal 2" in output:
+            if "stopped" in hows or self._launcher.tells_of_a_stop(output):
                 self._tell_of_lost(run, Loss("stopped", "another group of ranks was stopped"))
                 self._put_back()
                 if self._launch.worker.inject_fault:
@@ -140,17 +129,18 @@ class _Supervisor:
                 return 0  # nothing is left to ask for
             if code == 0 and self._attempts(run) > before:
                 continue
-            time.sleep(1)  # slurmstepd may have a word yet
-            if code and self._is_ending():
+            self._sleep(1)  # the scheduler's own processes may have a word yet
+            if code and self._launcher.standing(self._job).is_ending:
                 self._put_back()
-                return 0  # by cancel, time limit, preemption, a node: what it means, SLURM knows better
-            reason, guilty = reason_in(output + self._logs.new()), self._guilty(output, tasks)
-            self._tell_of_lost(run, Loss("died", self._logs.why(code, output), reason), guilty=guilty)
+                return 0  # what it means, the scheduler knows better
+            why = self._logs.why(self._launcher.starter, code, output)
+            reason = self._launcher.reason_in(output + self._logs.new())
+            self._tell_of_lost(run, Loss("died", why, reason), guilty=self._guilty(output, tasks))
             self._put_back()
             if self._attempts(run) > before:
                 self._failed_starts = 0
             elif not self._try_another_backend(output) and not self._may_start_again(run):
-                self._record("unfit", job=self._job.job_id, error=self._logs.why(code, output))
+                self._record("unfit", job=self._job.job_id, error=why)
                 return 1
         return 1
 
@@ -161,31 +151,17 @@ class _Supervisor:
 
     def _is_given_up(self, run: Run) -> bool:
         """Whether the command that submitted this job took it for not submitted, and did so again."""
-        array = run.arrays.get(os.environ.get("SLURM_JOB_NAME", ""), {})
-        mine = self._job.job_id.partition("_")[0]
+        array = run.arrays.get(self._job.name, {})
         is_over = "ended" in run.jobs.get(self._job.job_id, {})  # settled, then requeued by hand
-        return is_over or bool(array.get("dropped")) or array.get("job", mine) != mine
-
-    def _show(self) -> str:
-        """SLURM's answer on this job; empty if it stays silent, as when slurmctld restarts."""
-        for _ in range(6):
-            text = _output(["scontrol", "show", "job", "--oneliner", self._job.job_id])
-            if "JobState=" in text:
-                return text
-            time.sleep(5)
-        return ""
-
-    def _is_ending(self) -> bool:
-        found = re.search(r"JobState=(\w+)", self._show())
-        return found is not None and found[1] != "RUNNING"
+        is_anothers = array.get("job", self._job.array) != self._job.array
+        return is_over or bool(array.get("dropped")) or is_anothers
 
     def _guilty(self, output: str, tasks: list[Task]) -> set[str] | None:
-        """Ids of the trials of the group whose rank died first; srun ends the others with it."""
-        groups = self._launch.groups
-        found = re.search(r"\btasks? (\d+)\S*: (?!Terminated)", output)
-        if groups == 1 or not found:
+        """Ids of the trials of the group whose rank died first; the others are ended with it."""
+        groups, rank = self._launch.groups, self._launcher.died_first(output)
+        if groups == 1 or rank is None:
             return None
-        group = int(found[1]) // (self._launch.ranks // groups)
+        group = rank // (self._launch.ranks // groups)
         return {task.trial.trial_id for task in tasks[group::groups]}
 
     def _unfinished(self, run: Run) -> list[Task]:
@@ -249,16 +225,16 @@ class _Supervisor:
         return sum(len(trial.attempts) for trial in self._launch.trials(self._number, run))
 
     def _step(self, tasks: list[Task], label: str) -> tuple[int, str]:
-        """Run the ranks once; srun's exit code, and its output."""
+        """Run the ranks once; the exit code of what starts them, and its output."""
         launch, groups = self._launch, self._launch.groups
         backend, mpi = self._choose()
         self._backend = backend
-        variables = for_ranks(os.environ, backend, groups)
+        variables = self._launcher.variables(os.environ, backend, groups)
         mine = launch.worker.but(folder=str(self._run_folder), job_id=self._job.job_id, label=label)
         workers = tuple(mine.but(tasks=tuple(tasks[group::groups])) for group in range(groups))
         path = self._folder / f".{label}.json"
         RankSpec(workers, launch.cwd, variables).write(path)
-        command = srun(launch, self._job.job_id, mpi, path)
+        command = self._launcher.command(launch, self._job.job_id, mpi, ["rank", str(path)], os.environ)
         print(f"{' '.join(command)}  # {backend}", flush=True)
         self._logs.begin_step()
         try:
@@ -280,7 +256,7 @@ class _Supervisor:
             return "none", "none"
         if self._backend == "gloo" or launch.backend == "gloo":
             return "gloo", "none"
-        return choose_backend(launch.backend, launch.mpi, offered(), mpi_vendor())
+        return choose_backend(launch.backend, launch.mpi, self._launcher.offered(), mpi_vendor())
 
     def _try_another_backend(self, output: str) -> bool:
         """Meet by Gloo where MPI did not work and nobody insists on it."""
@@ -340,22 +316,19 @@ class _Supervisor:
 
     def _requeue(self, run: Run) -> None:
         """Go back into the queue, unless the job was cancelled, or gets nowhere."""
-        job = self._job
-        state = self._show()
-        if state and "JobState=RUNNING" not in state:
+        job, standing = self._job, self._launcher.standing(self._job)
+        if standing.is_ending:
             return
         if job.restart >= self._launch.requeues:
-            preempted = re.search(r"PreemptTime=\d", state)
-            self._give_up(run, "cancelled" if preempted else "timeout")
+            self._give_up(run, "cancelled" if standing.is_preempted else "timeout")
             return
         self._record("requeued", job=job.job_id, restart=job.restart)
-        command = ["scontrol", "requeue", job.job_id]
-        answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if answer.returncode:
-            why = f"the job could not be requeued: {answer.stderr.strip()}. `hpc resume` goes on with it"
+        refused = self._launcher.requeue(job)
+        if refused:
+            why = f"the job could not be requeued: {refused}. `hpc resume` goes on with it"
             self._record("unfit", job=job.job_id, error=why)
             return
-        time.sleep(120)  # SLURM ends this process
+        self._sleep(120)  # the scheduler ends this process
 
     def _record(self, record: str, **entries: Any) -> None:
         if not (self._run_folder / "sweep.yaml").is_file():
@@ -366,7 +339,3 @@ class _Supervisor:
         records = Records(self._run_folder / "records" / f"{self._job.job_id}.jsonl")
         records.append(record, **entries)
         records.close()
-
-
-def _output(command: Sequence[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, errors="replace").stdout

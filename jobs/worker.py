@@ -18,7 +18,8 @@ from hpc.jobs.check import digest
 from hpc.jobs.collectives import Clock, World, horovod
 from hpc.jobs.context import WorkerContext
 from hpc.jobs.data import Preparation
-from hpc.jobs.node import RankInfo, StopRequest, device, energy, find_rank_info
+from hpc.jobs.launchers import find_rank_info, launcher_of
+from hpc.jobs.node import RankInfo, StopRequest, device, energy
 from hpc.jobs.references import data_of, model_of
 from hpc.jobs.snapshot import at_snapshot
 from hpc.jobs.source import SearchSource, StaticSource
@@ -55,7 +56,7 @@ class Worker:
         with suppress(ValueError, RuntimeError, AttributeError):  # stderr may be a notebook's, and no file
             faulthandler.enable()
         info = find_rank_info(os.environ)
-        info.require(self.spec.ranks)
+        info.require(self.spec.ranks, launcher_of(os.environ).between)
         threads = self._prepare_device(info)
         world = World(info, Path(self.spec.folder) / "jobs", self.spec.label or self.spec.job_id)
         try:
@@ -65,7 +66,7 @@ class Worker:
 
     def _prepare_device(self, info: RankInfo) -> int:
         """Settle which CPUs this rank uses, before TensorFlow is loaded; how many threads."""
-        threads = self.spec.threads or device.granted_cpus(os.environ, info.local_size)
+        threads = self.spec.threads or launcher_of(os.environ).granted_cpus(os.environ, info.local_size)
         if self.spec.parent is not None:  # a command on this machine has dealt out all of its CPUs
             device.bind(threads, info.local_rank, info.local_size, self.spec.number, os.environ)
         device.prepare(os.environ, threads)

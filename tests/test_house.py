@@ -108,7 +108,7 @@ def test_the_rooms_export_what_they_promise() -> None:
         _ = hpc.submti
 
 
-PACKAGES = ("collectives", "data", "node", "source", "training")
+PACKAGES = ("collectives", "data", "launchers", "node", "source", "training")
 """The sub-packages of jobs."""
 PUBLIC_MODULES = {
     "hpc.jobs.collectives.horovod",

@@ -80,8 +80,9 @@ class Examination:
     def machine(self) -> dict[str, Any]:
         """What there is to see on this machine, as ``hpc.jobs.canary.look`` tells it."""
         from hpc.jobs.canary import look
+        from hpc.jobs.launchers import launcher_of
 
-        return look(Path("/"), os.environ)
+        return look(Path("/"), os.environ, launcher_of(os.environ))
 
     @cached_property
     def commands(self) -> set[str]:

@@ -18,7 +18,7 @@ def check_mpi(profile: Profile, offered: Sequence[str], vendor: str | None) -> F
         offered: the names of srun's plugins.
         vendor: the vendor of the MPI that mpi4py loads, empty if none; None where it can't be known here.
     """
-    from hpc.jobs.srun import choose_backend
+    from hpc.jobs.launchers import choose_backend
 
     names = list(dict.fromkeys(offered))
     words = f"srun offers {', '.join(names) or 'nothing'}"

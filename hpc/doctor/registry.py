@@ -146,9 +146,11 @@ def _requeue(one: Examination) -> Iterator[Finding]:
 
 
 def _mpi(one: Examination) -> Iterator[Finding]:
-    from hpc.jobs.srun import mpi_vendor, offered
+    from hpc.jobs.launchers import mpi_vendor
+    from hpc.jobs.launchers.registry import JOB_LAUNCHERS
 
-    yield check_mpi(one.profile, offered(), None if one.profile.python else mpi_vendor())
+    offered = JOB_LAUNCHERS[one.slurm.launcher].offered()
+    yield check_mpi(one.profile, offered, None if one.profile.python else mpi_vendor())
 
 
 def _submission(one: Examination) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """The contract of schedulers: where jobs run.
 
 To add one, write a file beside ``local.py``, enter it in ``registry.py``, and give it a model of its profile
-in ``hpc/profile.py``. What its jobs know of themselves is read in ``jobs/node/rank_info.py``. One suite of
-tests runs over all of them: tests/contracts/test_schedulers.py.
+in ``hpc/profile.py``. What its jobs know of themselves, and how they start ranks, is the other half of it, a
+file in ``jobs/launchers``. One suite of tests runs over all of them: tests/contracts/test_schedulers.py.
 """
 
 from __future__ import annotations
@@ -143,10 +143,12 @@ class Scheduler(ABC):
     Attributes:
         name: as ``cluster:`` of a profile has it.
         outlives: whether jobs go on when the command that has submitted them ends.
+        launcher: what starts the ranks of its jobs, by its name in ``jobs/launchers/registry.py``.
     """
 
     name: ClassVar[str]
     outlives: ClassVar[bool]
+    launcher: ClassVar[str]
 
     @abstractmethod
     def limits(self) -> Limits:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hpc.jobs.user_files import Stamps
     from hpc.profile import Profile
 
+LAUNCHER = "slurm"
+"""What starts the ranks of these jobs."""
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own, where the cluster's can't be asked."""
 
@@ -177,6 +179,7 @@ def launch(
         retry={str(reason): times for reason, times in profile.retry.items()},
         asks=asks,
         environment=for_jobs(os.environ),
+        launcher=LAUNCHER,
     )
 
 

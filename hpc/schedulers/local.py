@@ -141,6 +141,7 @@ class Local(Scheduler):
 
     name = "local"
     outlives = False
+    launcher = "submitit"
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources

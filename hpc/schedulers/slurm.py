@@ -65,6 +65,7 @@ class Slurm(Scheduler):
 
     name = "slurm"
     outlives = True
+    launcher = batch.LAUNCHER
     call: ClassVar[Callable[..., subprocess.CompletedProcess[str]]] = staticmethod(subprocess.run)
     """Starts a command of SLURM, as ``subprocess.run`` does."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from hpc.jobs.launchers import launcher_of
 from hpc.jobs.node import WorldError
 
 JOIN_SECONDS = 60
@@ -55,7 +56,7 @@ def presence(rank: int, env: Mapping[str, str]) -> Presence:
             if entry.family == socket.AF_INET and entry.netmask and name in states and states[name].isup:
                 addresses[name] = str(ipaddress.ip_interface(f"{entry.address}/{entry.netmask}"))
                 break
-    return Presence(rank, env.get("SLURMD_NODENAME", host), host, addresses, address_of(host))
+    return Presence(rank, launcher_of(env).node(env) or host, host, addresses, address_of(host))
 
 
 class FileRendezvous:

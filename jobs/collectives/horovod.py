@@ -9,7 +9,8 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any
 
-from hpc.jobs.node import device, find_rank_info
+from hpc.jobs.launchers import find_rank_info
+from hpc.jobs.node import device
 
 INSTALL = (
     "uv builds it with `uv sync` (3 to 8 minutes, needs a C++ compiler); see docs/install.md. "

@@ -18,17 +18,15 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def granted_cpus(env: Mapping[str, str], local_size: int) -> int:
-    """CPUs that a rank may use: what SLURM says, or its share of what the process may run on.
+def share_of_cpus(local_size: int, granted: int | None = None) -> int:
+    """CPUs that each of the ranks on this node may use: its share of what this process may run on.
 
     Args:
-        env: ``os.environ``.
         local_size: ranks on this node.
+        granted: CPUs that the job was given on this node, if that is known.
     """
-    if "SLURM_CPUS_PER_TASK" in env:
-        return int(env["SLURM_CPUS_PER_TASK"])
-    cpus = int(env["SLURM_CPUS_ON_NODE"]) if "SLURM_CPUS_ON_NODE" in env else available_cpus()
-    return max(1, min(cpus, available_cpus()) // local_size)
+    cpus = available_cpus() if granted is None else min(granted, available_cpus())
+    return max(1, cpus // local_size)
 
 
 def bind(threads: int, local_rank: int, local_size: int, worker: int, env: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""One start of a job's ranks under srun."""
+"""One start of a job's ranks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hpc.results import write_text
 
 @dataclass(frozen=True)
 class RankSpec:
-    """The settings of the ranks of one srun.
+    """The settings of the ranks of one start.
 
     Attributes:
         workers: the settings of each group of ranks.
         cwd: to work in, where the user typed the command.
-        environment: variables for a rank that does not have them; see ``rank_info.for_ranks``.
+        environment: variables for a rank that does not have them; see ``JobLauncher.variables``.
     """
 
     workers: tuple[WorkerSpec, ...]
@@ -44,7 +44,7 @@ class RankSpec:
 
 
 def run_rank(path: Path) -> int:
-    """Run one of the ranks that srun has started.
+    """Run one of the ranks that a launcher has started.
 
     Args:
         path: of the file of their :class:`RankSpec`.
@@ -77,6 +77,6 @@ def complete(env: MutableMapping[str, str], variables: Mapping[str, str]) -> Non
 
 
 def _group(groups: int) -> int:
-    from hpc.jobs.node.rank_info import find_rank_info
+    from hpc.jobs.launchers import find_rank_info
 
     return find_rank_info(os.environ).group if groups > 1 else 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
 
-from hpc.jobs.source.file_lock import FileLock
+from hpc.jobs.node import FileLock
 from hpc.results.store import naming
 from hpc.sweeps.searches.optuna_private import JournalOperation
 
@@ -78,7 +78,7 @@ class Journal(BaseJournalBackend):
 
 def lock_of(path: Path, note: Callable[[str], None] = lambda text: None) -> FileLock:
     """The lock of a journal: its holder may write."""
-    return FileLock(path.with_name(f"{path.name}.lock"), LOCK_SECONDS, note)
+    return FileLock(path.with_name(f"{path.name}.lock"), lambda holder: LOCK_SECONDS, note=note)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -17,11 +17,11 @@ from typing import Any
 import optuna
 
 from hpc.jobs import stored
+from hpc.jobs.node import FileLock, LostError
 from hpc.jobs.source import preparing, repair, settling
 from hpc.jobs.source.confirmation import plan_confirmation
 from hpc.jobs.source.dealer import Dealer, seen_in
 from hpc.jobs.source.entries import attributes_of, enqueue, enqueued, entries_of
-from hpc.jobs.source.file_lock import FileLock
 from hpc.jobs.source.studies import JOURNAL, Studies, open_studies
 from hpc.results import Run, RunError
 from hpc.sweeps import Sweep, Trial
@@ -76,7 +76,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         path = self.folder / "jobs" / "asking"
         path.parent.mkdir(exist_ok=True)
-        self._lock = FileLock(path, LOCK_SECONDS, self.note)
+        self._lock = FileLock(path, lambda holder: LOCK_SECONDS, note=self.note)
         with self._taking_time():
             self.studies = open_studies(self.sweep, self.folder, self.storage, self.name, self.note)
         self._dealer = Dealer(self.studies)
@@ -99,7 +99,7 @@ class Study:
             finally:
                 try:
                     self._lock.release()
-                except RuntimeError:  # taken away, since this took too long
+                except LostError:
                     self.note(f"asking for a trial took more than {LOCK_SECONDS} seconds")
 
     def clear_lock(self) -> None:

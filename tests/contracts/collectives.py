@@ -219,8 +219,8 @@ def main(folder: Path) -> None:
     import os
 
     from hpc.jobs.collectives.registry import join
+    from hpc.jobs.launchers import find_rank_info
     from hpc.jobs.node import device
-    from hpc.jobs.node.rank_info import find_rank_info
 
     device.prepare(os.environ, 1)
     info = find_rank_info(os.environ)

@@ -35,6 +35,7 @@ class NullScheduler(Scheduler):
 
     name = "null"
     outlives = True
+    launcher = "null"
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobState] = {}

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpc.jobs.node.rank_info import find_rank_info
+from hpc.jobs.launchers import find_rank_info
 
 
 def build(input_shape: tuple[int, ...], num_classes: int, fault: str = "none", log: str = "") -> Any:

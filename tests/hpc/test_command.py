@@ -18,13 +18,12 @@ import pytest
 from typer.main import get_command
 
 from benchmarks.reading import make_run
-from hpc import lock as locks
 from hpc import watching
 from hpc.cli.app import app
 from hpc.cli.display.status import format_jobs
-from hpc.jobs.node.processes import identity, is_running
+from hpc.jobs.node import Holder, identity, is_running
 from hpc.jobs.spec import Task
-from hpc.lock import Holder, holder, lock
+from hpc.lock import holder, lock
 from hpc.orphans import clear, living_workers
 from hpc.profile import BUILTIN, Resources, find, resources
 from hpc.request import RunRequest
@@ -307,7 +306,7 @@ def test_a_lock_of_another_host_is_respected(tmp_path: Path) -> None:
     ):
         pass
     assert holder(tmp_path) == Holder("elsewhere", 1, 0.0)
-    assert locks.holder(tmp_path / "nowhere") is None
+    assert holder(tmp_path / "nowhere") is None
 
 
 @pytest.mark.slow

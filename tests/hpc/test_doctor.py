@@ -580,8 +580,8 @@ def ends(*, log: str | None) -> Callable[[Path], None]:
 def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Finding]]:
     """Checks up on a profile, leaves nothing behind, and gives the findings by their check."""
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr("hpc.jobs.srun.offered", lambda: ["pmix", "none"])
-    monkeypatch.setattr("hpc.jobs.srun.mpi_vendor", lambda: "Open MPI")
+    monkeypatch.setattr("hpc.jobs.launchers.slurm.Slurm.offered", lambda self: ["pmix", "none"])
+    monkeypatch.setattr("hpc.jobs.launchers.mpi.mpi_vendor", lambda: "Open MPI")
     for name in ("POLL_SECONDS", "ASK_SECONDS", "FIRST_ASK_SECONDS"):
         monkeypatch.setattr(f"hpc.doctor.canary.{name}", 0.01)
     (tmp_path / "mine").mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -12,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
 import warnings
@@ -20,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -30,8 +27,9 @@ from hpc import reconcile, slurm_watch, submitting, sweeps, waiting, watching
 from hpc.cli.app import app
 from hpc.doctor import write_doctor_cache
 from hpc.jobs.launch import Launch
+from hpc.jobs.node import Holder
 from hpc.jobs.supervisor import supervise
-from hpc.lock import Holder, _beating, holder, lock
+from hpc.lock import holder, lock
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Profile, find
 from hpc.request import RunRequest
@@ -585,100 +583,91 @@ def test_a_status_in_the_midst_of_a_submit_does_not_give_its_arrays_up(
 
 
 def test_submitting_waits_for_a_command_that_has_the_folder_for_a_moment(
-    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+    slurm: FakeSlurm, clock: None
 ) -> None:
     submit()
-    path = Path("run/jobs/runner.json")
-    pid, started = os.getppid(), 0.0
-    path.write_text(json.dumps(Holder("elsewhere", pid, started, time.time() + 60).__dict__))
-    monkeypatch.setattr("hpc.lock.SILENT_SECONDS", 0.5)
+    held_elsewhere(Path("run"), time.time() + 60)
     assert submit().covered == 4
+
+
+def held_elsewhere(folder: Path, until: float) -> Path:
+    """The lock of a run as a command of another host has it."""
+    path = folder / "jobs" / "runner.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(Holder("elsewhere", 7, 0.0, until).as_json())
+    return path
+
+
+class Living(Sleeper):
+    """Time in which a command of another host gives signs of life, for so long."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__()
+        self.path = path
+        self.seconds = seconds
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.passed < self.seconds:
+            os.utime(self.path, (self.passed, self.passed))
 
 
 @pytest.mark.parametrize("until", [1.0, 1e12], ids=["long ago", "in a far future"])
 def test_a_command_on_another_host_is_told_by_its_signs_of_life_and_not_by_the_clock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: float
+    tmp_path: Path, until: float
 ) -> None:
     """What it has written down says nothing: one of the two clocks may have been set."""
-    monkeypatch.setattr("hpc.lock.SILENT_SECONDS", 0.4)
-    monkeypatch.setattr("hpc.lock.BEAT_SECONDS", 0.05)
-    other = Holder("elsewhere", 7, 0.0, until)
-    path = tmp_path / "jobs" / "runner.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(other.__dict__))
-    with _beating(path):
-        with pytest.raises(RunError, match="process 7 on elsewhere"), lock(tmp_path, wait_seconds=0.8):
+    path = held_elsewhere(tmp_path, until)
+    other = holder(tmp_path)
+    with waiting.by(Living(path, 50)):
+        with pytest.raises(RunError, match="process 7 on elsewhere"), lock(tmp_path, wait_seconds=30):
             pass
         assert holder(tmp_path) == other
-    with lock(tmp_path, wait_seconds=0.8):
-        assert holder(tmp_path) != other
-    path.write_text(json.dumps(replace(other, until=0.0).__dict__))  # carries the run out
-    with pytest.raises(RunError, match="process 7 on elsewhere"), lock(tmp_path, wait_seconds=0.8):
+        with lock(tmp_path, wait_seconds=60):
+            assert holder(tmp_path) != other
+
+
+def test_a_command_on_another_host_that_carries_a_run_out_is_never_taken_for_gone(
+    tmp_path: Path, clock: None
+) -> None:
+    held_elsewhere(tmp_path, 0.0)
+    with pytest.raises(RunError, match="process 7 on elsewhere"), lock(tmp_path, wait_seconds=1000):
         pass
+    assert holder(tmp_path) == Holder("elsewhere", 7, 0.0)
 
 
-def test_a_lease_is_kept_alive_for_as_long_as_it_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("wait_seconds", [0, 5])
+def test_a_lock_is_taken_though_it_vanishes_while_one_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait_seconds: float
 ) -> None:
-    monkeypatch.setattr("hpc.lock.BEAT_SECONDS", 0.01)
-    path = tmp_path / "jobs" / "runner.json"
-    with lock(tmp_path, lease_seconds=60):
-        os.utime(path, (1, 1))
-        deadline = time.monotonic() + 10
-        while path.stat().st_mtime == 1:
-            assert time.monotonic() < deadline
-    assert not path.exists()
+    path, real = held_elsewhere(tmp_path, time.time() + 60), os.link
 
+    def vanishing(source: Path, target: Path) -> None:
+        try:
+            real(source, target)
+        except FileExistsError:
+            path.unlink()
+            raise
 
-def test_a_lease_is_kept_alive_though_the_file_system_did_not_answer_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried, later = [], threading.Event()
-
-    def utime(path: Path) -> None:
-        tried.append(path)
-        if len(tried) == 1:
-            raise OSError(errno.EIO, "Input/output error")
-        later.set()
-
-    monkeypatch.setattr("hpc.lock.BEAT_SECONDS", 0.01)
-    monkeypatch.setattr("hpc.lock.os.utime", utime)
-    with lock(tmp_path, lease_seconds=60):
-        assert later.wait(10)
-
-
-def test_a_lock_is_waited_for_though_it_vanishes_while_one_looks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = Holder("elsewhere", 1, 0.0, time.time() + 60)
-    path = tmp_path / "jobs" / "runner.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(other.__dict__))
-    answers = iter([other])
-
-    def vanishing(folder: Path) -> Holder | None:
-        path.unlink(missing_ok=True)
-        return next(answers, None)
-
-    monkeypatch.setattr("hpc.lock.holder", vanishing)
-    with lock(tmp_path, lease_seconds=60, wait_seconds=5):
-        pass
+    monkeypatch.setattr(os, "link", vanishing)
+    with lock(tmp_path, lease_seconds=60, wait_seconds=wait_seconds):
+        found = holder(tmp_path)
+        assert found is not None
+        assert found.pid == os.getpid()
 
 
 def test_a_lock_that_another_has_just_taken_over_is_not_taken_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both see a dead holder's lock; the slower of them must not remove the faster one's."""
-    living = Holder("elsewhere", 7, 0.0, time.time() + 60)
-    path = tmp_path / "jobs" / "runner.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(Holder(socket.gethostname(), os.getpid(), 0.0).__dict__))
+    path = held_elsewhere(tmp_path, 0.0)
+    path.write_text(Holder(socket.gethostname(), os.getpid(), 0.0).as_json())
     real, raced = os.rename, [False]
 
     def slower(source: Path, target: Path) -> None:
         if not raced[0]:
             raced[0] = True
-            path.write_text(json.dumps(living.__dict__))
+            held_elsewhere(tmp_path, time.time() + 60)
         real(source, target)
 
     monkeypatch.setattr(os, "rename", slower)
@@ -1018,19 +1007,17 @@ def test_jobs_that_were_cancelled_are_not_submitted_again(
     assert not outcome.is_good
 
 
-def test_watching_outlives_another_command_that_settles(
-    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watching_outlives_another_command_that_settles(slurm: FakeSlurm) -> None:
     path = Path("run/jobs/runner.json")
 
     def busy() -> None:
         slurm.set("101_0", "COMPLETED")
-        path.write_text(json.dumps(Holder("elsewhere", 1, 0.0, time.time() + 60).__dict__))
-        monkeypatch.setattr("hpc.lock.time", SimpleNamespace(
-            time=time.time, sleep=lambda seconds: None, monotonic=iter(range(0, 10**9, 20)).__next__
-        ))  # fmt: skip
+        held_elsewhere(Path("run"), time.time() + 60)
 
-    with jobs_do(busy, path.unlink, all_finish(slurm, 101, 0, 1, 2, 3)):
+    def lives_on() -> None:
+        os.utime(path, (1, 1))
+
+    with jobs_do(busy, lives_on, path.unlink, all_finish(slurm, 101, 0, 1, 2, 3)):
         outcome, _ = follow()
     assert outcome.is_good
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from hpc.jobs.collectives.world import World
-from hpc.jobs.node.rank_info import RankInfo, find_rank_info
+from hpc.jobs.launchers import find_rank_info
+from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.training.base import Lane
 from hpc.jobs.training.graph import train_lanes
 from hpc.jobs.training.graphs import Graphs

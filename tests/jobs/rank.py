@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from hpc.jobs.collectives.world import World
+from hpc.jobs.launchers import find_rank_info
 from hpc.jobs.node import device
-from hpc.jobs.node.rank_info import find_rank_info
 from hpc.jobs.options import compile_model, options
 from hpc.jobs.training.base import BoundaryRequest, Epoch, Stopped, UnequalWeightsError
 from hpc.jobs.training.checkpoint import Checkpoints, Position, State, read

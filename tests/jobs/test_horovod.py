@@ -12,7 +12,8 @@ import pytest
 
 from hpc.jobs.collectives import horovod
 from hpc.jobs.collectives.horovod import RanksUnavailableError, _MpiFirst
-from hpc.jobs.node.rank_info import FOR_RANKS, OF_SRUN
+from hpc.jobs.launchers.slurm import OF_SRUN
+from hpc.jobs.node.rank_info import FOR_RANKS
 from tests.conftest import ROOT
 
 NET = """
@@ -56,7 +57,7 @@ print(json.dumps([[trial.state, trial.attempt.error] for trial in run.trials.val
         {
             "HPC_BACKEND": "mpi",
             "HPC_GROUPS": "2",
-            **dict(zip(OF_SRUN, ["1", "2", "1", "0", "2"], strict=True)),
+            **dict(zip(OF_SRUN.names, ["1", "2", "1", "0", "2"], strict=True)),
         },
     ],
 )
@@ -78,7 +79,7 @@ def before_horovod(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if not isinstance(one, _MpiFirst)])
     monkeypatch.delitem(sys.modules, "horovod", raising=False)
     monkeypatch.setattr(horovod, "load_mpi", lambda: loaded.append("mpi"))
-    for name in [*FOR_RANKS, *OF_SRUN, *(n for n in os.environ if n.startswith("HOROVOD_"))]:
+    for name in [*FOR_RANKS, *OF_SRUN.names, *(n for n in os.environ if n.startswith("HOROVOD_"))]:
         monkeypatch.setenv(name, "")  # so that it is as it was, in the end
         monkeypatch.delenv(name)
     return loaded
@@ -103,7 +104,9 @@ def test_a_world_of_several_keeps_what_it_has_met_by(
     before_horovod: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        os, "environ", {"HPC_BACKEND": "mpi", **dict(zip(OF_SRUN, ["1", "2", "1", "0", "2"], strict=True))}
+        os,
+        "environ",
+        {"HPC_BACKEND": "mpi", **dict(zip(OF_SRUN.names, ["1", "2", "1", "0", "2"], strict=True))},
     )
     finder = _MpiFirst()
     sys.meta_path.insert(0, finder)

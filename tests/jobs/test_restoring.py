@@ -6,10 +6,12 @@ import os
 import random
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from hpc.jobs.node import FileLock
 from hpc.jobs.source.study import JOURNAL, Study, open_study
 from hpc.results import Records, Run, RunError
 from hpc.search_coordinator import SearchCoordinator
@@ -221,7 +223,9 @@ def test_locks_that_nobody_can_hold_cost_a_command_no_time(
     tmp_path: Path, interrupted: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """Of another machine, of another program, or copied by a program that follows links."""
-    monkeypatch.setattr("hpc.jobs.source.file_lock.time.sleep", lambda seconds: pytest.fail("it waits"))
+    impatient = partial(FileLock, sleep=lambda seconds: pytest.fail("it waits"))
+    for module in ("journal", "study"):
+        monkeypatch.setattr(f"hpc.jobs.source.{module}.FileLock", impatient)
     folder = shutil.copytree(interrupted, tmp_path / "r", symlinks=True)
     for path in (folder / f"{JOURNAL}.lock", folder / "jobs" / "asking"):
         if text == "a file":

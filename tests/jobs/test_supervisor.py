@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 
 from hpc.jobs import job_logs
 from hpc.jobs.launch import Launch
+from hpc.jobs.launchers import choose_backend
+from hpc.jobs.launchers.base import Job
+from hpc.jobs.launchers.slurm import Slurm
 from hpc.jobs.spec import WorkerSpec
-from hpc.jobs.srun import choose_backend, offered, srun
-from hpc.jobs.supervisor import Job, supervise
+from hpc.jobs.supervisor import supervise
 from hpc.results import Run
 from hpc.results.store import parse
 from tests.hpc.fake_slurm import FakeSlurm
@@ -39,8 +42,6 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(run.folder / "jobs" / "1")
-    slept: list[float] = []
-    monkeypatch.setattr("hpc.jobs.supervisor.time", SimpleNamespace(sleep=slept.append))
     monkeypatch.setattr("hpc.jobs.supervisor.mpi_vendor", lambda: "Open MPI")
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
     yield fake
@@ -53,7 +54,13 @@ def supervised(slurm: FakeSlurm, *steps: str, **options: Any) -> int:
     folder = slurm.folder.parent / "run" / "jobs" / "1"
     launch(**options).write(folder)
     slurm.change(steps=list(steps))
-    return supervise(folder, 0)
+    return carry_out(folder)
+
+
+def carry_out(folder: Path, first: int = 0) -> int:
+    """The supervisor, which waits for nothing; its exit code."""
+    slept: list[float] = []
+    return supervise(folder, first, launchers={"slurm": Slurm(sleep=slept.append)}, sleep=slept.append)
 
 
 def launch(ranks: int = 1, **options: Any) -> Launch:
@@ -117,25 +124,28 @@ def test_ranks_meet_by_what_the_site_and_the_mpi_both_speak(
     ],
 )
 def test_what_srun_offers_is_heard_through_what_a_site_has_to_say(
-    monkeypatch: pytest.MonkeyPatch, said: str
+    said: str,
 ) -> None:
-    def run(command: list[str], **options: Any) -> SimpleNamespace:
-        return SimpleNamespace(stdout=said, stderr="", returncode=0)
+    def run(command: list[str], **options: Any) -> CompletedProcess[str]:
+        return CompletedProcess(command, 0, said, "")
 
-    monkeypatch.setattr("hpc.jobs.supervisor.subprocess.run", run)
-    assert list(dict.fromkeys(offered())) == ["none", "pmi2", "pmix", "pmix_v4"]
+    offered = Slurm(run=run).offered()
+    assert list(dict.fromkeys(offered)) == ["none", "pmi2", "pmix", "pmix_v4"]
 
 
-def test_the_command_of_the_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+def srun(launch: Launch, job_id: str, mpi: str, step: str, **env: str) -> list[str]:
+    """The command that starts the ranks of a job."""
+    return Slurm().command(launch, job_id, mpi, ["rank", step], env)
+
+
+def test_the_command_of_the_ranks() -> None:
     mine = launch(8, python="apptainer exec image.sif python", srun=("--exclusive", "--overlap"))
     assert srun(mine, "101_0", "pmix", "a b.json") == [
         "srun", "--kill-on-bad-exit=1", "--mpi=pmix", "--export=ALL", "--open-mode=append",
         "--output=101_0_ranks_log.out", "--ntasks=8", "--label", "--exclusive", "--overlap",
         "apptainer", "exec", "image.sif", "python", "-u", "-m", "hpc.jobs", "rank", "a b.json",
     ]  # fmt: skip
-    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
-    assert "--cpus-per-task=4" in srun(mine, "101_0", "pmix", "step")
+    assert "--cpus-per-task=4" in srun(mine, "101_0", "pmix", "step", SLURM_CPUS_PER_TASK="4")
 
 
 def test_what_ranks_need_of_the_environment_stands_in_the_file_of_their_step(
@@ -167,10 +177,9 @@ def test_a_python_with_a_blank_in_its_path_is_one_word() -> None:
 
 def test_a_job_knows_itself_by_the_environment() -> None:
     env = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_ID": "11"}
-    assert Job.of(env) == Job("7_3", "11", 3, 0, "")
-    assert Job.of({**env, "SLURM_RESTART_COUNT": "2", "SLURMD_NODENAME": "n4"}) == Job(
-        "7_3", "11", 3, 2, "n4"
-    )
+    assert Slurm().job(env) == Job("7_3", "11", 3, 0, "")
+    again = {**env, "SLURM_RESTART_COUNT": "2", "SLURMD_NODENAME": "n4", "SLURM_JOB_NAME": "a"}
+    assert Slurm().job(again) == Job("7_3", "11", 3, 2, "n4", "a")
 
 
 # --- what becomes of the trials
@@ -199,7 +208,7 @@ def test_the_second_array_of_a_launch_takes_its_own_trials(
     folder = Path.cwd()
     launch().write(folder)
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
-    assert supervise(folder, 1) == 0
+    assert carry_out(folder, 1) == 0
     assert states(slurm) == ["waiting", "waiting", "waiting", "finished"]
 
 
@@ -264,7 +273,7 @@ def test_the_reason_of_a_lost_trial_is_read_from_what_srun_says(
 
 def test_long_lines_of_a_users_program_are_read_at_once() -> None:
     """Of patterns that take n² of them each would be hours."""
-    assert job_logs.reason_in("node " * 1_000_000) == "error"
+    assert Slurm().reason_in("node " * 1_000_000) == "error"
     assert job_logs.last_error("ValueError: no\n" + "Error." * 1_000_000) == "ValueError: no"
 
 
@@ -425,7 +434,7 @@ def test_a_run_that_was_moved_says_so(
     slurm: FakeSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "run").rename(tmp_path / "elsewhere")
-    assert supervise(tmp_path / "run" / "jobs" / "1", 0) == 1
+    assert carry_out(tmp_path / "run" / "jobs" / "1") == 1
     said = capsys.readouterr().err
     assert f"{tmp_path / 'run'} is no longer the folder of a run; was it moved? Resume it there" in said
     assert not (tmp_path / "run").exists()

@@ -21,9 +21,10 @@ from hpc.jobs.collectives.file_rendezvous import FileRendezvous, Presence, addre
 from hpc.jobs.collectives.horovod import RanksUnavailableError
 from hpc.jobs.collectives.rendezvous import is_of_this_user, rendezvous
 from hpc.jobs.collectives.world import World
+from hpc.jobs.launchers import find_rank_info
 from hpc.jobs.node.device import choose_gpu, local_gpus
 from hpc.jobs.node.rank import RankSpec, complete
-from hpc.jobs.node.rank_info import LauncherError, RankInfo, WorldError, find_rank_info, for_jobs, for_ranks
+from hpc.jobs.node.rank_info import LauncherError, RankInfo, WorldError, for_jobs, for_ranks
 from hpc.jobs.spec import WorkerSpec
 
 SUBMITIT = {

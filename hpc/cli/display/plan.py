@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,13 +33,15 @@ def print_planned(sweep: Sweep, planned: Planned, folder: Path) -> None:
         planned: what would be submitted.
         folder: the folder of the run.
     """
-    from hpc.jobs.srun import srun
+    from hpc.jobs.launchers.registry import JOB_LAUNCHERS
 
     print(planned.script(planned.arrays[0], folder / "jobs" / "1").rstrip())
     launch = planned.launch(1)
     if launch.ranks > 1:
         mpi = launch.mpi if launch.mpi != "auto" else "none" if launch.backend == "gloo" else "…"
-        print(f"# it starts the ranks by: {' '.join(srun(launch, 'JOB', mpi, 'STEP'))}")
+        launcher = JOB_LAUNCHERS[launch.launcher]
+        command = launcher.command(launch, "JOB", mpi, ["rank", "STEP"], os.environ)
+        print(f"# it starts the ranks by: {' '.join(command)}")
     print()
     _print_trials(sweep)
     print(f"{sweep.size} trials; into {folder}")
