@@ -125,7 +125,8 @@ def test_a_mistake_is_told_with_its_line_and_what_would_be_right(line: str, prob
 @pytest.mark.parametrize("name", SLURM_ONLY)
 def test_what_only_slurm_has_is_refused_elsewhere(name: str) -> None:
     values = {"sbatch": "{nice: 1}", "srun": "[--label]", "setup": "[ls]", "retry": "{error: 1}",
-              "backend": "gloo", "allow_cpu": "true", "signal_seconds": "60", "groups": "1", "snapshot": "false"}  # fmt: skip
+              "backend": "gloo", "allow_cpu": "true", "signal_seconds": "60", "groups": "1",
+              "snapshot": "false"}  # fmt: skip
     words = ("partition", "account", "qos", "constraint", "python", "mpi")
     value = values.get(name, "x" if name in words else "1")
     assert problems(f"mine: {{cluster: local, {name}: {value}}}\n") == [
