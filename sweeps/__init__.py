@@ -8,12 +8,13 @@ from hpc.sweeps.lazy import lazily
 
 if TYPE_CHECKING:
     from hpc.sweeps.document import Document, SweepError, read
+    from hpc.sweeps.groups import Folds, Objective, Search
     from hpc.sweeps.loading import load, load_stored, parse
     from hpc.sweeps.modes import SIZES
     from hpc.sweeps.rules import size_problems
     from hpc.sweeps.searches import ADAPTIVE, SEARCHES
     from hpc.sweeps.space import Choices, Range
-    from hpc.sweeps.spec import Folds, Objective, Search, Sweep
+    from hpc.sweeps.spec import Sweep
     from hpc.sweeps.text import did_you_mean
     from hpc.sweeps.trial import Trial
     from hpc.sweeps.trials import SHARED
@@ -45,12 +46,13 @@ __getattr__ = lazily(
     __name__,
     {
         "document": ["Document", "SweepError", "read"],
+        "groups": ["Folds", "Objective", "Search"],
         "loading": ["load", "load_stored", "parse"],
         "modes": ["SIZES"],
         "rules": ["size_problems"],
         "searches": ["ADAPTIVE", "SEARCHES"],
         "space": ["Choices", "Range"],
-        "spec": ["Folds", "Objective", "Search", "Sweep"],
+        "spec": ["Sweep"],
         "text": ["did_you_mean"],
         "trial": ["Trial"],
         "trials": ["SHARED"],

@@ -2,135 +2,40 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
-from hpc.sweeps import cases, expression, rules, serialization, shorthands, trials
+from hpc.sweeps import cases, expression, kinds, rules, serialization, shorthands, trials
 from hpc.sweeps.document import Document, Key, SweepError, of_python, write
+from hpc.sweeps.groups import STRICT, Budget, Confirm, Folds, Objective, Search
 from hpc.sweeps.searches import ADAPTIVE
-from hpc.sweeps.searches.pruners import pruner_entries
 from hpc.sweeps.space import Dimension, dimension
 from hpc.sweeps.text import did_you_mean
 from hpc.sweeps.trial import Trial
 from hpc.sweeps.validation import InvalidEntry, Wording, format_errors
 
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-
-class Search(_Entry):
-    """The search: how settings are chosen.
-
-    Attributes:
-        method: a name of ``sweeps.searches.SEARCHES`` or of ``sweeps.searches.ADAPTIVE``.
-        trials: how many settings, for methods that draw them.
-        seed: the seed of the draws; the seeds of the trials are ``Sweep.seeds``.
-        pruner: the rule that stops trials early, ``name`` and parameters by Optuna's names; None for none.
-        sampler: parameters of the method, by Optuna's names.
-        timeout_min: minutes from the first launch on, after which no further trial is begun.
-        runs: folders of runs (``from``) whose finished trials the search knows from the beginning.
-    """
-
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    method: str = "grid"
-    trials: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-    pruner: Annotated[dict[str, Any] | None, BeforeValidator(pruner_entries)] = None
-    sampler: dict[str, Any] = {}
-    timeout_min: Annotated[float, Field(gt=0)] | None = None
-    runs: Annotated[list[str], BeforeValidator(shorthands.as_list), Field(alias="from")] = []
-
-    def entries(self) -> dict[str, Any]:
-        """The entries as a sweep file has them, without defaults."""
-        given = {
-            "method": self.method, "trials": self.trials, "seed": self.seed, "pruner": self.pruner,
-            "sampler": self.sampler, "timeout_min": self.timeout_min, "from": self.runs,
-        }  # fmt: skip
-        return {name: value for name, value in given.items() if value not in (None, {}, [])}
-
-
-class Budget(_Entry):
-    """The limits of what a sweep may cost; None stands for no limit.
-
-    Attributes:
-        node_hours: node-hours of all jobs together.
-        core_hours: core-hours of all jobs together.
-        gpu_hours: GPU-hours of all jobs together.
-    """
-
-    node_hours: Annotated[float, Field(gt=0)] | None = None
-    core_hours: Annotated[float, Field(gt=0)] | None = None
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
-
-    def entries(self) -> dict[str, float]:
-        """The limits by their names."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
-
-
-class Confirm(_Entry):
-    """The confirmation: the best settings are trained again with seeds that the search has not seen.
-
-    Attributes:
-        best: how many settings.
-        seeds: how many seeds each setting is trained with.
-    """
-
-    best: Annotated[int, Field(ge=1)]
-    seeds: Annotated[int, Field(ge=1)]
-
-
-class Objective(_Entry):
-    """The metric that trials are compared by.
-
-    Attributes:
-        metric: the name of a metric as Keras logs it; ``val_`` means on the validation data.
-        mode: ``min`` or ``max``; the default is that of :func:`hpc.sweeps.modes.mode_of`.
-    """
-
-    metric: str = "val_loss"
-    mode: Literal["min", "max"] = "min"
-
-
-class Folds(_Entry):
-    """Cross-validation: every setting is trained once per fold, and validated on that fold.
-
-    The samples for training and validation are split together; test samples stay apart.
-
-    Attributes:
-        n_splits: how many folds, at least 2.
-        shuffle: whether the samples are shuffled first, always in the same order.
-        stratify: whether each fold has the same share of every class.
-    """
-
-    n_splits: Annotated[int, Field(ge=2)]
-    shuffle: bool = False
-    stratify: bool = False
-
-
 _Objective = Annotated[Objective, BeforeValidator(shorthands.read_objective)]
 
 
-class Sweep(_Entry):
-    """One experiment: a model, a dataset, a search space, a way to search it, an objective.
+class Sweep(BaseModel):
+    """One experiment: a training, a search space, a way to search it, an objective.
+
+    Its training is a model with a dataset, a function, or a program: ``kind`` says which.
 
     Attributes:
         name: the name of the sweep and, by default, of the folder of its run.
-        model: a name of ``models``, ``file.py:function`` or ``package.module:function``.
-        data: the dataset: its ``name``, as that of a model, and its options.
+        model: a name of ``models``, ``file.py:function`` or ``package.module:function``; empty if the
+            training is none of a model.
+        data: the dataset: its ``name``, as that of a model, and its options; empty likewise.
+        train: a function that trains, as ``file.py:function`` or ``package.module:function``; or empty.
+        command: a program that trains, and its arguments, in which ``{name}`` stands for a hyperparameter.
+        metrics: patterns by which a program's metrics are found in what it prints, by their names.
+        grace_seconds: how long a program may take to end when it is asked to.
         space: the values each hyperparameter may take.
         settings: settings that are listed, each with every combination of the space; they count more than
             ``fixed``, and one may have a name under ``case``.
@@ -156,9 +61,15 @@ class Sweep(_Entry):
             would change the id. Not for users.
     """
 
+    model_config = STRICT
+
     name: str
-    model: str
-    data: Annotated[dict[str, Any], BeforeValidator(shorthands.read_data)]
+    model: str = ""
+    data: Annotated[dict[str, Any], BeforeValidator(shorthands.read_data)] = {}
+    train: str = ""
+    command: Annotated[list[str], BeforeValidator(shorthands.read_command)] = []
+    metrics: Annotated[dict[str, str], BeforeValidator(shorthands.read_patterns)] = {}
+    grace_seconds: Annotated[float, Field(ge=0)] = 30.0
     space: dict[str, Annotated[Dimension, BeforeValidator(dimension)]] = {}
     settings: Annotated[list[dict[str, Any]], BeforeValidator(cases.read_settings)] = []
     fixed: dict[str, Any] = {}
@@ -200,10 +111,13 @@ class Sweep(_Entry):
         Raises:
             SweepError: with every problem found.
         """
+        wrong = list(kinds.problems(document))
         try:
             sweep = cls.model_validate(document.entries)
         except ValidationError as error:
-            raise SweepError(format_errors(error, document, _WORDING)) from None
+            raise SweepError([*format_errors(error, document, _WORDING), *wrong]) from None
+        if wrong:
+            raise SweepError(wrong)
         sweep._document = document
         sweep._folder = folder
         if problems := rules.find_problems(sweep):
@@ -230,6 +144,16 @@ class Sweep(_Entry):
         return cases.names_of_cases(self)
 
     @property
+    def kind(self) -> kinds.Kind:
+        """The kind of its training."""
+        return "program" if self.command else "function" if self.train else "model"
+
+    @property
+    def training(self) -> str:
+        """The name of what trains: a model, a function, or a program with its arguments."""
+        return self.model or self.train or shlex.join(self.command)
+
+    @property
     def objectives(self) -> tuple[Objective, ...]:
         """All objectives, the first first."""
         return (self.objective, *self.further_objectives)
@@ -251,7 +175,8 @@ class Sweep(_Entry):
     @property
     def limits_parameters(self) -> bool:
         """Whether a constraint limits the number of weights, which is only known once a model is built."""
-        return any("parameters" in expression.names(one) for one in self.constraints)
+        limited = any("parameters" in expression.names(one) for one in self.constraints)
+        return limited and self.kind == "model"
 
     @property
     def size(self) -> int:
@@ -320,7 +245,13 @@ class Sweep(_Entry):
         Args:
             trial: gives the hyperparameters and the seed.
             entries: replace entries of the new sweep.
+
+        Raises:
+            SweepError: its training is none of a model.
         """
+        if self.kind != "model":
+            message = "is no model: what is told by stopping or timing its steps is told of models only."
+            raise SweepError(f"{self.training}: {message}")
         mine = self.entries()
         for name in ("folds", "baselines", "constraints", "budget", "confirm"):
             mine.pop(name, None)
@@ -352,10 +283,9 @@ class Sweep(_Entry):
         return Sweep.from_document(of_python(serialization.to_linked_entries(self)), self.folder)
 
 
-_PARTS: dict[str, type[_Entry]] = {
+_PARTS: dict[str, type[BaseModel]] = {
     "search": Search, "objective": Objective, "folds": Folds, "budget": Budget, "confirm": Confirm,
 }  # fmt: skip
-_EXAMPLES = {"name": "digits-mlp", "model": "mlp", "data": "digits"}
 
 
 def _locate(key: Key, kind: str) -> Key:
@@ -367,7 +297,7 @@ def _explain(entry: InvalidEntry) -> str | None:
     """The message about an entry of a sweep, where it is not the usual one."""
     key = entry.key
     if entry.kind == "missing":
-        example = _EXAMPLES.get(str(key[-1]))
+        example = kinds.EXAMPLES.get(str(key[-1]))
         return f"is missing, for example `{key[-1]}: {example}`." if example else "is missing."
     if entry.kind == "extra_forbidden":
         part = _PARTS.get(str(key[0]), Sweep) if len(key) > 1 else Sweep
