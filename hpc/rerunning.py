@@ -108,12 +108,14 @@ def sweep_of(sweep: Sweep, trial: TrialState) -> Sweep:
         trial: of that run.
     """
     entries = sweep.entries()
-    kept = {name: entries[name] for name in ("objective", "folds") if name in entries}
+    kept: dict[str, Any] = {name: entries[name] for name in ("objective", "folds") if name in entries}
     if trial.fold is not None:
         kept["folds"]["only"] = trial.fold
     one = Trial(trial.index, trial.trial_id, trial.params, trial.seed, trial.model, trial.fold)
     name = f"{sweep.name}-{trial.trial_id}"
-    return sweep.single_trial(one, **kept, name=name, model=trial.model, keep="all", pack="off")
+    if sweep.kind == "model":
+        kept |= {"model": trial.model, "pack": "off"}
+    return sweep.single_trial(one, **kept, name=name, keep="all")
 
 
 def _beside(run: Run, trial_id: str) -> Path:

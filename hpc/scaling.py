@@ -249,10 +249,8 @@ def lines(report: Report) -> list[str]:
     slow, fast = per_step / table["step_seconds_high"], per_step / table["step_seconds_low"]
     shown |= {"quartiles": [f"{a:.0f} to {b:.0f}" for a, b in zip(slow, fast, strict=True)]}
     shown |= {"speed-up": table["speed_up"].round(2), "scaling": table["scaling"]}
-    shown |= {
-        "efficiency": _percent(table["efficiency"]),
-        "of side by side": _percent(table["efficiency_beside"]),
-    }
+    shown["efficiency"] = _percent(table["efficiency"])
+    shown["of side by side"] = _percent(table["efficiency_beside"])
     shown |= {name: _percent(table[f"{name}_share"]) for name in model_of.SHARES}
     shown |= {"J/sample": table["joules_per_sample"], "predicted": table["predicted"].round()}
     edges = zip(table["predicted_low"], table["predicted_high"], strict=True)
@@ -269,6 +267,7 @@ def _percent(values: pd.Series[float]) -> list[str]:
 
 def probe_of(sweep: Sweep, epochs: int, batch: int | None, seeds: int) -> Sweep:
     """Its first trial, with another global batch, and with as many seeds as are to be side by side."""
+    sweep.require_model()
     trial = sweep.first_trial
     fixed = {**trial.params, "epochs": epochs} | ({} if batch is None else {"batch_size": batch})
     return sweep.single_trial(trial, fixed=fixed, seeds=[trial.seed + number for number in range(seeds)])

@@ -1,7 +1,8 @@
-"""The groups of entries in a sweep file: the search, the limits, the objective, the folds."""
+"""The groups of entries in a sweep file: its search, its limits, its objective."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -9,14 +10,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hpc.sweeps import shorthands
 from hpc.sweeps.searches.pruners import pruner_entries
 
-
-class Entry(BaseModel):
-    """A group of entries: none that is not known, and of the types that are named."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+"""Nothing else may stand there, and nothing changes."""
 
 
-class Search(Entry):
+class _Group(BaseModel):
+    model_config = STRICT
+
+
+class Search(_Group):
     """The search: how settings are chosen.
 
     Attributes:
@@ -48,7 +50,7 @@ class Search(Entry):
         return {name: value for name, value in given.items() if value not in (None, {}, [])}
 
 
-class Budget(Entry):
+class Budget(_Group):
     """The limits of what a sweep may cost; None stands for no limit.
 
     Attributes:
@@ -66,7 +68,7 @@ class Budget(Entry):
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
-class Confirm(Entry):
+class Confirm(_Group):
     """The confirmation: the best settings are trained again with seeds that the search has not seen.
 
     Attributes:
@@ -78,7 +80,7 @@ class Confirm(Entry):
     seeds: Annotated[int, Field(ge=1)]
 
 
-class Objective(Entry):
+class Objective(_Group):
     """The metric that trials are compared by.
 
     Attributes:
@@ -90,7 +92,7 @@ class Objective(Entry):
     mode: Literal["min", "max"] = "min"
 
 
-class Folds(Entry):
+class Folds(_Group):
     """Cross-validation: every setting is trained once per fold, and validated on that fold.
 
     The samples for training and validation are split together; test samples stay apart.
@@ -108,9 +110,9 @@ class Folds(Entry):
     only: Annotated[int, Field(ge=0)] | None = None
 
     @property
-    def numbers(self) -> list[int]:
+    def numbers(self) -> Sequence[int]:
         """The numbers of the folds that are trained."""
-        return list(range(self.n_splits)) if self.only is None else [self.only]
+        return range(self.n_splits) if self.only is None else [self.only]
 
     def entries(self) -> dict[str, Any]:
         """The entries as a sweep file has them."""

@@ -140,3 +140,14 @@ def test_in_a_rerun_that_is_debugged_breakpoint_stops_where_it_stands(trained: P
     refused = command(trained, "rerun", "r", name, "--debug", "--on", "slurm")
     assert (refused.returncode, "goes on in this process, not 'slurm'" in refused.stderr) == (2, True)
     assert not os.path.lexists(trained / f"r-rerun-{name}")
+
+
+def test_a_trial_of_a_function_is_called_again(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("def f(x, seed):\n    return x * seed\n")
+    entries: dict[str, Any] = {"name": "f", "train": "f.py:f", "space": {"x": [1, 2]}, "seeds": [5]}
+    entries |= {"objective": {"metric": "y", "mode": "min"}}
+    running.run(sweeps.parse(entries, tmp_path), on="debug", folder=tmp_path / "r")
+    (name,) = [one.trial_id for one in Run(tmp_path / "r").trials.values() if one.params["x"] == 2]
+    again = rerun(tmp_path / "r", name, on="debug")
+    (trial,) = again.outcome.run.trials.values()
+    assert (trial.trial_id, trial.params, trial.attempt.metrics) == (name, {"x": 2}, {"y": 10})

@@ -166,3 +166,17 @@ def test_a_copy_that_is_gone_is_told() -> None:
 def test_a_worker_s_settings_carry_it() -> None:
     spec = WorkerSpec("r", "1_0", snapshot=Snapshot("/project", "/r/code/a"))
     assert WorkerSpec.of_json(json.loads(json.dumps(spec.as_json()))) == spec
+
+
+def test_functions_and_programs_are_frozen_as_models_are(repository: Path) -> None:
+    (repository / "exp" / "run.sh").write_text("exit 0\n")
+    for entries in ({"train": "net.py:build"}, {"command": "sh run.sh {units}"}):
+        mine = {"name": "s", "space": {"units": [2]}, "objective": "loss", **entries}
+        sweep = sweeps.parse(mine, repository / "exp")
+        taken, notes = frozen(sweep, repository / "runs" / "r")
+        assert notes == []
+        assert taken is not None
+        again = at_snapshot(sweep, taken)
+        assert again.folder == Path(taken.copy) / "exp"
+        assert [trial.trial_id for trial in again.trials] == [trial.trial_id for trial in sweep.trials]
+        assert all(path.is_relative_to(taken.copy) for path in Sources.of(again).paths.values())
