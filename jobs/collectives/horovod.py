@@ -47,7 +47,7 @@ def load_mpi() -> None:
         atexit.register(MPI.Finalize)
 
 
-class _MpiFirst(MetaPathFinder):
+class MpiFirst(MetaPathFinder):
     """Loads MPI when Horovod is about to be imported, by whoever it is."""
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
@@ -69,11 +69,11 @@ class _MpiFirst(MetaPathFinder):
 def ease_import() -> None:
     """Let ``import horovod`` work in this process, in a user's code too; nothing is loaded before that.
 
-    MPI comes first: Horovod's library was linked against an Open MPI in a build folder that is
-    gone by now, and finds ``libmpi`` only if mpi4py has loaded it.
+    MPI comes first, by mpi4py: a Horovod that was not built by ``uv sync`` may know no ``libmpi`` but that of
+    the folder it was built in; and a process that trains alone meets nobody by MPI.
     """
-    if "horovod" not in sys.modules and not any(isinstance(one, _MpiFirst) for one in sys.meta_path):
-        sys.meta_path.insert(0, _MpiFirst())
+    if "horovod" not in sys.modules and not any(isinstance(one, MpiFirst) for one in sys.meta_path):
+        sys.meta_path.insert(0, MpiFirst())
 
 
 def load() -> ModuleType:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpc.jobs.collectives import horovod
-from hpc.jobs.collectives.horovod import RanksUnavailableError, _MpiFirst
+from hpc.jobs.collectives.horovod import RanksUnavailableError, MpiFirst
 from hpc.jobs.launchers.slurm import OF_SRUN
 from hpc.jobs.node.rank_info import FOR_RANKS
 from tests.conftest import ROOT
@@ -76,7 +76,7 @@ def test_a_user_s_code_may_use_horovod_in_a_worker_of_one_rank(tmp_path: Path, e
 def before_horovod(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """As before anybody has imported it; what was loaded since."""
     loaded: list[str] = []
-    monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if not isinstance(one, _MpiFirst)])
+    monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if not isinstance(one, MpiFirst)])
     monkeypatch.delitem(sys.modules, "horovod", raising=False)
     monkeypatch.setattr(horovod, "load_mpi", lambda: loaded.append("mpi"))
     for name in [*FOR_RANKS, *OF_SRUN.names, *(n for n in os.environ if n.startswith("HOROVOD_"))]:
@@ -91,7 +91,7 @@ def test_mpi_is_loaded_once_and_only_for_horovod(
     monkeypatch.setattr(os, "environ", dict(os.environ))
     for _ in range(2):
         horovod.ease_import()
-    (finder,) = [one for one in sys.meta_path if isinstance(one, _MpiFirst)]
+    (finder,) = [one for one in sys.meta_path if isinstance(one, MpiFirst)]
     for name in ("json", "horovodx", "horovod"):
         assert before_horovod == []
         finder.find_spec(name)
@@ -108,7 +108,7 @@ def test_a_world_of_several_keeps_what_it_has_met_by(
         "environ",
         {"HPC_BACKEND": "mpi", **dict(zip(OF_SRUN.names, ["1", "2", "1", "0", "2"], strict=True))},
     )
-    finder = _MpiFirst()
+    finder = MpiFirst()
     sys.meta_path.insert(0, finder)
     finder.find_spec("horovod")
     assert before_horovod == ["mpi"]
@@ -123,7 +123,18 @@ def test_without_mpi_horovod_says_itself_what_it_lacks(
 
     monkeypatch.setattr(horovod, "load_mpi", missing)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    finder = _MpiFirst()
+    finder = MpiFirst()
     sys.meta_path.insert(0, finder)
     finder.find_spec("horovod")  # raises nothing
     assert finder not in sys.meta_path
+
+
+@pytest.mark.slow
+def test_horovod_is_imported_by_python_itself(tmp_path: Path) -> None:
+    code = "import sys, horovod.tensorflow as hvd; hvd.init(); print(hvd.size(), 'hpc' in sys.modules)"
+    env = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("1 False\n", 0), done.stderr
