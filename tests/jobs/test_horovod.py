@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpc.jobs.collectives import horovod
-from hpc.jobs.collectives.horovod import RanksUnavailableError, MpiFirst
+from hpc.jobs.collectives.horovod import MpiFirst, RanksUnavailableError
 from hpc.jobs.launchers.slurm import OF_SRUN
 from hpc.jobs.node.rank_info import FOR_RANKS
 from tests.conftest import ROOT
