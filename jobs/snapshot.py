@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hpc.jobs.spec import Snapshot
 from hpc.jobs.user_files import Sources, SourcesChangedError, code_of
-from hpc.models import project_of
+from hpc.models import in_house, project_of
 from hpc.sweeps import Sweep
 
 FOLDER = "code"
@@ -42,7 +42,8 @@ def freeze(sweep: Sweep, sources: Sources, run: Path, note: Callable[[str], None
     """Copy the code that training a sweep runs, so that jobs which wait don't see later changes.
 
     Copied are the files of its project that git tracks or would, without runs; and without git the files
-    that the sweep names and all that they import.
+    that the sweep names and all that they import. Where the project is a checkout of this one, its own
+    packages are left out: they are imported from where they are.
 
     Args:
         sweep: to train.
@@ -94,7 +95,7 @@ def _files_of_project(root: Path, run: Path, note: Callable[[str], None]) -> set
     runs: dict[Path, bool] = {run.resolve(): True}
     for name in dict.fromkeys(os.fsdecode(one) for one in listed.split(b"\0") if one):
         path = root / name
-        if path.is_symlink() or not path.is_file() or _in_a_run(path.parent, root, runs):
+        if path.is_symlink() or not path.is_file() or in_house(path) or _in_a_run(path.parent, root, runs):
             continue
         bytes_ = path.stat().st_size
         if bytes_ > MAX_FILE_MB * 1e6:
@@ -140,7 +141,7 @@ def _mirror(root: Path, files: set[Path], place: Path) -> None:
                 path = Path(entry.path)
                 if path in files:
                     shutil.copy2(path, copy / entry.name)
-                elif path not in folders and entry.name != "__pycache__":
+                elif path not in folders and entry.name != "__pycache__" and not in_house(path):
                     (copy / entry.name).symlink_to(path)
         made.rename(place)
     except FileExistsError:  # another command was first

@@ -12,7 +12,7 @@ from __future__ import annotations
 from hpc.models.arrays import Array
 from hpc.models.dataset import Dataset, Split, dataset
 from hpc.models.families.mlp import mlp
-from hpc.models.importing import Importer, project_of
+from hpc.models.importing import Importer, in_house, project_of
 from hpc.models.notes import collect_notes
 from hpc.models.reference import (
     ModelError,
@@ -65,6 +65,7 @@ __all__ = [
     "dataset_reference",
     "files_of",
     "function_reference",
+    "in_house",
     "mlp",
     "model_reference",
     "parameters_of",

@@ -32,6 +32,11 @@ HOUSE = Path(__file__).resolve().parent.parent
 HOUSE_ROOMS = ("hpc", "jobs", "models", "results", "sweeps")
 
 
+def in_house(path: Path) -> bool:
+    """Whether a file or folder is in a room of this project, as one of a user's may be, too."""
+    return any(path.is_relative_to(HOUSE / room) for room in HOUSE_ROOMS)
+
+
 def roots_of(file: Path, folder: Path) -> list[Path]:
     """The folders in which the imports of a file are looked for, before those of Python.
 

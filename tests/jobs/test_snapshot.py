@@ -12,11 +12,14 @@ import pytest
 
 from hpc import sweeps
 from hpc.jobs import snapshot
+from hpc.jobs.launchers import find_rank_info
 from hpc.jobs.snapshot import at_snapshot, freeze
 from hpc.jobs.spec import Snapshot, WorkerSpec
 from hpc.jobs.user_files import Sources, SourcesChangedError
 from hpc.models import Importer, model_reference
+from hpc.models.importing import roots_of
 from hpc.sweeps import Sweep
+from tests.conftest import ROOT
 
 ENTRIES: dict[str, Any] = {
     "name": "s", "model": "net.py:build", "data": "digits", "space": {"units": [2, 3]},
@@ -180,3 +183,21 @@ def test_functions_and_programs_are_frozen_as_models_are(repository: Path) -> No
         assert again.folder == Path(taken.copy) / "exp"
         assert [trial.trial_id for trial in again.trials] == [trial.trial_id for trial in sweep.trials]
         assert all(path.is_relative_to(taken.copy) for path in Sources.of(again).paths.values())
+
+
+def test_of_a_checkout_of_this_project_its_packages_are_left_out(tmp_path: Path) -> None:
+    """Code of a user's that stands in it imports them from where they are."""
+    sweep = sweeps.parse(
+        {**ENTRIES, "model": "faults.py:build", "space": {"fault": ["none"]}}, ROOT / "tests" / "hpc"
+    )
+    taken, notes = frozen(sweep, tmp_path / "r")
+    assert taken is not None
+    assert notes == []
+    copy = Path(taken.copy)
+    assert (copy / "tests" / "hpc" / "faults.py").is_file()
+    assert not any((copy / room).exists() for room in ("hpc", "jobs", "models", "results", "sweeps"))
+    again = at_snapshot(sweep, taken)
+    module = Importer().load(
+        copy / "tests" / "hpc" / "faults.py", roots_of(copy / "tests" / "hpc" / "faults.py", again.folder)
+    )
+    assert module.find_rank_info is find_rank_info
