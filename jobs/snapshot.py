@@ -20,6 +20,11 @@ FOLDER = "code"
 MAX_FILE_MB = 10
 """Larger files are not copied; the copy links to them."""
 MAX_MB = 200
+_NOT_FROZEN = (
+    "jobs train with your code as it is when they start, not with a copy of it as it is now, since not all "
+    "of it is in {root}: {path} is not. Put a pyproject.toml where the project begins, or leave your files "
+    "alone until the jobs have ended."
+)
 MAX_FILES = 20_000
 """Of a project that is larger only those files are copied that the training is known to import."""
 
@@ -41,7 +46,10 @@ def at_snapshot(sweep: Sweep, snapshot: Snapshot) -> Sweep:
 def freeze(sweep: Sweep, sources: Sources, run: Path, note: Callable[[str], None]) -> Snapshot | None:
     """Copy the code that training a sweep runs, so that jobs which wait don't see later changes.
 
-    Copied are the files of its project that git tracks or would, without runs; and without git the files
+    The project is the innermost folder above the sweep file that has a ``.git``, ``pyproject.toml``,
+    ``setup.py`` or ``setup.cfg``; where there is none, the sweep's own folder.
+
+    Copied are the files of the project that git tracks or would, without runs; and without git the files
     that the sweep names and all that they import. Where the project is a checkout of this one, its own
     packages are left out: they are imported from where they are.
 
@@ -52,16 +60,17 @@ def freeze(sweep: Sweep, sources: Sources, run: Path, note: Callable[[str], None
         note: hears if not all could be copied.
 
     Returns:
-        None where the user has no code of their own, or not all of it is in one project.
+        None where the user has no code of their own, or not all of it is in the project.
     """
     code = code_of(sweep)
     if not code:
         return None
-    root = _root(sweep, code)
-    if root is None:
-        note("your code is not frozen for the jobs: its files have no folder in common.")
+    root = project_of(sweep.folder / "any") or sweep.folder
+    outside = [path for path in code if not path.is_relative_to(root)]
+    if outside:
+        note(_NOT_FROZEN.format(root=root, path=outside[0]))
         return None
-    wanted = _files_of_project(root, run, note) | {path for path in code if path.is_relative_to(root)}
+    wanted = _files_of_project(root, run, note) | set(code)
     place = run.resolve() / FOLDER / _name(root, wanted)
     if not place.is_dir():
         _mirror(root, wanted, place)
@@ -69,18 +78,9 @@ def freeze(sweep: Sweep, sources: Sources, run: Path, note: Callable[[str], None
     changed = Sources.of(at_snapshot(sweep, snapshot)).changes(sources.stamps)
     if changed:
         shutil.rmtree(place)
-        note(f"your code is not frozen for the jobs, since not all of it is in {root}: {changed[0]}.")
+        note(_NOT_FROZEN.format(root=root, path=changed[0].partition(" ")[0]))
         return None
     return snapshot
-
-
-def _root(sweep: Sweep, code: Iterable[Path]) -> Path | None:
-    """The folder of the project; without one, the innermost that holds the sweep and its code."""
-    project = project_of(sweep.folder / "any")
-    if project is not None:
-        return project
-    common = Path(os.path.commonpath([sweep.folder, *(path.parent for path in code)]))
-    return None if common == Path(common.anchor) else common
 
 
 def _files_of_project(root: Path, run: Path, note: Callable[[str], None]) -> set[Path]:

@@ -46,13 +46,13 @@ def roots_of(file: Path, folder: Path) -> list[Path]:
 
     Returns:
         Its own folder, that of its outermost package, the sweep's, the root of its project, the folder
-        ``src`` there, and those of ``PYTHONPATH``.
+        ``src`` there, and those of ``PYTHONPATH`` but for folders of installed packages.
     """
     project = project_of(file)
     sources = [project, project / "src"] if project else []
     given = [Path(one).resolve() for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
     found = [file.parent, base_of(file), folder]
-    found += [one for one in (*sources, *given) if one.is_dir() and one != HOUSE]
+    found += [one for one in (*sources, *given) if one.is_dir() and one != HOUSE and not holds_packages(one)]
     return list(dict.fromkeys(found))
 
 
@@ -83,11 +83,17 @@ def is_installed(path: Path) -> bool:
     )
 
 
+def holds_packages(folder: Path) -> bool:
+    """Whether installed packages are in a folder, as where a module of a cluster sets ``PYTHONPATH``."""
+    return folder.name in ("site-packages", "dist-packages") or any(folder.glob("*.dist-info"))
+
+
 @functools.cache
 def _libraries() -> list[str]:
     """Folders of Python's own modules and of installed packages."""
     standard = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return list(dict.fromkeys([*standard, *site.getsitepackages(), site.getusersitepackages()]))
+    further = [str(Path(one).resolve()) for one in sys.path if one and holds_packages(Path(one))]
+    return list(dict.fromkeys([*standard, *site.getsitepackages(), site.getusersitepackages(), *further]))
 
 
 def closure(file: Path, roots: Sequence[Path]) -> list[Path]:

@@ -28,7 +28,7 @@ REQUIRED = "HPC_TESTS_REQUIRE"
 otherwise; CI sets it to all of them."""
 LEFT_OUT = ("slow", "slurm", "browser", "postgresql")
 """Markers of tests that are left to CI, to ``-m`` and to those who ask for one by name."""
-ALL = "mpi,mnist,slow,slurm,hosts,browser,postgresql"
+ALL = "mpi,mnist,slow,slurm,hosts,browser,postgresql,torch"
 
 if (
     threading.current_thread() is threading.main_thread()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,3 +257,21 @@ def test_modules_that_come_by_python_s_own_means_are_told(tmp_path: Path) -> Non
     importer = Importer()
     assert value(tmp_path, "net.py:build", importer) == 1
     assert importer.hidden() == [tmp_path / "lib" / "far_away.py"]
+
+
+@pytest.mark.parametrize("name", ["lib/site-packages", "modules"])
+def test_packages_that_are_installed_on_the_python_path_are_none_of_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As where a module of a cluster puts PyTorch there."""
+    installed, mine = tmp_path / name, tmp_path / "mine"
+    write(installed, {"torchlike/__init__.py": "NAME = __name__", "torchlike-1.dist-info/METADATA": ""})
+    write(mine, {"helper.py": ""})
+    monkeypatch.setenv("PYTHONPATH", f"{installed}{os.pathsep}{mine}")
+    monkeypatch.syspath_prepend(installed)
+    write(tmp_path, {"net.py": "from torchlike import NAME as VALUE\nimport helper" + BUILD})
+    roots = roots_of(tmp_path / "net.py", tmp_path)
+    assert installed not in roots
+    assert mine in roots
+    assert closure(tmp_path / "net.py", roots) == [tmp_path / "net.py", mine / "helper.py"]
+    assert value(tmp_path, "net.py:build") == "torchlike"

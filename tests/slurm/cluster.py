@@ -396,6 +396,7 @@ class Cluster:
             "--no-defaults",
             "--user=root",
             f"--datadir={self.folder}/mariadb",
+            f"--tmpdir={self.folder}/mariadb-tmp",  # at its start it removes others' tables from /tmp
             "--innodb-buffer-pool-size=64M",
             "--innodb-log-file-size=16M",
             "--innodb-flush-method=nosync",
@@ -403,6 +404,7 @@ class Cluster:
             "--innodb-lock-wait-timeout=900",
         )
         (self.folder / "mariadb").mkdir(mode=0o700)
+        (self.folder / "mariadb-tmp").mkdir(mode=0o700)
         self.run(
             _program("mariadb-install-db"),
             *common,
