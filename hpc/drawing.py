@@ -158,6 +158,8 @@ class TrialContext:
         from hpc.jobs.training import an_error
 
         sweep = stored.load(self.run.folder, self.run.sweep_texts)
+        if sweep.kind != "model":
+            raise NoPictureError(f"{sweep.training} loads its data itself")
         self._ask(sweep)
         horovod.ease_import()
         try:

@@ -32,11 +32,13 @@ def trial_summary(folder: str | Path, trial: str | None = None) -> dict[str, Any
         trial: the trial's id, or the beginning of it; the best trial unless given.
 
     Returns:
-        Plain values: ``trial_id``, ``state``, ``reason``, ``error``, ``model``, ``data``,
+        Plain values: ``trial_id``, ``state``, ``reason``, ``error``, ``model`` (or the function, or the
+        program that trained it), ``data`` (empty if these load their own),
         ``params`` (as given), ``defaults`` (of everything else), ``seed``, ``fold``, ``rank`` among
         the trials of the run (from 1), ``objective``, ``best``, ``metrics`` (the last ones),
         ``history`` (per epoch), ``confusion``, ``seconds``, ``epochs``, ``lanes`` (trials
-        trained at once), ``ranks``, ``node``, ``job``, ``attempts``, ``log``, ``model_file``.
+        trained at once), ``ranks``, ``node``, ``job``, ``attempts``, ``log``, ``model_file``, ``folder``
+        (what a function or a program has kept).
 
     Raises:
         RunError: there is no such run or trial.
@@ -46,14 +48,18 @@ def trial_summary(folder: str | Path, trial: str | None = None) -> dict[str, Any
     sweep, attempt = stored.load(run.folder, run.sweep_texts), chosen.attempt
     ranked = [other.trial_id for other in run.ranked()]
     log, kept = run.jobs.get(attempt.job_id, {}).get("log"), run.model_file(chosen)
-    is_main = trial_of(sweep, chosen).model == sweep.model  # records name a user's file otherwise
+    own = run.folder / "trials" / chosen.trial_id
+    is_main = trial_of(sweep, chosen).model in (
+        sweep.model,
+        sweep.train,
+    )  # records name a user's file otherwise
     return {
         "run": str(run.folder),
         "trial_id": chosen.trial_id,
         "state": attempt.state,
         "reason": attempt.reason,
         "error": attempt.error,
-        "model": chosen.model or sweep.model,
+        "model": chosen.model or sweep.training,
         "data": sweep.data,
         "params": chosen.params,
         "defaults": {k: v for k, v in sweep.defaults.items() if k not in chosen.params} if is_main else {},
@@ -79,6 +85,7 @@ def trial_summary(folder: str | Path, trial: str | None = None) -> dict[str, Any
         "attempts": len(chosen.attempts),
         "log": str(run.folder / log) if log else None,
         "model_file": str(kept) if kept else None,
+        "folder": str(own) if own.is_dir() else None,
     }
 
 
@@ -87,5 +94,6 @@ def trial_of(sweep: Sweep, state: TrialState) -> Trial:
     if not state.stage and not sweep.is_adaptive:
         return sweep.trials[state.index]
     return Trial(
-        state.index, state.trial_id, state.params, state.seed, sweep.model, state.fold, state.stage
+        state.index, state.trial_id, state.params, state.seed, sweep.model or sweep.train, state.fold,
+        state.stage,
     )  # fmt: skip

@@ -109,6 +109,7 @@ def compare(whole: TrialState, trial: TrialState, what: str) -> Verdict:
 
 
 def _first_trial(sweep: Sweep) -> Sweep:
+    sweep.require_model("stopping in the middle of an epoch")
     return sweep.single_trial(sweep.first_trial)
 
 

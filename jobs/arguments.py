@@ -57,3 +57,12 @@ def arguments(signature: Signature, sweep: Sweep, trial: Trial) -> dict[str, Any
         if name in signature.parameters or (signature.open and name not in PARAMETERS)
     }
     return deepcopy(taken)  # or a model that empties its list would empty that of the next trial
+
+
+def can_be_stored(default: Any) -> bool:
+    """Whether YAML gives a default back as it was; a tuple would be a list to the user's function."""
+    if isinstance(default, dict):
+        return all(isinstance(name, str) and can_be_stored(value) for name, value in default.items())
+    if isinstance(default, list):
+        return all(map(can_be_stored, default))
+    return type(default) in (bool, int, float, str, type(None))

@@ -8,19 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hpc.jobs.build import Builder
+from hpc.jobs.calling import TrialBuilder
 from hpc.jobs.context import WorkerContext
 from hpc.jobs.options import Options
 from hpc.jobs.resuming import forget, identity_of, state_of
 from hpc.jobs.spec import Task
 from hpc.jobs.training import Checkpoints, PackError, Plan, State, an_error, is_estimator, plan
-from hpc.jobs.training.base import DivergedError, Epoch, EpochDecision, Lane, Trained, Training
+from hpc.jobs.training.base import (
+    NO_DATA,
+    DivergedError,
+    Epoch,
+    EpochDecision,
+    Lane,
+    Pruned,
+    Trained,
+    Training,
+)
 from hpc.sweeps import SIZES
 from hpc.sweeps.text import format_error, message_of
-
-
-class PrunedError(Exception):
-    """The trial is worse than others, on all ranks after the same epoch."""
 
 
 class Attempt:
@@ -37,7 +42,7 @@ class Attempt:
         is_over: whether it is recorded how it ended.
     """
 
-    def __init__(self, context: WorkerContext, builder: Builder, task: Task) -> None:
+    def __init__(self, context: WorkerContext, builder: TrialBuilder, task: Task) -> None:
         self.trial = task.trial
         self.task = task
         self.training: Training | None = None
@@ -73,6 +78,11 @@ class Attempt:
         best = self._progress.best
         value = -math.inf if best is None else best if self._progress.mode == "max" else -best
         return value, -self.trial.index
+
+    @property
+    def _what(self) -> str:
+        """What trains, for messages."""
+        return f"this {self._context.sweep.kind}"
 
     # What it is trained with
 
@@ -121,6 +131,7 @@ class Attempt:
         self._lane = Lane(
             self._built.model, self.trial.seed, self._on_epoch, self._state,
             self._save, plan=self.plan, by_sample=not self._builder.is_users_code(self.trial),
+            attempt=self.task.attempt, note=self._context.note,
         )  # fmt: skip
         return self._lane
 
@@ -155,16 +166,15 @@ class Attempt:
             self._times[name] = self._times.get(name, 0) + value
         for name in (one.metric for one in context.sweep.objectives):
             if name not in metrics and name not in SIZES:
-                raise ValueError(
-                    f"the objective is {name}, but what this model records is {', '.join(metrics)}"
-                )
+                there = ", ".join(metrics) or "nothing"
+                raise ValueError(f"the objective is {name}, but what {self._what} records is {there}")
         value = metrics[context.sweep.objective.metric]
         chosen = self.training.options if self.training is not None else Options()
         is_best = self._progress.add(epoch, value, chosen.min_delta)
         is_number = math.isfinite(value) and math.isfinite(metrics.get("loss", 0.0))
         why = context.source.report(self.trial, value, epoch.number) if is_number else ""
         if why:
-            raise PrunedError(why)
+            raise Pruned(why)
         is_enough = chosen.patience is not None and self._progress.waited >= chosen.patience
         return EpochDecision(is_enough, is_best and chosen.restore_best_weights)
 
@@ -191,7 +201,7 @@ class Attempt:
             return self.failure
         if progress.best is None:
             metric, number = sweep.objective.metric, progress.epochs
-            when = f"epoch {number}" if number else "the fit"
+            when = f"epoch {number}" if number else "the fit" if sweep.kind == "model" else "all"
             last = f"{progress.metrics.get(metric, math.nan)} after {when}"
             never = f"was not a finite number in any of the {number} epochs: it is " if number > 1 else "is "
             return DivergedError(f"the objective {metric} {never}{last}")
@@ -204,6 +214,7 @@ class Attempt:
         """Record what it has come to, and keep its model if that is wanted."""
         self.is_over = True
         context, progress = self._context, self._progress
+        progress.end(trained.metrics.get(context.sweep.objective.metric))
         self._keep(trained)
         context.record(
             "finished", **self._who, epochs=progress.epochs, metrics=trained.metrics, best=progress.best,
@@ -277,7 +288,7 @@ class Attempt:
 
     def _tell(self, state: str) -> None:
         sizes = {"seconds": self._seconds()}
-        if self.training is not None:
+        if self.training is not None and self.training.data is not NO_DATA:
             sizes["parameters"] = self._size()["parameters"]
         progress = self._progress
         self._context.source.tell(self.trial, state, {**progress.metrics, **sizes}, progress.best)
@@ -289,9 +300,11 @@ class Attempt:
 
     def _size(self) -> dict[str, int]:
         """The sizes of the training: samples, the batch, the model."""
+        training, world = self._built, self._context.world
+        if training.data is NO_DATA:
+            return {"nodes": self._context.nodes}
         import tensorflow as tf
 
-        training, world = self._built, self._context.world
         samples, chosen = len(training.data.train), training.options
         variables = [] if is_estimator(training.model) else training.model.trainable_variables
         numbers = [math.prod(variable.shape) for variable in variables]
@@ -343,6 +356,11 @@ class TrialProgress:
         is_best = self.best is None or sign * (value - self.best) > 0
         self.best = value if is_best else self.best
         return is_best
+
+    def end(self, value: float | None) -> None:
+        """Take in the value at the end, which a function may tell after its last step."""
+        if value is not None and math.isfinite(value) and self.best is not None:
+            self.best = (min if self.mode == "min" else max)(self.best, value)
 
     def entries(self) -> dict[str, Any]:
         """As records and checkpoints have it."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hpc.jobs.arguments import arguments
+from hpc.jobs.calling import TrialBuilder
 from hpc.jobs.collectives import horovod
 from hpc.jobs.data import Preparation
+from hpc.jobs.hidden_modules import HiddenModules
 from hpc.jobs.options import COMPILED, Options, make_ready, options
 from hpc.jobs.references import model_of
 from hpc.jobs.spec import WorkerSpec
@@ -25,7 +25,7 @@ from hpc.jobs.training import (
     regresses,
 )
 from hpc.jobs.training.base import Training
-from hpc.jobs.user_files import Sources, require_same_modules
+from hpc.jobs.user_files import Sources
 from hpc.models import FROM_DATA, Dataset, Importer, signature_of
 from hpc.sweeps import Sweep, Trial
 
@@ -33,7 +33,7 @@ MAX_SIBLINGS = 4
 """Models that a worker keeps as the beginnings of further lanes."""
 
 
-class Builder:
+class Builder(TrialBuilder):
     """Builds the trials of one worker.
 
     Args:
@@ -60,12 +60,9 @@ class Builder:
         ranks: int,
         note: Callable[[str], None],
     ) -> None:
-        self._spec = spec
         self._sweep = sweep
         self._functions = functions
         self._preparation = preparation
-        self._importer = importer
-        self._sources = sources
         self._graphs = graphs
         self._ranks = ranks
         self._note = note
@@ -73,7 +70,8 @@ class Builder:
         self._settings = KerasSettings.now()
         self._siblings: dict[str, tuple[Training, Plan]] = {}
         self._noted: set[str] = set()
-        self.note_hidden()
+        self._hidden = HiddenModules(spec, importer, sources, note)
+        self._hidden.tell()
 
     def options(self, trial: Trial) -> Options:
         """The options of a trial, by the sweep."""
@@ -103,7 +101,7 @@ class Builder:
         else:
             data = make_ready(model, data, chosen)
         self._note_idle_ranks(chosen, len(data.train))
-        self.note_hidden()
+        self._hidden.tell()
         return Training(model, data, chosen, prepared.scaling)
 
     def lane(self, trial: Trial) -> tuple[Training, Plan | None, bool]:
@@ -172,18 +170,6 @@ class Builder:
         if not model.built:
             model(data.train.x[:1])  # a subclassed model has its weights after a first call
         return model
-
-    def note_hidden(self) -> None:
-        """Say which of the user's modules were imported in a way that their sources don't show."""
-        executed = self._sources.require_executed(self._importer.executed)
-        names = sorted({*executed, *map(str, self._importer.hidden())} - self._noted)
-        self._noted.update(names)
-        if names:
-            how = "imported in a way that your sources do not show: a change of it is noticed by jobs only"
-            self._note(f"{', '.join(names)} was {how}")
-            digests = {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
-            folder = Path(self._spec.folder)
-            require_same_modules(folder, self._sources.digest, digests, self._spec.job_id)
 
     def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
         batch = chosen.global_batch(samples)

@@ -7,7 +7,8 @@ import json
 from contextlib import AbstractContextManager
 from typing import Any
 
-from hpc.jobs.arguments import given_names
+from hpc.jobs.arguments import can_be_stored, given_names
+from hpc.jobs.called_rules import called_problems, default_arguments
 from hpc.jobs.collectives import horovod
 from hpc.jobs.node import device
 from hpc.jobs.options import PARAMETERS
@@ -37,6 +38,8 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
         SweepError: with every problem found.
         RanksUnavailableError: more than one rank, and what that needs is not installed.
     """
+    if sweep.kind != "model":
+        return _check_called(sweep, ranks, is_here=here)
     if device.why_not():  # it would be so for workers, too, which have this environment
         raise SweepError(f"{device.why_not()}.")
     problems = []
@@ -60,6 +63,20 @@ def check(sweep: Sweep, ranks: int, *, here: bool = True) -> Sweep:
     return sweep.model_copy(update={"defaults": _defaults(sweep, subject.model)})
 
 
+def _check_called(sweep: Sweep, ranks: int, *, is_here: bool) -> Sweep:
+    """As :func:`check`, of a function or a program, which has no defaults but those of its arguments."""
+    problems = called_problems(sweep, is_here=is_here)
+    if ranks > 1 and device.why_not():
+        problems.append(f"{device.why_not()}.")
+    if problems:
+        raise SweepError(problems)
+    if ranks > 1 and is_here:
+        horovod.check()
+    if sweep.defaults or sweep.kind == "program":
+        return sweep
+    return sweep.model_copy(update={"defaults": default_arguments(sweep)})
+
+
 def notes_of_data() -> AbstractContextManager[list[str]]:
     """Collect the notes on how data are read, while the context is open."""
     return collect_notes()
@@ -77,14 +94,5 @@ def _defaults(sweep: Sweep, model: Signature) -> dict[str, Any]:
         name: parameter.default
         for name, parameter in known.items()
         if name not in given and not parameter.required and name not in FROM_DATA
-        and parameter.default is not None and _can_be_stored(parameter.default)
+        and parameter.default is not None and can_be_stored(parameter.default)
     }  # fmt: skip
-
-
-def _can_be_stored(default: Any) -> bool:
-    """Whether YAML gives a default back as it was; a tuple would be a list to the user's function."""
-    if isinstance(default, dict):
-        return all(isinstance(name, str) and _can_be_stored(value) for name, value in default.items())
-    if isinstance(default, list):
-        return all(map(_can_be_stored, default))
-    return type(default) in (bool, int, float, str, type(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from hpc.jobs.training import ModelStore
 from hpc.jobs.training.base import Stopped
 from hpc.results import Records
 from hpc.sweeps import Sweep
+
+LOOK_SECONDS = 0.2
+"""Between two looks whether the command that watches is still there."""
 
 
 @dataclass
@@ -48,6 +52,7 @@ class WorkerContext:
     reduced: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._look_at, self._parent_is_gone = 0.0, False
         # Told once by each, so that trials need not ask whether there is anything to add up.
         ranks = self.world.gather([self.world.node, self.meter.joules is not None])
         self.nodes = len({node for node, _ in ranks})
@@ -108,4 +113,10 @@ class WorkerContext:
 
     def _is_abandoned(self) -> bool:
         parent = self.spec.parent
-        return parent is not None and not is_running(*parent)
+        if parent is None:
+            return False
+        now = time.monotonic()
+        if now >= self._look_at:  # a look takes a fifth of a millisecond, and trials may be shorter
+            self._look_at = now + LOOK_SECONDS
+            self._parent_is_gone = not is_running(*parent)
+        return self._parent_is_gone

@@ -1,15 +1,17 @@
-"""The model and the dataset that a sweep names."""
+"""The model and the dataset that a sweep names, or the function, or the program."""
 
 from __future__ import annotations
 
 from copy import deepcopy
 from typing import Any
 
+from hpc.jobs.commands import Command
 from hpc.models import (
     SPLIT_OPTIONS,
     Reference,
     SplitOptions,
     dataset_reference,
+    function_reference,
     model_reference,
 )
 from hpc.sweeps import Sweep
@@ -23,6 +25,16 @@ def model_of(sweep: Sweep, name: str = "") -> Reference:
 def data_of(sweep: Sweep) -> Reference:
     """The dataset that a sweep names."""
     return dataset_reference(sweep.data["name"], sweep.folder)
+
+
+def function_of(sweep: Sweep) -> Reference:
+    """The function that trains, which a sweep names."""
+    return function_reference(sweep.train, sweep.folder)
+
+
+def command_of(sweep: Sweep) -> Command:
+    """The program that trains, which a sweep names."""
+    return Command(tuple(sweep.command), sweep.folder)
 
 
 def data_options(sweep: Sweep) -> dict[str, Any]:

@@ -43,10 +43,10 @@ def state_of(context: WorkerContext, trial: Trial) -> State | None:
 
 def identity_of(context: WorkerContext, trial: Trial) -> dict[str, Any]:
     """The properties of a training by which it may go on from a checkpoint, or may not."""
-    return {
-        "trial": trial.trial_id, "code": context.code, "made_with": versions(), "data": context.data,
-        "arithmetic": context.arithmetic,
-    }  # fmt: skip
+    mine = {"trial": trial.trial_id, "code": context.code, "data": context.data}
+    if context.sweep.kind != "model":  # what it has written by which library is its own affair
+        return {**mine, "made_with": [], "arithmetic": {}}
+    return {**mine, "made_with": versions(), "arithmetic": context.arithmetic}
 
 
 def versions() -> list[str]:
@@ -75,7 +75,7 @@ def _foreign(context: WorkerContext, saved: Mapping[str, Any], trial: Trial) -> 
 
 
 def _note_other_arithmetic(context: WorkerContext, trial: Trial, before: Mapping[str, Any] | None) -> None:
-    now = context.arithmetic
+    now = identity_of(context, trial)["arithmetic"] if before else {}
     others = [
         f"{name} {now.get(name)} (was {was})" for name, was in (before or {}).items() if was != now.get(name)
     ]

@@ -112,7 +112,7 @@ def hyperparameters_are_known(subject: Subject) -> Iterator[str]:
             elif sweep.model in BASELINES and name in PARAMETERS and name not in SHARED:
                 yield sweep.problem((group, name), f"is of no effect: {sweep.model} is not trained in steps.")
             for owner in owners[:1]:
-                yield from _value_problems(sweep, group, owner, entry)
+                yield from value_problems(sweep, group, owner, entry)
 
 
 def model_is_complete(subject: Subject) -> Iterator[str]:
@@ -158,7 +158,15 @@ def baselines_are_known(subject: Subject) -> Iterator[str]:
                 )
 
 
-def _value_problems(sweep: Sweep, group: str, owner: Parameter, entry: Any) -> Iterator[str]:
+def value_problems(sweep: Sweep, group: str, owner: Parameter, entry: Any) -> Iterator[str]:
+    """Values of a hyperparameter that its owner does not take.
+
+    Args:
+        sweep: that gives it.
+        group: ``space`` or ``fixed``.
+        owner: the argument that gets it.
+        entry: of the sweep.
+    """
     key = (group, owner.name)
     if isinstance(entry, Choices):
         for index, value in enumerate(entry.values):

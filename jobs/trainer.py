@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hpc.jobs.attempt import Attempt, PrunedError
-from hpc.jobs.build import Builder
+from hpc.jobs.attempt import Attempt
+from hpc.jobs.calling import TrialBuilder
 from hpc.jobs.collectives import LEFT
 from hpc.jobs.context import WorkerContext
 from hpc.jobs.profiling import profiled
 from hpc.jobs.spec import Task
-from hpc.jobs.training import Fault, Graphs, LeavingError, Position, an_error, check_measures, packing, plan
-from hpc.jobs.training.base import BoundaryRequest, DivergedError, Stopped, Trained
+from hpc.jobs.training import (
+    Fault,
+    Graphs,
+    LeavingError,
+    Position,
+    ProgramError,
+    an_error,
+    check_measures,
+    packing,
+    plan,
+)
+from hpc.jobs.training.base import NO_DATA, BoundaryRequest, DivergedError, Pruned, Stopped, Trained, Training
 from hpc.jobs.training.registry import backend_of, backends
 from hpc.results import format_traceback
 from hpc.sweeps.text import format_error, message_of
@@ -29,7 +40,7 @@ class Trainer:
         graphs: that trials share.
     """
 
-    def __init__(self, context: WorkerContext, builder: Builder, graphs: Graphs) -> None:
+    def __init__(self, context: WorkerContext, builder: TrialBuilder, graphs: Graphs) -> None:
         self._context = context
         self._builder = builder
         self._graphs = graphs
@@ -49,12 +60,18 @@ class Trainer:
         """
         return sum(self._train(attempts) for attempts in self._portions(tasks))
 
+    def close(self) -> None:
+        """Let go of what the backends hold; nothing more is trained."""
+        for backend in self._backends.values():
+            backend.close()
+
     # Which trials go together
 
     def _portions(self, tasks: Sequence[Task]) -> Iterator[list[Attempt]]:
         """The trials, those together that are to be trained at once."""
         context = self._context
         by_themselves = context.spec.inject_fault or context.spec.measure or context.sweep.uses_ask_tell
+        by_themselves = by_themselves or context.sweep.kind != "model"
         if context.sweep.pack == "off" or context.world.size > 1 or by_themselves:
             yield from ([self._attempt(task)] for task in tasks)
             return
@@ -164,7 +181,7 @@ class Trainer:
                 raise diverged
         except Stopped:
             raise
-        except PrunedError as pruned:
+        except Pruned as pruned:
             attempt.prune(str(pruned))
             return 1
         except BaseException as raised:
@@ -211,9 +228,7 @@ class Trainer:
         """Train what is built."""
         context, training = self._context, attempts[0].training
         assert training is not None
-        chosen, samples = training.options, len(training.data.train)
-        kind = context.spec.inject_fault if attempts[0].task.attempt == 1 else ""
-        fault = Fault(kind, chosen.epochs, samples, context.world.rank == context.world.size - 1)
+        fault, stride = self._fault(attempts[0], training)
         saved = time.monotonic()
 
         def request(position: Position) -> BoundaryRequest:
@@ -228,8 +243,18 @@ class Trainer:
         backend = self._backends["pack"] if len(attempts) > 1 else backend_of(self._backends, training)
         lanes = [attempt.as_lane() for attempt in attempts]
         folder = context.spec.tensorflow_profile if context.world.rank == 0 else ""
-        with profiled(lanes, chosen.epochs, folder) as lanes:
-            return backend.train(lanes, training, request, fault.stride(chosen.steps(samples)))
+        with profiled(lanes, training.options.epochs, folder) as lanes:
+            return backend.train(lanes, training, request, stride)
+
+    def _fault(self, attempt: Attempt, training: Training) -> tuple[Fault, int | None]:
+        """What interrupts a first attempt, if that was asked for, and the steps between two boundaries."""
+        if training.data is NO_DATA:
+            return Fault("", 0, 0, is_last=False), None
+        spec, world = self._context.spec, self._context.world
+        chosen, samples = training.options, len(training.data.train)
+        kind = spec.inject_fault if attempt.task.attempt == 1 else ""
+        fault = Fault(kind, chosen.epochs, samples, world.rank == world.size - 1)
+        return fault, fault.stride(chosen.steps(samples))
 
     def _failures(self, mine: dict[str, Any] | None) -> list[dict[str, Any]]:
         """The failures of all ranks, in their order; empty if the trial has ended well."""
@@ -251,14 +276,16 @@ def _failure(error: Exception) -> dict[str, Any]:
 
     ``follows`` is true of errors that another rank's failure has brought about.
     """
-    import tensorflow as tf
-
     text = message_of(error)
     message = text if isinstance(error, LeavingError) else f"{type(error).__name__}: {text}"
     reason = "error"
     if isinstance(error, DivergedError):
         return {"reason": "diverged", "error": str(error), "follows": False}
-    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+    if isinstance(error, ProgramError):
+        return {"reason": "error", "error": str(error), "follows": error.follows}
+    tf = sys.modules.get("tensorflow")
+    exhausted = (tf.errors.ResourceExhaustedError,) if tf is not None else ()
+    if isinstance(error, (MemoryError, *exhausted)):
         reason = "out-of-memory"
     follows = any(sign in message for sign in ("Horovod has been shut down", "HorovodInternalError", LEFT))
     first = message.strip().splitlines()[0]

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc.jobs.references import command_of, function_of
 from hpc.models import ModelError, Reference, dataset_reference, model_reference
 from hpc.results import write_text
 from hpc.sweeps import Sweep
@@ -56,10 +57,10 @@ class Sources:
         stamps: dict[str, list[Any]] = {}
         paths: dict[str, Path] = {}
         named: list[str] = []
-        for reference in _references(sweep):
-            for place, path in enumerate(reference.files()):
+        for files, is_data in _files(sweep):
+            for place, path in enumerate(files):
                 name = _name(path, sweep)
-                stamps.setdefault(name, _stamp(path, reference, (known or {}).get(name)))
+                stamps.setdefault(name, _stamp(path, (known or {}).get(name), is_data=is_data))
                 paths[name] = path
                 if not place:
                     named.append(name)
@@ -79,8 +80,10 @@ class Sources:
         Raises:
             ModelError: the data that the sweep names are not there.
         """
-        reference = dataset_reference(sweep.data["name"], sweep.folder)
-        return {_name(path, sweep): _stamp(path, reference, None) for path in reference.files()}
+        if sweep.kind != "model":
+            return {}
+        files = dataset_reference(sweep.data["name"], sweep.folder).files()
+        return {_name(path, sweep): _stamp(path, None, is_data=False) for path in files}
 
     def changes(self, before: Stamps) -> list[str]:
         """The differences from before, a sentence each; empty files do not count.
@@ -133,6 +136,8 @@ class Sources:
 
 def code_of(sweep: Sweep) -> list[Path]:
     """The user's files of code that training a sweep runs; none of those that are gone."""
+    if sweep.kind == "program":
+        return command_of(sweep).files()
     found: list[Path] = []
     for reference in _references(sweep):
         try:
@@ -142,7 +147,18 @@ def code_of(sweep: Sweep) -> list[Path]:
     return found
 
 
+def _files(sweep: Sweep) -> Iterator[tuple[list[Path], bool]]:
+    """For each that a sweep names its files, that one first, and whether they are of data."""
+    if sweep.kind == "program":
+        yield from (([path], False) for path in command_of(sweep).files())
+        return
+    for reference in _references(sweep):
+        yield reference.files(), reference.reader is not None
+
+
 def _references(sweep: Sweep) -> list[Reference]:
+    if sweep.kind != "model":
+        return [function_of(sweep)] if sweep.train else []
     names = dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)])
     models = [model_reference(name, sweep.folder) for name in names]
     return [*models, dataset_reference(sweep.data["name"], sweep.folder)]
@@ -217,10 +233,9 @@ def _name(path: Path, sweep: Sweep) -> str:
     return Path(os.path.relpath(path, sweep.folder)).as_posix()
 
 
-def _stamp(path: Path, reference: Reference, known: Sequence[Any] | None) -> list[Any]:
+def _stamp(path: Path, known: Sequence[Any] | None, *, is_data: bool) -> list[Any]:
     status = path.stat()
     size, time_ns = status.st_size, status.st_mtime_ns
-    is_data = reference.reader is not None
     if is_data and size > REMEMBERED_BYTES and known is not None and list(known[:2]) == [size, time_ns]:
         return [size, time_ns, str(known[2])]
     with path.open("rb") as file:

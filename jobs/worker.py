@@ -6,21 +6,20 @@ import atexit
 import faulthandler
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpc.jobs import stored
-from hpc.jobs.build import Builder
 from hpc.jobs.check import digest
 from hpc.jobs.collectives import Clock, World, horovod
 from hpc.jobs.context import WorkerContext
-from hpc.jobs.data import Preparation
 from hpc.jobs.launchers import find_rank_info, launcher_of
+from hpc.jobs.loading import Loading, loading_of
 from hpc.jobs.node import RankInfo, StopRequest, device, energy
-from hpc.jobs.references import data_of, model_of
 from hpc.jobs.snapshot import at_snapshot
 from hpc.jobs.source import SearchSource, StaticSource
 from hpc.jobs.source.base import TrialSource
@@ -57,45 +56,52 @@ class Worker:
             faulthandler.enable()
         info = find_rank_info(os.environ)
         info.require(self.spec.ranks, launcher_of(os.environ).between)
-        threads = self._prepare_device(info)
+        sweep = stored.load(Path(self.spec.folder))
+        if self.spec.snapshot is not None:
+            sweep = at_snapshot(sweep, self.spec.snapshot)
+        loading = loading_of(sweep)
+        threads = self._prepare_device(info, loading)
         world = World(info, Path(self.spec.folder) / "jobs", self.spec.label or self.spec.job_id)
         try:
-            return self._work_together(world, info, threads, request)
+            return self._work_together(world, sweep, loading, info, threads, request)
         finally:
             world.leave()
 
-    def _prepare_device(self, info: RankInfo) -> int:
+    def _prepare_device(self, info: RankInfo, loading: Loading) -> int:
         """Settle which CPUs this rank uses, before TensorFlow is loaded; how many threads."""
         threads = self.spec.threads or launcher_of(os.environ).granted_cpus(os.environ, info.local_size)
         if self.spec.parent is not None:  # a command on this machine has dealt out all of its CPUs
             device.bind(threads, info.local_rank, info.local_size, self.spec.number, os.environ)
-        device.prepare(os.environ, threads)
+        loading.prepare(threads)
         horovod.ease_import()
         return threads
 
-    def _work_together(self, world: World, info: RankInfo, threads: int, request: StopRequest) -> int:
-        spec, folder = self.spec, Path(self.spec.folder)
-        sweep = stored.load(folder)
-        if spec.snapshot is not None:
-            sweep = at_snapshot(sweep, spec.snapshot)
-        names = {sweep.model, *(baseline["model"] for baseline in sweep.baselines)}
-        models = {name: model_of(sweep, name) for name in names}
-        is_ours = not any(one.is_users_code for one in (*models.values(), data_of(sweep)))
-        gpu = device.start(threads, info.local_rank, spec.number, info.local_size, only_ours=is_ours)
+    def _work_together(
+        self,
+        world: World,
+        sweep: Sweep,
+        loading: Loading,
+        info: RankInfo,
+        threads: int,
+        request: StopRequest,
+    ) -> int:
+        spec, folder, is_model = self.spec, Path(self.spec.folder), sweep.kind == "model"
+        gpu = loading.start(threads, info, spec.number)
         sources = Sources.of(sweep, spec.files)
-        world.verify({"sweep": digest(sweep), "code": sources.digest, "gpu": gpu}, gpus=spec.gpus)
+        world.verify(
+            {"sweep": digest(sweep), "code": sources.digest, "gpu": gpu}, gpus=spec.gpus and is_model
+        )
         sources.require(spec.files)
         held = world.held(threads, gpu)
-        if spec.measure:
+        if spec.measure and is_model:
             world.clock = Clock()
         with _process_as_it_was():
             importer = Importer()
             with contained():
-                functions = {name: model.resolve(importer) for name, model in models.items()}
-                preparation = Preparation(sweep, importer)
-            world.require_equal_data(preparation.digest)
+                loading.load(importer)
+            world.require_equal_data(loading.digest)
             sources.require_executed(importer.executed)
-            require_same_data(folder, sources.digest, preparation.digest, spec.job_id)
+            require_same_data(folder, sources.digest, loading.digest, spec.job_id)
             name = f"{spec.job_id}-g{info.group}" if info.groups > 1 else spec.job_id
             records = Records(folder / "records" / f"{name}.jsonl") if world.rank == 0 else None
 
@@ -106,19 +112,18 @@ class Worker:
             def note(text: str) -> None:
                 record("note", text=text)
 
-            record("ready", job=spec.job_id, backend=world.backend, gpu=gpu, data=preparation.digest, **held)
-            for text in filter(None, (world.remark, *preparation.said)):
+            record("ready", job=spec.job_id, backend=world.backend, gpu=gpu, data=loading.digest, **held)
+            for text in filter(None, (world.remark, *loading.said)):
                 note(text)
             graphs = Graphs(note)
-            builder = Builder(
-                spec, sweep, functions, preparation, importer, sources, graphs, world.size, note
-            )  # fmt: skip
+            builder = loading.builder(spec, importer, sources, graphs, world.size, note)
             context = WorkerContext(
                 spec, sweep, world, records, self._source(sweep, name, world, held, record),
                 ModelStore(folder, sweep.keep, sweep.objective.mode), request,
-                energy.meter(threads, gpu, os.cpu_count() or 1), sources.digest, preparation.digest,
+                energy.meter(threads, gpu, os.cpu_count() or 1), sources.digest, loading.digest,
             )  # fmt: skip
-            return self._work_through(context, Trainer(context, builder, graphs))
+            with closing(Trainer(context, builder, graphs)) as trainer:
+                return self._work_through(context, trainer)
 
     def _work_through(self, context: WorkerContext, trainer: Trainer) -> int:
         finished, who = 0, {"job": self.spec.job_id, "label": self.spec.label}
@@ -153,7 +158,7 @@ class Worker:
 @contextmanager
 def _process_as_it_was() -> Iterator[None]:
     """Leave Python and Keras as they were: a worker may be in the process of a notebook."""
-    before = KerasSettings.now()
+    before = KerasSettings.now() if "keras" in sys.modules else None
     gc.collect()
     gc.freeze()  # what TensorFlow has loaded: to look through it takes a sixth of a second each time
     atexit.register(gc.freeze)  # and half a second at the end of the process
@@ -161,4 +166,5 @@ def _process_as_it_was() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-        before.put()
+        if before is not None:
+            before.put()

@@ -20,6 +20,7 @@ from hpc.models.reference import (
     Reader,
     Reference,
     Signature,
+    files_of,
     parameters_of,
     signature_of,
 )
@@ -31,6 +32,7 @@ from hpc.models.registry import (
     READERS,
     SPLIT_DATASETS,
     dataset_reference,
+    function_reference,
     model_reference,
 )
 from hpc.models.splitting import SPLIT_OPTIONS, WHOLE_DATA_OPTIONS, SplitOptions
@@ -61,6 +63,8 @@ __all__ = [
     "collect_notes",
     "dataset",
     "dataset_reference",
+    "files_of",
+    "function_reference",
     "mlp",
     "model_reference",
     "parameters_of",

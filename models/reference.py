@@ -214,10 +214,10 @@ class Reference:
         place, colon, name = self.text.rpartition(":")
         if not colon or not name.isidentifier() or not place:
             files = "".join(f", or a file {suffix}" for suffix in self.readers)
+            ours = f"there are {', '.join(self.builtin)}, or your own as" if self.builtin else "name yours as"
             raise ModelError(
-                f"there is no {self.kind} {self.text!r}{did_you_mean(self.text, self.builtin)}; there are "
-                f"{', '.join(self.builtin)}, or your own as file.py:function or package.module:function"
-                f"{files}"
+                f"there is no {self.kind} {self.text!r}{did_you_mean(self.text, self.builtin)}; {ours} "
+                f"file.py:function or package.module:function{files}"
             )
         return self._file(place) if place.endswith(".py") else _module_file(place, self.folder)
 
@@ -259,7 +259,18 @@ class Reference:
         if self.is_builtin:
             return []
         path = self.source()
-        return [path] if self.reader or is_installed(path) else closure(path, roots_of(path, self.folder))
+        return [path] if self.reader else files_of(path, self.folder)
+
+
+def files_of(path: Path, folder: Path) -> list[Path]:
+    """A file of code and all of the user's that it imports, as far as sources tell.
+
+    Args:
+        path: of it, in any language; of one that is not Python's it is alone.
+        folder: of the sweep file.
+    """
+    is_alone = path.suffix != ".py" or is_installed(path)
+    return [path] if is_alone else closure(path, roots_of(path, folder))
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:

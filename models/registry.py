@@ -93,3 +93,8 @@ def model_reference(text: str, folder: Path) -> Reference:
 def dataset_reference(text: str, folder: Path) -> Reference:
     """The dataset of that name, seen from ``folder``."""
     return Reference(text, "dataset", DATASETS, folder, READERS)
+
+
+def function_reference(text: str, folder: Path) -> Reference:
+    """The function of the user's of that name, seen from ``folder``."""
+    return Reference(text, "function", {}, folder)

@@ -164,13 +164,14 @@ def _names_in_conditions(sweep: Sweep) -> Iterator[str]:
 
 
 def _names_in_constraints(sweep: Sweep) -> Iterator[str]:
-    known = [*sweep.dimensions, *sweep.fixed, "parameters"]
+    known = [*sweep.dimensions, *sweep.fixed, *(["parameters"] if sweep.kind == "model" else [])]
     for index, one in enumerate(sweep.constraints):
         for other in expression.names(one):
             if other not in [*known, *sweep.defaults]:
-                message = (
-                    f"{one!r} names {other!r}{did_you_mean(other, known)}; there are {', '.join(known)}."
-                )
+                there = ", ".join(known) or "none"
+                message = f"{one!r} names {other!r}{did_you_mean(other, known)}; there are {there}."
+                if other == "parameters":  # of a training whose weights nobody counts
+                    message = f"{one!r} limits the weights of a model, and there is none here to count them."
                 yield sweep.problem(("constraints", index), message)
 
 

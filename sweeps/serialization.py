@@ -12,7 +12,7 @@ from hpc.sweeps.trials import data_identity, stable_name
 if TYPE_CHECKING:
     from hpc.sweeps.spec import Sweep
 
-_NOT_DECISIVE = ("name", "keep", "pack", "budget", "defaults", "names", "code_folder")
+_NOT_DECISIVE = ("name", "keep", "pack", "budget", "defaults", "names", "code_folder", "grace_seconds")
 
 
 def to_entries(sweep: Sweep) -> dict[str, Any]:
@@ -22,8 +22,7 @@ def to_entries(sweep: Sweep) -> dict[str, Any]:
     objectives = [{"metric": one.metric, "mode": one.mode} for one in sweep.objectives]
     return {
         "name": sweep.name,
-        "model": _absolute(sweep.model, folder),
-        "data": {**sweep.data, "name": _absolute(sweep.data["name"], folder)},
+        **_training_entries(sweep),
         "space": {name: choice.as_written() for name, choice in sweep.space.items()},
         **({"settings": sweep.settings} if sweep.settings else {}),
         "fixed": sweep.fixed,
@@ -32,17 +31,18 @@ def to_entries(sweep: Sweep) -> dict[str, Any]:
         **_optional_entries(sweep, references),
         "objective": objectives if sweep.further_objectives else objectives[0],
         "keep": sweep.keep,
-        "pack": sweep.pack,
+        **({"pack": sweep.pack} if sweep.kind == "model" else {}),
         "defaults": sweep.defaults,
-        **({"code_folder": str(folder)} if _has_user_files(references) else {}),
+        **({"code_folder": str(folder)} if sweep.command or _has_user_files(references) else {}),
     }
 
 
 def to_linked_entries(sweep: Sweep) -> dict[str, Any]:
     """The entries with symbolic links followed, as earlier versions stored them."""
     entries = to_entries(sweep)
-    entries["model"] = _real(entries["model"])
-    entries["data"]["name"] = _real(entries["data"]["name"])
+    if sweep.kind == "model":
+        entries["model"] = _real(entries["model"])
+        entries["data"]["name"] = _real(entries["data"]["name"])
     for baseline in entries.get("baselines", []):
         baseline["model"] = _real(baseline["model"])
     if sweep.search.runs:
@@ -68,8 +68,11 @@ def moved(sweep: Sweep, before: Path, after: Path) -> dict[str, Any]:
         return f"{path}:{function}" if function else str(path)
 
     entries = to_entries(sweep)
-    entries["model"] = at(entries["model"])
-    entries["data"]["name"] = at(entries["data"]["name"])
+    if sweep.kind == "model":
+        entries["data"]["name"] = at(entries["data"]["name"])
+    for key in ("model", "train"):
+        if key in entries:
+            entries[key] = at(entries[key])
     for baseline in entries.get("baselines", []):
         baseline["model"] = at(baseline["model"])
     if "names" in entries:
@@ -97,7 +100,21 @@ def data_differences(sweep: Sweep, other: Sweep) -> list[str]:
     return list(_differences("data", data_identity(sweep), data_identity(other)))
 
 
+def _training_entries(sweep: Sweep) -> dict[str, Any]:
+    """The entries that say what trains."""
+    folder = sweep.folder
+    if sweep.kind == "function":
+        return {"train": _absolute(sweep.train, folder)}
+    if sweep.kind == "program":
+        patterns = {"metrics": sweep.metrics} if sweep.metrics else {}
+        return {"command": sweep.command, **patterns, "grace_seconds": sweep.grace_seconds}
+    data = {**sweep.data, "name": _absolute(sweep.data["name"], folder)}
+    return {"model": _absolute(sweep.model, folder), "data": data}
+
+
 def _references(sweep: Sweep) -> list[str]:
+    if sweep.kind != "model":
+        return [sweep.train] if sweep.train else []
     return [sweep.model, sweep.data["name"], *(baseline["model"] for baseline in sweep.baselines)]
 
 
@@ -129,8 +146,11 @@ def _optional_entries(sweep: Sweep, references: list[str]) -> dict[str, Any]:
 
 def _identity(sweep: Sweep) -> dict[str, Any]:
     entries = to_entries(sweep)
-    entries["model"] = stable_name(sweep, sweep.model)
-    entries["data"]["name"] = stable_name(sweep, sweep.data["name"])
+    if sweep.kind == "model":
+        entries["model"] = stable_name(sweep, sweep.model)
+        entries["data"]["name"] = stable_name(sweep, sweep.data["name"])
+    elif sweep.kind == "function":
+        entries["train"] = stable_name(sweep, sweep.train)
     for baseline, given in zip(entries.get("baselines", []), sweep.baselines, strict=True):
         baseline["model"] = stable_name(sweep, given["model"])
     entries["search"].pop("timeout_min", None)

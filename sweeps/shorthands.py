@@ -5,6 +5,8 @@ Each function takes an entry as written and raises ValueError with what is wrong
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping
 
 from hpc.sweeps import expression
@@ -101,3 +103,43 @@ def read_data(value: object) -> object:
             f"{value!r} names no dataset; write `data: digits`, `data: my.csv` or `data: {{name: mnist, …}}`"
         )
     return dict(value)
+
+
+def read_command(value: object) -> object:
+    """A program and its arguments; a text is split as a shell would split it, and no shell ever sees it."""
+    if isinstance(value, str):
+        try:
+            value = shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} can't be split into a program and its arguments: {error}") from None
+    if not isinstance(value, list) or not value:
+        raise ValueError(
+            f"{value!r} is no program with its arguments; write "
+            "[python, train.py, --lr, '{learning_rate}'], or the same as a text"
+        )
+    for one in value:
+        if isinstance(one, bool) or not isinstance(one, (str, int, float)):
+            raise ValueError(f"{one!r} is no argument of a program; write it in quotation marks")
+    if not value[0]:
+        raise ValueError(f"{value!r} begins with an empty name of a program")
+    return [str(one) for one in value]
+
+
+def read_patterns(value: object) -> object:
+    """Patterns of metrics by their names, each with one group: the number."""
+    if not isinstance(value, Mapping) or not all(isinstance(one, str) for one in value.values()):
+        raise ValueError(f"{value!r} are no patterns by the names of metrics; write {_PATTERNS}")
+    for name, pattern in value.items():
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"the pattern of {name}, {pattern!r}, can't be read: {error}") from None
+        if groups != 1:
+            raise ValueError(
+                f"the pattern of {name}, {pattern!r}, has {groups} groups, and must have one: the number, in "
+                f"parentheses, as {_PATTERNS}; write (?:…) for what is grouped for another reason"
+            )
+    return dict(value)
+
+
+_PATTERNS = r"metrics: {val_loss: 'val_loss[=:]\s*([0-9.e+-]+)'}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
-from hpc.sweeps import cases, expression, rules, serialization, shorthands, trials
+from hpc.sweeps import cases, expression, kinds, rules, serialization, shorthands, trials
 from hpc.sweeps.document import Document, Key, SweepError, of_python, write
 from hpc.sweeps.groups import Budget, Confirm, Entry, Folds, Objective, Search
 from hpc.sweeps.searches import ADAPTIVE
@@ -22,12 +23,19 @@ _Objective = Annotated[Objective, BeforeValidator(shorthands.read_objective)]
 
 
 class Sweep(BaseModel):
-    """One experiment: a model, a dataset, a search space, a way to search it, an objective.
+    """One experiment: a training, a search space, a way to search it, an objective.
+
+    Its training is a model with a dataset, a function, or a program: ``kind`` says which.
 
     Attributes:
         name: the name of the sweep and, by default, of the folder of its run.
-        model: a name of ``models``, ``file.py:function`` or ``package.module:function``.
-        data: the dataset: its ``name``, as that of a model, and its options.
+        model: a name of ``models``, ``file.py:function`` or ``package.module:function``; empty if the
+            training is none of a model.
+        data: the dataset: its ``name``, as that of a model, and its options; empty likewise.
+        train: a function that trains, as ``file.py:function`` or ``package.module:function``; or empty.
+        command: a program that trains, and its arguments, in which ``{name}`` stands for a hyperparameter.
+        metrics: patterns by which a program's metrics are found in what it prints, by their names.
+        grace_seconds: how long a program may take to end when it is asked to.
         space: the values each hyperparameter may take.
         settings: settings that are listed, each with every combination of the space; they count more than
             ``fixed``, and one may have a name under ``case``.
@@ -56,8 +64,12 @@ class Sweep(BaseModel):
     model_config = Entry.model_config
 
     name: str
-    model: str
-    data: Annotated[dict[str, Any], BeforeValidator(shorthands.read_data)]
+    model: str = ""
+    data: Annotated[dict[str, Any], BeforeValidator(shorthands.read_data)] = {}
+    train: str = ""
+    command: Annotated[list[str], BeforeValidator(shorthands.read_command)] = []
+    metrics: Annotated[dict[str, str], BeforeValidator(shorthands.read_patterns)] = {}
+    grace_seconds: Annotated[float, Field(ge=0)] = 30.0
     space: dict[str, Annotated[Dimension, BeforeValidator(dimension)]] = {}
     settings: Annotated[list[dict[str, Any]], BeforeValidator(cases.read_settings)] = []
     fixed: dict[str, Any] = {}
@@ -99,10 +111,13 @@ class Sweep(BaseModel):
         Raises:
             SweepError: with every problem found.
         """
+        wrong = list(kinds.problems(document))
         try:
             sweep = cls.model_validate(document.entries)
         except ValidationError as error:
-            raise SweepError(format_errors(error, document, _WORDING)) from None
+            raise SweepError([*format_errors(error, document, _WORDING), *wrong]) from None
+        if wrong:
+            raise SweepError(wrong)
         sweep._document = document
         sweep._folder = folder
         if problems := rules.find_problems(sweep):
@@ -129,6 +144,16 @@ class Sweep(BaseModel):
         return cases.names_of_cases(self)
 
     @property
+    def kind(self) -> kinds.Kind:
+        """The kind of its training."""
+        return "program" if self.command else "function" if self.train else "model"
+
+    @property
+    def training(self) -> str:
+        """The name of what trains: a model, a function, or a program with its arguments."""
+        return self.model or self.train or shlex.join(self.command)
+
+    @property
     def objectives(self) -> tuple[Objective, ...]:
         """All objectives, the first first."""
         return (self.objective, *self.further_objectives)
@@ -150,7 +175,8 @@ class Sweep(BaseModel):
     @property
     def limits_parameters(self) -> bool:
         """Whether a constraint limits the number of weights, which is only known once a model is built."""
-        return any("parameters" in expression.names(one) for one in self.constraints)
+        limited = any("parameters" in expression.names(one) for one in self.constraints)
+        return limited and self.kind == "model"
 
     @property
     def size(self) -> int:
@@ -229,6 +255,18 @@ class Sweep(BaseModel):
         mine |= {"objective": "loss", "keep": "none", **entries}
         return Sweep.from_document(of_python(mine), self.folder)
 
+    def require_model(self, what: str) -> None:
+        """Make sure that a model is trained.
+
+        Args:
+            what: is to be done with it, for the message.
+
+        Raises:
+            SweepError: it is a function, or a program.
+        """
+        if self.kind != "model":
+            raise SweepError(f"{self.training}: is a {self.kind}, and {what} goes with models only.")
+
     def moved(self, before: Path, after: Path) -> Sweep:
         """The same sweep, with the same trial ids, where all files of one folder are in another.
 
@@ -269,7 +307,6 @@ class Sweep(BaseModel):
 _PARTS: dict[str, type[Entry]] = {
     "search": Search, "objective": Objective, "folds": Folds, "budget": Budget, "confirm": Confirm,
 }  # fmt: skip
-_EXAMPLES = {"name": "digits-mlp", "model": "mlp", "data": "digits"}
 
 
 def _locate(key: Key, kind: str) -> Key:
@@ -281,7 +318,7 @@ def _explain(entry: InvalidEntry) -> str | None:
     """The message about an entry of a sweep, where it is not the usual one."""
     key = entry.key
     if entry.kind == "missing":
-        example = _EXAMPLES.get(str(key[-1]))
+        example = kinds.EXAMPLES.get(str(key[-1]))
         return f"is missing, for example `{key[-1]}: {example}`." if example else "is missing."
     if entry.kind == "extra_forbidden":
         part = _PARTS.get(str(key[0]), Sweep) if len(key) > 1 else Sweep

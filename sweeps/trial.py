@@ -19,7 +19,7 @@ class Trial:
         trial_id: a short hash of everything that decides the outcome.
         params: name and value of every hyperparameter, those of ``fixed`` included.
         seed: the seed of initialization, shuffling and dropout.
-        model: as the sweep names it, or one of its baselines.
+        model: as the sweep names it, or one of its baselines; a function that trains; empty of a program.
         fold: which part of the training samples is for validation, from 0; None without folds.
         stage: ``confirm`` for a trial that confirms a setting; else empty.
         case: the name of the setting, if the sweep lists it with one; else empty.
@@ -67,6 +67,22 @@ def trial_id(
     }
     if fold is not None:
         decisive["fold"] = fold
+    return _hashed(decisive)
+
+
+def called_id(training: Mapping[str, Any], params: Mapping[str, Any], seed: int) -> str:
+    """As :func:`trial_id`, of a trial that calls a function or starts a program.
+
+    Args:
+        training: ``train``, or ``command`` and the patterns of ``metrics``.
+        params: hyperparameters.
+        seed: of the trial.
+    """
+    mine = {**training, "train": reference_name(training["train"])} if "train" in training else training
+    return _hashed({**mine, "params": dict(params), "seed": seed})
+
+
+def _hashed(decisive: Mapping[str, Any]) -> str:
     text = json.dumps(_canonical(decisive), sort_keys=True, separators=(",", ":"), allow_nan=False)
     digest = hashlib.sha256(text.encode()).digest()
     return "t" + base64.b32encode(digest).decode()[:10].lower()

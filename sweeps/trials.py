@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpc.sweeps.cases import key_of, values_of
 from hpc.sweeps.document import SweepError
 from hpc.sweeps.searches import SEARCHES
-from hpc.sweeps.trial import Trial, reference_name, trial_id
+from hpc.sweeps.trial import Trial, called_id, reference_name, trial_id
 
 if TYPE_CHECKING:
     from hpc.sweeps.spec import Sweep
@@ -26,7 +26,7 @@ def enumerate_trials(sweep: Sweep) -> tuple[Trial, ...]:
 
     The trials of the baselines come after all others. An adaptive search has no trials beforehand.
     """
-    own = [(sweep.model, {**sweep.fixed, **setting}) for setting in _settings(sweep)]
+    own = [(named_model(sweep), {**sweep.fixed, **setting}) for setting in _settings(sweep)]
     shared = {name: sweep.fixed[name] for name in SHARED if name in sweep.fixed}
     baselines: list[tuple[str, dict[str, Any]]] = []
     for baseline in sweep.baselines:
@@ -44,7 +44,7 @@ def make_trial(
     sweep: Sweep, setting: Mapping[str, Any], seed: int, index: int, fold: int | None = None
 ) -> Trial:
     """One trial of the sweep's own model; the hyperparameters of ``fixed`` are added to the setting."""
-    return _trial(sweep, sweep.model, {**sweep.fixed, **setting}, seed, index, fold)
+    return _trial(sweep, named_model(sweep), {**sweep.fixed, **setting}, seed, index, fold)
 
 
 def first_trial(sweep: Sweep) -> Trial:
@@ -63,14 +63,20 @@ def recognize(sweep: Sweep, trial: Trial) -> Trial:
     Raises:
         SweepError: this sweep gives the trial another id.
     """
-    for model in dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)]):
+    own = named_model(sweep)
+    for model in dict.fromkeys([own, *(baseline["model"] for baseline in sweep.baselines)]):
         if _id(sweep, model, trial.params, trial.seed, trial.fold) == trial.trial_id:
             return replace(trial, model=model)
-    name = _id(sweep, trial.model or sweep.model, trial.params, trial.seed, trial.fold)
+    name = _id(sweep, trial.model or own, trial.params, trial.seed, trial.fold)
     raise SweepError(
         f"the sweep of {sweep.folder} calls {name} what is to be trained as {trial.trial_id}: it is that "
         "of another run, or of another version."
     )
+
+
+def named_model(sweep: Sweep) -> str:
+    """The name of what trains, as trials have it: a model, a function, or nothing of a program."""
+    return sweep.model or sweep.train
 
 
 def fold_numbers(sweep: Sweep) -> list[int | None]:
@@ -84,7 +90,9 @@ def stable_name(sweep: Sweep, reference: str) -> str:
 
 
 def data_identity(sweep: Sweep) -> dict[str, Any]:
-    """The entries of ``data`` as they count in trial ids."""
+    """The entries of ``data`` as they count in trial ids; empty where none are loaded here."""
+    if sweep.kind != "model":
+        return {}
     return {**sweep.data, "name": stable_name(sweep, sweep.data["name"])}
 
 
@@ -97,6 +105,11 @@ def _trial(
 
 
 def _id(sweep: Sweep, model: str, params: Mapping[str, Any], seed: int, fold: int | None) -> str:
+    if sweep.kind == "function":
+        return called_id({"train": stable_name(sweep, sweep.train)}, params, seed)
+    if sweep.kind == "program":
+        patterns = {"metrics": sweep.metrics} if sweep.metrics else {}
+        return called_id({"command": sweep.command, **patterns}, params, seed)
     held_out = None
     if sweep.folds is not None:
         held_out = {**sweep.folds.model_dump(exclude={"only"}), "fold": fold}

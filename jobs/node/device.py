@@ -120,6 +120,18 @@ def prepare(env: MutableMapping[str, str], threads: int) -> None:
     env.setdefault("OMP_NUM_THREADS", str(threads))
 
 
+def prepare_any(env: MutableMapping[str, str], threads: int) -> None:
+    """As :func:`prepare`, for whatever library a user's code loads.
+
+    Args:
+        env: ``os.environ``.
+        threads: that this rank may use.
+    """
+    env.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        env.setdefault(name, str(threads))
+
+
 def start(threads: int, local_rank: int, worker: int, ranks: int, *, only_ours: bool = False) -> str | None:
     """Import TensorFlow, and give it its threads and its GPU.
 
@@ -154,6 +166,32 @@ def start(threads: int, local_rank: int, worker: int, ranks: int, *, only_ours: 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = visible.split(",") if visible else [str(i) for i in range(len(gpus))]
     return f"{os.uname().nodename}/{names[index]}"
+
+
+def claim(
+    env: MutableMapping[str, str],
+    local_rank: int,
+    worker: int,
+    ranks: int,
+    devices: Path = Path("/dev"),
+) -> str | None:
+    """As :func:`start`, by the environment alone, for whatever library a user's code loads.
+
+    A rank that trains alone sees its GPU only; several see all of their node, as NCCL needs them to, and
+    take the one of their ``LOCAL_RANK``.
+
+    Args:
+        env: ``os.environ``.
+        local_rank: see :func:`choose_gpu`, as ``worker`` and ``ranks``.
+        devices: where the device files are.
+    """
+    gpus = local_gpus(env, devices)
+    index = choose_gpu([str(gpu) for gpu in gpus], local_rank, worker, ranks)
+    if index is None:
+        return None
+    if ranks == 1:
+        env["CUDA_VISIBLE_DEVICES"] = str(gpus[index])
+    return f"{os.uname().nodename}/{gpus[index]}"
 
 
 def arithmetic() -> dict[str, Any]:

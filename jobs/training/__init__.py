@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hpc.sweeps.lazy import lazily
 
 if TYPE_CHECKING:
+    from hpc.jobs.training.calls import FunctionCall, ProgramCall, ProgramError
     from hpc.jobs.training.checkpoint import Checkpoints, Position, State, metadata_of, read
     from hpc.jobs.training.estimator import is_estimator, regresses
     from hpc.jobs.training.faults import Fault
@@ -22,6 +23,7 @@ __all__ = [
     "LANE_NUMBERS",
     "Checkpoints",
     "Fault",
+    "FunctionCall",
     "Graphs",
     "KerasSettings",
     "LeavingError",
@@ -29,6 +31,8 @@ __all__ = [
     "PackError",
     "Plan",
     "Position",
+    "ProgramCall",
+    "ProgramError",
     "Single",
     "State",
     "an_error",
@@ -48,6 +52,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "calls": ["FunctionCall", "ProgramCall", "ProgramError"],
         "checkpoint": ["Checkpoints", "Position", "State", "metadata_of", "read"],
         "estimator": ["is_estimator", "regresses"],
         "faults": ["Fault"],

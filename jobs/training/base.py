@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from hpc.jobs.training.checkpoint import Position, State
 
@@ -36,13 +36,18 @@ class Stopped(Exception):  # noqa: N818  # not an error: the training goes on la
     """The training was asked to stop, and has left a checkpoint."""
 
 
+class Pruned(Exception):  # noqa: N818  # not an error: others are better
+    """The trial is worse than others, on all ranks after the same epoch."""
+
+
 @dataclass(frozen=True)
 class Training:
     """A trial's model, data and options.
 
     Attributes:
-        model: what the user's function gave: a compiled Keras model, or an estimator of scikit-learn.
-        data: as the model takes them, whole on every rank.
+        model: what the user's function gave: a compiled Keras model, or an estimator of scikit-learn; or
+            what is called, a function or a program.
+        data: as the model takes them, whole on every rank; ``NO_DATA`` where the training has its own.
         options: of the training.
         scaling: of the data, if they are scaled.
     """
@@ -51,6 +56,10 @@ class Training:
     data: Dataset
     options: Options
     scaling: Scaling | None = None
+
+
+NO_DATA = cast("Dataset", None)
+"""The data of a training that has its own, which no backend of models is ever given."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,8 @@ class Lane:
         save: called on rank 0 with a state to keep.
         failure: why it has ended early, if it has.
         plan: of the model in a pack, if it has been made.
+        attempt: number of the try, from 1.
+        note: hears what a person should know.
         by_sample: whether it is known of the model, its loss and its metrics that what comes of a sample
             does not depend on which others it is measured with.
     """
@@ -152,6 +163,8 @@ class Lane:
     failure: DivergedError | None = None
     plan: Any = None
     by_sample: bool = False
+    attempt: int = 1
+    note: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True)
@@ -212,3 +225,6 @@ class TrainingBackend(ABC):
 
     def forget(self) -> None:  # noqa: B027  # most keep nothing
         """Keep nothing of earlier trainings, as after a failure that has cut the ranks' connections."""
+
+    def close(self) -> None:  # noqa: B027  # most hold nothing
+        """Let go of what it holds beside the training; nothing more is trained."""

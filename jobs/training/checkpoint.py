@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,6 +58,7 @@ class State:
         own: arrays of each rank: its states of random numbers, its sums of metrics.
         metadata: of the trial so far, as plain values.
         best: its best epoch, if the training is to end with that.
+        folder: what a training that is not ours has written to go on from, if it is one.
     """
 
     position: Position
@@ -63,6 +66,7 @@ class State:
     own: Sequence[Sequence[Array]]
     metadata: dict[str, Any] = field(default_factory=dict)
     best: Best | None = None
+    folder: Path | None = None
 
 
 def to_bytes(arrays: Sequence[Array]) -> bytes:
@@ -78,14 +82,16 @@ def from_bytes(data: bytes) -> list[Array]:
         return [archive[f"arr_{index}"] for index in range(len(archive.files))]
 
 
-_NAME = re.compile(r"(\.tmp-.+-)?(?P<trial>\w+)-\d+-\d+\.npz")
+_NAME = re.compile(r"(\.tmp-.+-)?(?P<trial>\w+)-\d+-\d+(\.npz)?")
+METADATA = ".hpc.json"
+"""In a folder that is a checkpoint: what else is to be known of the trial."""
 
 
 class Checkpoints:
-    """The checkpoints of a run: one file per trial that is under way.
+    """The checkpoints of a run: one file per trial that is under way; or a folder, of a user's own.
 
-    A file is written under a temporary name and renamed, then the one before it is removed: at
-    every moment there is a whole one.
+    It is written under a temporary name and renamed, then the one before it is removed: at every moment
+    there is a whole one.
 
     Args:
         folder: of the run.
@@ -101,6 +107,32 @@ class Checkpoints:
             OSError: it can't be written; the earlier one is kept.
         """
         self._folder.mkdir(exist_ok=True)
+        path = (
+            self._write(trial, state) if state.folder is None else self._publish(trial, state, state.folder)
+        )
+        self.remove(trial, but=path)
+        return path
+
+    def place(self, trial: str, number: int) -> Path:
+        """A folder which a training writes to as it likes, and which is a checkpoint once it is saved."""
+        return self._folder / f"{trial}-0-{number}"
+
+    def scratch(self, trial: str, position: Position) -> Path:
+        """A folder to write to, which becomes a checkpoint when it is saved."""
+        return self._folder / f".tmp-{os.getpid()}-{trial}-{position.epochs}-{position.samples}"
+
+    def _publish(self, trial: str, state: State, folder: Path) -> Path:
+        position, path = state.position, folder
+        if folder.name.startswith("."):
+            places = (f"{trial}-{position.epochs}-{n}" for n in itertools.count(position.samples))
+            path = next(one for name in places if not (one := self._folder / name).exists())
+        with replacing(folder / METADATA) as scratch:
+            scratch.write_text(json.dumps({"position": asdict(position), "facts": state.metadata}) + "\n")
+        if path != folder:
+            os.rename(folder, path)
+        return path
+
+    def _write(self, trial: str, state: State) -> Path:
         position = state.position
         path = self._folder / f"{trial}-{position.epochs}-{position.samples}.npz"
         arrays = {f"shared{i}": array for i, array in enumerate(state.shared)}
@@ -115,20 +147,30 @@ class Checkpoints:
             np.savez(file, head=np.array(json.dumps(head)), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        for old in self._files(trial):
-            if old != path:
-                old.unlink(missing_ok=True)
         return path
 
     def newest_first(self, trial: str) -> list[Path]:
         """The files of a trial; a killed writer may have left the one before, too."""
-        whole = [path for path in self._files(trial) if not path.name.startswith(".")]
+        whole = [
+            path for path in self._files(trial)
+            if not path.name.startswith(".") and (path.suffix or (path / METADATA).is_file())
+        ]  # fmt: skip
         return sorted(whole, key=_position, reverse=True)
 
-    def remove(self, trial: str) -> None:
-        """Forget a trial that has ended."""
+    def remove(self, trial: str, but: Path | None = None) -> None:
+        """Forget a trial that has ended, or what it had before.
+
+        Args:
+            trial: its id.
+            but: which is kept.
+        """
         for path in self._files(trial):
-            path.unlink(missing_ok=True)
+            if path == but:
+                continue
+            if path.suffix:
+                path.unlink(missing_ok=True)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _files(self, trial: str) -> list[Path]:
         """The files of a trial; torn ones, too, if a rank was killed while it wrote."""
@@ -151,6 +193,9 @@ def read(path: Path) -> State:
     Raises:
         Exception: it can't be read, or is none; zipfile and numpy have errors of their own.
     """
+    if not path.suffix:
+        head = json.loads((path / METADATA).read_text())
+        return State(Position(**head["position"]), [], [], head["facts"], folder=path)
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         head = json.loads(str(archive["head"]))
         shared = [archive[f"shared{i}"] for i in range(head["shared"])]
@@ -162,6 +207,8 @@ def read(path: Path) -> State:
 
 def metadata_of(path: Path) -> dict[str, Any]:
     """The metadata that a file holds, without its arrays."""
+    if not path.suffix:
+        return read(path).metadata
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         metadata: dict[str, Any] = json.loads(str(archive["head"]))["facts"]
     return metadata

@@ -5,20 +5,24 @@ from __future__ import annotations
 from hpc.jobs.collectives import World
 from hpc.jobs.training.base import Training, TrainingBackend
 from hpc.jobs.training.estimator import EstimatorBackend
+from hpc.jobs.training.function import FunctionBackend
 from hpc.jobs.training.graph import GraphBackend
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.packs import PackBackend
 
 
 def backends(world: World, graphs: Graphs) -> dict[str, TrainingBackend]:
-    """The backends of a worker by their names, the fastest first.
+    """The backends of a worker by their names, the fastest first; before them those that load nothing.
 
     Args:
         world: the ranks that train together.
         graphs: that they share.
     """
     graph = GraphBackend(world, graphs)
-    found: list[TrainingBackend] = [PackBackend(world, graphs), graph, EstimatorBackend(graph)]
+    found: list[TrainingBackend] = [
+        FunctionBackend(world), PackBackend(world, graphs), graph,
+        EstimatorBackend(graph),
+    ]  # fmt: skip
     return {one.name: one for one in found}
 
 

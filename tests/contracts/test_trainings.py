@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hpc.jobs.collectives.world import World
 from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import make_ready, options
 from hpc.jobs.training.base import (
+    NO_DATA,
     BoundaryRequest,
     DivergedError,
     Epoch,
@@ -26,9 +28,11 @@ from hpc.jobs.training.base import (
     Training,
     TrainingBackend,
 )
+from hpc.jobs.training.calls import FunctionCall
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.registry import backends
+from hpc.jobs.training.user_trial import Trial
 from hpc.models import Dataset, Split, mlp
 from hpc.models.families import baselines
 from tests.marks import slow_but
@@ -91,14 +95,18 @@ class Case:
     """How one backend is tried.
 
     Attributes:
-        make: gives the model of a seed.
+        make: gives the model of a seed; of a call also by how much its loss is too large.
         options: of the training.
         epochs: after which its metrics are told.
+        calls: whether it calls what has its own data.
+        waits: whether it goes on from a boundary only when it has been asked there.
     """
 
-    make: Callable[[int], Any]
+    make: Callable[..., Any]
     options: dict[str, Any]
     epochs: list[int]
+    calls: bool = False
+    waits: bool = True
 
 
 def network(seed: int) -> Any:
@@ -111,15 +119,35 @@ def network(seed: int) -> Any:
     return model
 
 
+def function(seed: int, worst: float) -> FunctionCall:
+    def train(trial: Trial) -> None:
+        begin = 0 if trial.restored is None else int((trial.restored / "epoch").read_text())
+        for epoch in range(begin + 1, EPOCHS + 1):
+            trial.report(epoch, loss=worst / epoch, val_loss=trial.seed + 1 / epoch)
+            if trial.should_stop or trial.is_checkpoint_due:
+                with trial.checkpoint() as folder:
+                    (folder / "epoch").write_text(str(epoch))
+
+    told = (Path.cwd() / "r", "t1", {"worst": worst}, seed, ("val_loss",))
+    return FunctionCall(*told, "mine.py:train", train, {}, frozenset({"trial"}))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls write into a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
 ALL = list(range(1, EPOCHS + 1))
 CASES = {
     "graph": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
     "pack": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
     "estimator": Case(lambda seed: baselines.knn(3, n_neighbors=3), {"epochs": 0}, [0]),
+    "function": Case(function, {}, ALL, calls=True),
     "counting": Case(lambda seed: [], {"epochs": EPOCHS}, ALL),
 }
 QUICK = [name for name in CASES if name != "pack"]
-WITH_EPOCHS = [name for name in CASES if CASES[name].epochs != [0]]
+WITH_EPOCHS = [name for name in CASES if CASES[name].epochs != [0] and CASES[name].waits]
 
 
 def backend(name: str) -> TrainingBackend:
@@ -132,6 +160,8 @@ def trainings(name: str, worst: float = 1.0) -> list[Training]:
     """Those that go together: two for a backend that takes several."""
     case, found = CASES[name], []
     count = 2 if backend(name).guarantees.lanes else 1
+    if case.calls:
+        return [Training(case.make(0, worst), NO_DATA, options(case.options))]
     for seed in range(count):
         model, data, chosen = case.make(seed), data_of(worst), options(case.options)
         if name in ("graph", "pack"):
@@ -174,10 +204,11 @@ def run(
         Lane(one.model, place, hears(place), begin[place], states[place].append)
         for place, one in enumerate(tried)
     ]
-    try:
-        trained = backend(name).train(lanes, tried[0], request, stride)
-    except Stopped:
-        trained = []
+    with closing(backend(name)) as mine:
+        try:
+            trained = mine.train(lanes, tried[0], request, stride)
+        except Stopped:
+            trained = []
     return Run(trained, epochs, lanes, states)
 
 
@@ -222,7 +253,7 @@ def test_a_training_ends_where_an_epoch_was_enough(name: str) -> None:
     assert trained.metrics["loss"] == found.epochs[0][-1].metrics["loss"]
 
 
-@pytest.mark.parametrize("name", slow_but(["counting"], WITH_EPOCHS))
+@pytest.mark.parametrize("name", slow_but(["function", "counting"], WITH_EPOCHS))
 def test_a_training_goes_on_where_it_was_stopped(name: str) -> None:
     mine = backend(name)
     middle = Position(1, 16) if mine.guarantees.mid_epoch else Position(2)
@@ -245,7 +276,7 @@ def test_a_training_goes_on_where_it_was_stopped(name: str) -> None:
         assert twice.metrics == pytest.approx(once.metrics, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", slow_but(["counting"], WITH_EPOCHS))
+@pytest.mark.parametrize("name", slow_but(["function", "counting"], WITH_EPOCHS))
 def test_a_state_may_be_kept_without_a_stop(name: str) -> None:
     found = run(name, request=lambda position: BoundaryRequest(save=True))
     assert all(some for some in found.states)
@@ -273,7 +304,7 @@ def test_nothing_is_trained_that_no_backend_takes() -> None:
     from hpc.jobs.training.registry import backend_of
 
     known = backends(ALONE, Graphs())
-    for name in ("graph", "estimator"):
+    for name in ("graph", "estimator", "function"):
         assert backend_of(known, trainings(name)[0]).name == name
-    with pytest.raises(ValueError, match="nothing can train this: graph: list is no model"):
+    with pytest.raises(ValueError, match="graph: list is no model"):
         backend_of(known, trainings("counting")[0])

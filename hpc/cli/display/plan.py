@@ -66,6 +66,8 @@ def _print_trials(sweep: Sweep) -> None:
         case = ["case"] if any(trial.case for trial in sweep.trials) else []
         frame = pd.DataFrame(trials)[["trial_id", *model, *case, *sweep.dimensions, "seed", *fold]]
         sys.stdout.write(results.render(frame, "table"))
+    if sweep.kind != "model":
+        print(f"each {'calls' if sweep.kind == 'function' else 'starts'}: {sweep.training}")
     fixed = {**sweep.defaults, **sweep.fixed}
     print("the same in all: " + " ".join(f"{name}={value}" for name, value in fixed.items()))
     if sweep.is_adaptive:

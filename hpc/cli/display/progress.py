@@ -202,7 +202,7 @@ class LiveDisplay(Display):
             texts = (attempt.job_id, epochs, f"{run.metric}={value}" if value else "")
             workers.add_row(*map(Text, texts), Text(format_setting(run, trial), style="bright_black"))
         if not running and not ended:
-            workers.add_row("workers are starting (importing TensorFlow)")
+            workers.add_row("workers are starting")
         return Group(head, first, workers)
 
 

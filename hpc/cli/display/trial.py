@@ -25,7 +25,8 @@ def format_trial(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["best"] is not None:
         yield f"best {summary['objective']}: {summary['best']:.6g}"
     fold = "" if summary["fold"] is None else f", fold {summary['fold']}"
-    yield f"{summary['model']} on {_format_data(summary['data'])}, seed {summary['seed']}{fold}"
+    data = f" on {_format_data(summary['data'])}" if summary["data"] else ""
+    yield f"{summary['model']}{data}, seed {summary['seed']}{fold}"
     if summary["seconds"] is not None:
         more = f", one of {summary['lanes']} at once" if summary["lanes"] > 1 else ""
         more += f", {summary['attempts']} attempts" if summary["attempts"] > 1 else ""
@@ -48,7 +49,9 @@ def format_trial(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["model_file"]:
         yield f'Model: keras.saving.load_model("{summary["model_file"]}")'
         yield f"Pictures: hpc plot {summary['run']} {summary['trial_id']}"
-    else:
+    elif summary["folder"]:
+        yield f"Folder: {summary['folder']}"
+    elif summary["data"]:
         yield (
             "Model: not kept. `keep: all` in the sweep keeps every network, `keep: best` the best one; "
             "estimators of scikit-learn never are."
