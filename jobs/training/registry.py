@@ -9,6 +9,7 @@ from hpc.jobs.training.function import FunctionBackend
 from hpc.jobs.training.graph import GraphBackend
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.packs import PackBackend
+from hpc.jobs.training.program import ProgramBackend
 
 
 def backends(world: World, graphs: Graphs) -> dict[str, TrainingBackend]:
@@ -20,7 +21,7 @@ def backends(world: World, graphs: Graphs) -> dict[str, TrainingBackend]:
     """
     graph = GraphBackend(world, graphs)
     found: list[TrainingBackend] = [
-        FunctionBackend(world), PackBackend(world, graphs), graph,
+        FunctionBackend(world), ProgramBackend(world), PackBackend(world, graphs), graph,
         EstimatorBackend(graph),
     ]  # fmt: skip
     return {one.name: one for one in found}

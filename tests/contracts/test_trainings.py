@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hpc.jobs.collectives.world import World
+from hpc.jobs.commands import Command
 from hpc.jobs.node.rank_info import RankInfo
 from hpc.jobs.options import make_ready, options
 from hpc.jobs.training.base import (
@@ -28,7 +29,7 @@ from hpc.jobs.training.base import (
     Training,
     TrainingBackend,
 )
-from hpc.jobs.training.calls import FunctionCall
+from hpc.jobs.training.calls import FunctionCall, ProgramCall
 from hpc.jobs.training.checkpoint import Position, State
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.registry import backends
@@ -132,6 +133,12 @@ def function(seed: int, worst: float) -> FunctionCall:
     return FunctionCall(*told, "mine.py:train", train, {}, frozenset({"trial"}))
 
 
+def program(seed: int, worst: float) -> ProgramCall:
+    told = (Path.cwd() / "r", "t1", {"worst": worst}, seed, ("val_loss",))
+    text = 'for n in 1 2 3 4; do echo "{{\\"loss\\": $1, \\"val_loss\\": 0.$n}}" >> $HPC_METRICS; done'
+    return ProgramCall(*told, Command(("sh", "-c", text, "sh", "{worst}"), Path.cwd()))
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls write into a folder of the test's own."""
@@ -144,6 +151,7 @@ CASES = {
     "pack": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
     "estimator": Case(lambda seed: baselines.knn(3, n_neighbors=3), {"epochs": 0}, [0]),
     "function": Case(function, {}, ALL, calls=True),
+    "program": Case(program, {}, ALL, calls=True, waits=False),
     "counting": Case(lambda seed: [], {"epochs": EPOCHS}, ALL),
 }
 QUICK = [name for name in CASES if name != "pack"]
@@ -304,7 +312,7 @@ def test_nothing_is_trained_that_no_backend_takes() -> None:
     from hpc.jobs.training.registry import backend_of
 
     known = backends(ALONE, Graphs())
-    for name in ("graph", "estimator", "function"):
+    for name in ("graph", "estimator", "function", "program"):
         assert backend_of(known, trainings(name)[0]).name == name
     with pytest.raises(ValueError, match="graph: list is no model"):
         backend_of(known, trainings("counting")[0])
