@@ -338,7 +338,9 @@ class _ProgramRun:
             if self._child is not None:
                 was_running = self._child.code is None
                 left = self._child.close(1.0)
-                if left and not was_running:
+                if was_running:  # an interrupt has come between
+                    self._look_for_checkpoint(at_once=True)
+                elif left:
                     some = "a process" if left == 1 else f"{left} processes"
                     self._lane.note(f"the program of {self._call.trial_id} has left {some} behind, now ended")
         finally:
