@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpc.jobs.training import Trial
     from hpc.jobs.training.base import Pruned, Stopped
-    from hpc.jobs.training.user_trial import Trial
     from hpc.outcome import Outcome
     from hpc.running import resume, run
     from hpc.submitting import Submission, submit
@@ -32,7 +32,7 @@ PLACES = {
     "Outcome": "hpc.outcome",
     "Pruned": "hpc.jobs.training.base",
     "Stopped": "hpc.jobs.training.base",
-    "Trial": "hpc.jobs.training.user_trial",
+    "Trial": "hpc.jobs.training",
     "cancel": "hpc.watching",
     "status": "hpc.watching",
     "submit": "hpc.submitting",

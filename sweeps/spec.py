@@ -255,8 +255,8 @@ class Sweep(BaseModel):
         mine |= {"objective": "loss", "keep": "none", **entries}
         return Sweep.from_document(of_python(mine), self.folder)
 
-    def require_model(self, what: str) -> None:
-        """Make sure that a model is trained.
+    def require_model(self, what: str) -> Sweep:
+        """The same sweep, if a model is trained.
 
         Args:
             what: is to be done with it, for the message.
@@ -266,6 +266,7 @@ class Sweep(BaseModel):
         """
         if self.kind != "model":
             raise SweepError(f"{self.training}: is a {self.kind}, and {what} goes with models only.")
+        return self
 
     def moved(self, before: Path, after: Path) -> Sweep:
         """The same sweep, with the same trial ids, where all files of one folder are in another.
