@@ -9,17 +9,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpc.jobs.training import Trial
     from hpc.jobs.training.base import Pruned, Stopped
     from hpc.outcome import Outcome
     from hpc.running import resume, run
     from hpc.submitting import Submission, submit
     from hpc.watching import cancel, status
 
-__all__ = ["Outcome", "Pruned", "Stopped", "Submission", "cancel", "resume", "run", "status", "submit"]
+__all__ = [
+    "Outcome",
+    "Pruned",
+    "Stopped",
+    "Submission",
+    "Trial",
+    "cancel",
+    "resume",
+    "run",
+    "status",
+    "submit",
+]
 PLACES = {
     "Outcome": "hpc.outcome",
     "Pruned": "hpc.jobs.training.base",
     "Stopped": "hpc.jobs.training.base",
+    "Trial": "hpc.jobs.training",
     "cancel": "hpc.watching",
     "status": "hpc.watching",
     "submit": "hpc.submitting",

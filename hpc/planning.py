@@ -118,6 +118,12 @@ def checked(sweep: Sweep, profile: Profile) -> Sweep:
     Raises:
         SweepError: with every problem found.
     """
+    if sweep.kind == "program" and sweep.grace_seconds >= profile.signal_seconds:
+        message = (
+            f"{sweep.grace_seconds:g} s is as long as jobs of this profile have from the signal to their "
+            f"time limit, or longer (signal_seconds: {profile.signal_seconds}); lower it, or raise that."
+        )
+        raise SweepError(sweep.problem(("grace_seconds",), message))
     ranks = profile.nodes * profile.ranks_of_node // profile.groups
     return check(sweep, ranks, here=profile.python is None)
 

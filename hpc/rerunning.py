@@ -42,7 +42,8 @@ class Rerun:
             return ""
         verdict = compare(self.before, trial, "trained again")
         if verdict.identical:
-            return "It ended as in its run, to the last bit: weights and metrics are the same."
+            same = "weights and metrics are the same" if trial.attempt.weights else "metrics are the same"
+            return f"It ended as in its run, to the last bit: {same}."
         a, b = self.before.attempt, trial.attempt
         why = [
             "the code or the data have changed since" if a.code != b.code else "",
@@ -83,6 +84,8 @@ def rerun(
     run = Run(run_folder)
     before = run.find(trial_id)
     sweep = sweep_of(stored.load(run.folder, run.sweep_texts), before)
+    if profile:
+        sweep.require_model("a profile of the second epoch")
     request = (request or RunRequest()).but(**options)
     place = Path(request.folder) if request.folder is not None else _beside(run, before.trial_id)
     if place.exists() and any(place.iterdir()):
@@ -113,9 +116,8 @@ def sweep_of(sweep: Sweep, trial: TrialState) -> Sweep:
         kept["folds"]["only"] = trial.fold
     one = Trial(trial.index, trial.trial_id, trial.params, trial.seed, trial.model, trial.fold)
     name = f"{sweep.name}-{trial.trial_id}"
-    if sweep.kind == "model":
-        kept |= {"model": trial.model, "pack": "off"}
-    return sweep.single_trial(one, **kept, name=name, keep="all")
+    of_model = {"model": trial.model, "pack": "off"} if sweep.kind == "model" else {}
+    return sweep.single_trial(one, **kept, **of_model, name=name, keep="all")
 
 
 def _beside(run: Run, trial_id: str) -> Path:

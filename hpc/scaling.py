@@ -267,8 +267,7 @@ def _percent(values: pd.Series[float]) -> list[str]:
 
 def probe_of(sweep: Sweep, epochs: int, batch: int | None, seeds: int) -> Sweep:
     """Its first trial, with another global batch, and with as many seeds as are to be side by side."""
-    sweep.require_model()
-    trial = sweep.first_trial
+    trial = sweep.require_model("timing the steps of a training").first_trial
     fixed = {**trial.params, "epochs": epochs} | ({} if batch is None else {"batch_size": batch})
     return sweep.single_trial(trial, fixed=fixed, seeds=[trial.seed + number for number in range(seeds)])
 

@@ -109,8 +109,8 @@ def compare(whole: TrialState, trial: TrialState, what: str) -> Verdict:
 
 
 def _first_trial(sweep: Sweep) -> Sweep:
-    sweep.require_model()
-    return sweep.single_trial(sweep.first_trial)
+    model = sweep.require_model("stopping in the middle of an epoch")
+    return sweep.single_trial(model.first_trial)
 
 
 def _train(

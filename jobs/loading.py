@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,7 +135,14 @@ class CallLoading(Loading):
 
     def start(self, threads: int, info: RankInfo, number: int) -> str | None:
         """Let this process see the GPU that it is to use; whatever computes is loaded by the user's code."""
-        return device.claim(os.environ, info.local_rank, number, info.local_size)
+        gpu = device.claim(os.environ, info.local_rank, number, info.local_size)
+        if "tensorflow" not in sys.modules:
+            return gpu
+        if self._sweep.kind == "program":  # it would take memory of the GPU that the program is to have
+            device.leave_gpus()
+        else:
+            device.start(threads, info.local_rank, number, info.local_size)
+        return gpu
 
     def load(self, importer: Importer) -> None:
         """Import the function."""

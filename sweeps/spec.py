@@ -239,16 +239,6 @@ class Sweep(BaseModel):
         """
         return trials.recognize(self, trial)
 
-    def require_model(self) -> None:
-        """Make sure that its training is that of a model.
-
-        Raises:
-            SweepError: it is a function's, or a program's.
-        """
-        if self.kind != "model":
-            message = "is no model: what is told by stopping or timing its steps is told of models only."
-            raise SweepError(f"{self.training}: {message}")
-
     def single_trial(self, trial: Trial, **entries: Any) -> Sweep:
         """A sweep of one trial of this sweep, with no search, folds, baselines or limits.
 
@@ -264,6 +254,19 @@ class Sweep(BaseModel):
         mine |= {"fixed": trial.params, "space": {}, "settings": [], "search": "grid", "seeds": [trial.seed]}
         mine |= {"objective": "loss", "keep": "none", **entries}
         return Sweep.from_document(of_python(mine), self.folder)
+
+    def require_model(self, what: str) -> Sweep:
+        """The same sweep, if a model is trained.
+
+        Args:
+            what: is to be done with it, for the message.
+
+        Raises:
+            SweepError: it is a function, or a program.
+        """
+        if self.kind != "model":
+            raise SweepError(f"{self.training}: is a {self.kind}, and {what} goes with models only.")
+        return self
 
     def moved(self, before: Path, after: Path) -> Sweep:
         """The same sweep, with the same trial ids, where all files of one folder are in another.

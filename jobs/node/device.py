@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,14 @@ def claim(
     if ranks == 1:
         env["CUDA_VISIBLE_DEVICES"] = str(gpus[index])
     return f"{os.uname().nodename}/{gpus[index]}"
+
+
+def leave_gpus() -> None:
+    """Let TensorFlow, which has been imported for what ranks say to each other, touch no GPU."""
+    import tensorflow as tf
+
+    with suppress(RuntimeError):  # it computes already, in a notebook
+        tf.config.set_visible_devices([], "GPU")
 
 
 def arithmetic() -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpc.jobs.training.pack import LANE_NUMBERS, PackError, Plan, check_measures, plan
     from hpc.jobs.training.parts import refuse_own_steps
     from hpc.jobs.training.single import Single
+    from hpc.jobs.training.user_trial import Trial
 
 __all__ = [
     "LANE_NUMBERS",
@@ -35,6 +36,7 @@ __all__ = [
     "ProgramError",
     "Single",
     "State",
+    "Trial",
     "an_error",
     "check_measures",
     "contained",
@@ -65,5 +67,6 @@ __getattr__ = lazily(
         "pack": ["LANE_NUMBERS", "PackError", "Plan", "check_measures", "plan"],
         "parts": ["refuse_own_steps"],
         "single": ["Single"],
+        "user_trial": ["Trial"],
     },
 )

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hpc.jobs.collectives import World
-from hpc.jobs.training import process_state
 from hpc.jobs.training.base import (
     BoundaryRequest,
     DivergedError,
@@ -23,6 +22,7 @@ from hpc.jobs.training.base import (
 )
 from hpc.jobs.training.calls import Enough, FunctionCall
 from hpc.jobs.training.checkpoint import Position
+from hpc.jobs.training.process_state import ProcessState
 from hpc.jobs.training.rank_variables import rank_variables
 from hpc.jobs.training.user_trial import Trial
 
@@ -41,6 +41,7 @@ class FunctionBackend(TrainingBackend):
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._process = ProcessState()
 
     def accepts(self, training: Training) -> str:
         """Why it can't train that: it is no call of a function."""
@@ -75,7 +76,7 @@ class FunctionBackend(TrainingBackend):
         return [Trained(metrics, {}, seconds, 0.0, lambda: call, "")]
 
     def _called(self, call: FunctionCall, trial: Trial) -> Metrics:
-        with process_state.kept(self._variables()):
+        with self._process.kept(self._variables()):
             random.seed(call.seed)
             np.random.seed(call.seed)
             try:

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from hpc.jobs.training.calls import Enough, ProgramCall, ProgramError, not_finit
 from hpc.jobs.training.checkpoint import METADATA, Checkpoints, Position, State
 from hpc.jobs.training.child import Child
 from hpc.jobs.training.guardian import Guardian
+from hpc.jobs.training.program_folders import ProgramFolders
 from hpc.jobs.training.program_metrics import FILE, MetricsFile, Steps, found_in
 from hpc.jobs.training.program_output import ProgramOutput
 from hpc.jobs.training.rank_variables import rank_variables
@@ -58,6 +58,7 @@ class ProgramBackend(TrainingBackend):
     def __init__(self, world: World) -> None:
         self._world = world
         self._guardian: Guardian | None = None
+        self._folders: ProgramFolders | None = None
         self._base: dict[str, str] | None = None
 
     def accepts(self, training: Training) -> str:
@@ -77,7 +78,9 @@ class ProgramBackend(TrainingBackend):
         (lane,) = lanes
         call: ProgramCall = training.model
         began = time.perf_counter()
-        run = _ProgramRun(call, lane, self._world, request, self._environment(call))
+        environment = self._environment(call)
+        assert self._folders is not None
+        run = _ProgramRun(call, lane, self._world, request, environment, self._folders)
         try:
             metrics = run.carry_out()
         except Enough:
@@ -90,10 +93,11 @@ class ProgramBackend(TrainingBackend):
         return [Trained(metrics, {}, time.perf_counter() - began, 0.0, lambda: call, "")]
 
     def close(self) -> None:
-        """End the process that watches over this one."""
-        if self._guardian is not None:
+        """End the process that watches over this one, and remove what was for the time being."""
+        if self._guardian is not None and self._folders is not None:
             self._guardian.close()
-            self._guardian = self._base = None
+            self._folders.close()
+            self._guardian = self._folders = self._base = None
 
     def _environment(self, call: ProgramCall) -> dict[str, str]:
         if self._base is None:
@@ -104,7 +108,7 @@ class ProgramBackend(TrainingBackend):
             mine.setdefault("PYTHONUNBUFFERED", "1")  # else what it prints comes at its end
             # Last, so that `python` is found where no environment is active.
             mine["PATH"] = os.pathsep.join([mine.get("PATH", os.defpath), str(Path(sys.executable).parent)])
-            self._guardian = Guardian(call.grace_seconds)
+            self._guardian, self._folders = Guardian(call.grace_seconds), ProgramFolders(call.run)
             self._base = mine | self._guardian.variables
         return self._base
 
@@ -119,6 +123,7 @@ class _ProgramRun:
         world: World,
         request: Callable[[Position], BoundaryRequest],
         environment: Mapping[str, str],
+        folders: ProgramFolders,
     ) -> None:
         self._call, self._lane, self._world, self._request = call, lane, world, request
         self._began = time.monotonic()
@@ -126,13 +131,17 @@ class _ProgramRun:
         self._steps = Steps(call.objectives, before)
         self._last = before
         self.metrics: dict[str, float] = dict(lane.begin.metadata.get("metrics", {})) if lane.begin else {}
-        self._scratch = Path(tempfile.mkdtemp(prefix="hpc-", dir=os.environ.get("SLURM_TMPDIR") or None))
-        self._file = MetricsFile(self._scratch / "metrics.jsonl", lane.note)
+        self._folders = folders
+        self._metrics_path, self._params_path = (
+            folders.scratch / name for name in ("metrics.jsonl", "params.json")
+        )
+        self._scratch = folders.scratch / call.trial_id
+        self._file = MetricsFile(self._metrics_path, lane.note)
         self._is_file = not call.patterns
         self._checkpoint = self._place_of_checkpoint()
         self._looked, self._saved = time.monotonic(), ""
         for folder in (call.folder, self._checkpoint):
-            folder.mkdir(parents=True, exist_ok=True)
+            folders.take(folder)
         of_rank = f"-rank{world.rank}" if world.rank else ""
         log = call.folder / f"output-{lane.attempt}{of_rank}.log"
         self._output = ProgramOutput(log, is_read=bool(call.patterns) and world.rank == 0)
@@ -155,15 +164,17 @@ class _ProgramRun:
             "HPC_ATTEMPT": str(self._lane.attempt),
             "HPC_PARAMS": json.dumps(call.params),
             "HPC_FOLDER": str(call.folder),
-            "HPC_METRICS": str(self._scratch / "metrics.jsonl"),
+            "HPC_METRICS": str(self._metrics_path),
             "HPC_CHECKPOINT": str(self._checkpoint),
             **(rank_variables(world) if world.size > 1 else {}),
         }
 
     def _arguments(self) -> list[str]:
-        call, params_file = self._call, self._scratch / "params.json"
+        call, params_file = self._call, self._params_path
         if "params_file" in call.command.names:
             params_file.write_text(json.dumps(call.params) + "\n")
+        if "scratch" in call.command.names:
+            self._scratch.mkdir()
         return call.command.filled({
             **call.params, "seed": call.seed, "folder": str(call.folder), "scratch": str(self._scratch),
             "checkpoint": str(self._checkpoint), "params": json.dumps(call.params),
@@ -327,17 +338,18 @@ class _ProgramRun:
             if self._child is not None:
                 was_running = self._child.code is None
                 left = self._child.close(1.0)
-                if left and not was_running:
+                if was_running:  # an interrupt has come between
+                    self._look_for_checkpoint(at_once=True)
+                elif left:
                     some = "a process" if left == 1 else f"{left} processes"
                     self._lane.note(f"the program of {self._call.trial_id} has left {some} behind, now ended")
         finally:
             self._output.close()
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            for folder in (self._checkpoint, self._call.folder):
-                try:
-                    folder.rmdir()
-                except OSError:  # it holds something
-                    pass
+            self._metrics_path.unlink(missing_ok=True)
+            if "scratch" in self._call.command.names:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+            for folder in (self._checkpoint, self._call.folder) if self._world.rank == 0 else ():
+                self._folders.give_back(folder)
 
 
 def _ending(code: int) -> str:

@@ -1,6 +1,6 @@
 """One rank of a worker of functions or programs, which loads no more than a job does. Started by tests.
 
-``python -m tests.jobs.plain_rank RUN JOB``; SIGUSR2 asks it to stop.
+``python -m tests.jobs.plain_rank RUN JOB [RANKS]``; SIGUSR2 asks it to stop.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from hpc.jobs.worker import Worker
 from hpc.results import Run
 
 
-def main(run: Path, job_id: str) -> None:
-    """Make the next attempt at each trial of a run, with as many ranks as the environment says."""
-    import os
-
+def main(run: Path, job_id: str, ranks: int = 1) -> None:
+    """Make the next attempt at each trial of a run that is not over, as one of so many ranks."""
     request = StopRequest()
     request.listen(signal.SIGUSR2)
-    trials = sorted(Run(run).trials.values(), key=lambda trial: trial.index)
-    ranks = int(os.environ.get("HPC_RANKS", "1"))
+    left = [trial for trial in Run(run).trials.values() if trial.state == "waiting"]
+    trials = sorted(left, key=lambda trial: trial.index)
     Worker(WorkerSpec(str(run), job_id, tuple(map(Task.next_of, trials)), ranks=ranks))(request)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))

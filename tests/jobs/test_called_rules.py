@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from hpc import sweeps
+from hpc import planning, sweeps
 from hpc.jobs.check import check
+from hpc.profile import Profile
 from hpc.sweeps import Sweep, SweepError
 from tests.jobs.called import function_sweep
 
@@ -93,6 +94,14 @@ def test_what_a_command_can_t_be_filled_with_is_told(
     with pytest.raises(SweepError) as caught:
         checked(tmp_path, entries)
     assert said in str(caught.value)
+
+
+def test_a_program_has_to_end_before_its_job_does(tmp_path: Path) -> None:
+    profile = Profile(cluster="slurm", time_min=60, signal_seconds=60)
+    sweep = sweeps.parse(program("-c", "true", grace_seconds=60), tmp_path)
+    with pytest.raises(SweepError, match="grace_seconds: 60 s is as long as jobs of this profile have from"):
+        planning.checked(sweep, profile)
+    assert planning.checked(sweeps.parse(program("-c", "true"), tmp_path), profile).grace_seconds == 30
 
 
 def test_a_change_of_what_trains_is_noticed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -65,16 +66,19 @@ class Display(View):
                 self.note(f"note: {cut(text, f'{run.folder}/records')}")
         if self._first is None and any(t.state == "running" for t in run.trials.values()):
             self._first = time.monotonic()
+        ended = []
         for name, trial in run.trials.items():
             now = (trial.state, len(trial.attempts))
             if self._seen.get(name) != now:
                 self._seen[name] = now
                 if trial.state in ("finished", "pruned", "failed"):
-                    self._ended += 1
-                    self.ended(run, trial)
+                    ended.append(trial)
+        if ended:
+            self.ended(run, ended)
 
-    def ended(self, run: Run, trial: TrialState) -> None:
-        """Show a trial that has ended."""
+    def ended(self, run: Run, trials: Sequence[TrialState]) -> None:
+        """Show trials that have ended since the last time."""
+        self._ended += len(trials)
 
     def note(self, text: str) -> None:
         """Show something that a person should know."""
@@ -110,12 +114,14 @@ class Complaints(Display):
         """Say nothing."""
         self._look(run, todo)
 
-    def ended(self, run: Run, trial: TrialState) -> None:
-        """Write a line about a trial that has failed."""
-        if trial.state == "failed":
-            self._failed += 1
-            if self._failed <= self.MAX_FAILURES:
-                self.print(format_failure(run, trial))
+    def ended(self, run: Run, trials: Sequence[TrialState]) -> None:
+        """Write a line about each trial that has failed."""
+        super().ended(run, trials)
+        for trial in trials:
+            if trial.state == "failed":
+                self._failed += 1
+                if self._failed <= self.MAX_FAILURES:
+                    self.print(format_failure(run, trial))
 
     def end(self) -> None:
         """Say how many more have failed."""
@@ -129,22 +135,22 @@ class Complaints(Display):
 class Lines(Display):
     """A display of one line for every trial that ends."""
 
-    def ended(self, run: Run, trial: TrialState) -> None:
-        """Write a line about a trial that has ended."""
-        attempt = trial.attempt
-        total = run.counts()["total"]
-        width = len(str(total))
-        what = f"{attempt.reason}: {_format_error(run, trial)}" if attempt.state == "failed" else ""
-        value = attempt.metrics.get(run.metric)
-        if attempt.state != "failed":
-            what = f"{run.metric}={cell(value)}, best so far {format_best(run)}"
-        left = self.seconds_left(run)
+    def ended(self, run: Run, trials: Sequence[TrialState]) -> None:
+        """Write a line about each trial that has ended."""
+        number = self._before + self._ended + 1
+        super().ended(run, trials)
+        total, best, left = run.counts()["total"], format_best(run), self.seconds_left(run)
         ahead = f", about {format_duration(left)} left" if left else ""
-        seconds = f" in {attempt.seconds:.1f} s" if attempt.seconds is not None else ""
-        self.print(
-            f"[{self._before + self._ended:{width}d}/{total}] {trial.trial_id} {attempt.state}{seconds}: "
-            f"{format_setting(run, trial)}: {what}{ahead}"
-        )
+        for place, trial in enumerate(trials, start=number):
+            attempt = trial.attempt
+            what = f"{attempt.reason}: {_format_error(run, trial)}" if attempt.state == "failed" else ""
+            if attempt.state != "failed":
+                what = f"{run.metric}={cell(attempt.metrics.get(run.metric))}, best so far {best}"
+            seconds = f" in {attempt.seconds:.1f} s" if attempt.seconds is not None else ""
+            self.print(
+                f"[{place:{len(str(total))}d}/{total}] {trial.trial_id} {attempt.state}{seconds}: "
+                f"{format_setting(run, trial)}: {what}{ahead}"
+            )
 
 
 class LiveDisplay(Display):
@@ -165,10 +171,12 @@ class LiveDisplay(Display):
         super().update(run)
         self._live.update(self.picture(run))
 
-    def ended(self, run: Run, trial: TrialState) -> None:
-        """Write a line about a trial that has failed, above the picture."""
-        if trial.state == "failed":
-            self.print(format_failure(run, trial))
+    def ended(self, run: Run, trials: Sequence[TrialState]) -> None:
+        """Write a line about each trial that has failed, above the picture."""
+        super().ended(run, trials)
+        for trial in trials:
+            if trial.state == "failed":
+                self.print(format_failure(run, trial))
 
     def end(self) -> None:
         """Take the picture away."""
