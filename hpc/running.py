@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hpc.jobs.launchers import find_rank_info
 from hpc.jobs.node import device
 from hpc.local_run import LocalRun
 from hpc.mpirun import follow, led
+from hpc.notebook import sweep_of
 from hpc.outcome import Outcome, View
 from hpc.profile import Named, Resources
 from hpc.request import RunRequest
@@ -51,12 +53,17 @@ def plan(sweep: Sweep, named: Named, request: RunRequest) -> tuple[Sweep, Resour
 
 
 def run(
-    sweep: Sweep, request: RunRequest | None = None, *, view: View | None = None, **options: Any
+    sweep: Sweep | Mapping[str, Any],
+    request: RunRequest | None = None,
+    *,
+    view: View | None = None,
+    **options: Any,
 ) -> Outcome:
     """Carry out a sweep to its end, or go on with it: what is finished stays as it is.
 
     Args:
-        sweep: as ``sweeps.load`` or ``sweeps.parse`` gives it.
+        sweep: as ``sweeps.load`` or ``sweeps.parse`` gives it; or the entries of one, in which the training
+            may be given by functions and arrays, see :func:`hpc.notebook.with_objects`.
         request: where and with what; the profile ``local`` unless it names another.
         view: what shows progress; only what goes wrong, on standard error, unless given.
         options: attributes of :class:`~hpc.request.RunRequest`, instead of the request's:
@@ -70,6 +77,8 @@ def run(
         TypeError: there is no such option.
     """
     request = (request or RunRequest()).but(**options)
+    if isinstance(sweep, Mapping):
+        sweep = sweep_of(sweep, request)
     named = profiles.find(request.on or "local", [sweep.folder], request.profiles_file)
     named = profiles.with_storage(named, request.storage)
     if request.measure:

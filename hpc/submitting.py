@@ -19,6 +19,7 @@ from hpc.jobs.launch import FILE as LAUNCH_FILE
 from hpc.jobs.snapshot import freeze
 from hpc.jobs.user_files import Sources
 from hpc.lock import lock
+from hpc.notebook import sweep_of
 from hpc.owners import whose_code
 from hpc.planning import Planned, checked, keep_to, memory_factor, planned_for, slurm_profile
 from hpc.profile import Named, Profile, Resources
@@ -61,7 +62,7 @@ class Submission:
 
 
 def submit(
-    sweep: Sweep,
+    sweep: Sweep | Mapping[str, Any],
     request: RunRequest | None = None,
     *,
     slurm: Slurm | None = None,
@@ -71,7 +72,7 @@ def submit(
     """Submit what of a sweep is not finished and not with a job already; return at once.
 
     Args:
-        sweep: as ``sweeps.load`` or ``sweeps.parse`` gives it.
+        sweep: as of :func:`hpc.run`.
         request: where and with what; the profile ``slurm`` unless it names another.
         slurm: to talk to.
         note: hears what a person should know while it goes on.
@@ -86,6 +87,8 @@ def submit(
         TypeError: there is no such option.
     """
     request = (request or RunRequest()).but(**options)
+    if isinstance(sweep, Mapping):
+        sweep = sweep_of(sweep, request)
     named = profiles.find(request.on or "slurm", [sweep.folder], request.profiles_file)
     named = profiles.with_storage(named, request.storage)
     return submit_with(sweep, named, request, slurm=slurm, note=note)

@@ -109,7 +109,7 @@ def claim(folder: Path) -> None:
     Raises:
         RunError: the folder holds something else, or what is left of a run, or can't be written.
     """
-    ours = {"provenance.json", "records", "jobs"}
+    ours = {"provenance.json", "records", "jobs", "objects"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = sorted(path.name for path in folder.iterdir())
