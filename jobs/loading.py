@@ -14,6 +14,7 @@ from hpc.jobs.hidden_modules import HiddenModules
 from hpc.jobs.node import RankInfo, device
 from hpc.jobs.references import data_of, function_of, model_of
 from hpc.jobs.spec import WorkerSpec
+from hpc.jobs.training import mend_horovod
 from hpc.jobs.user_files import Sources
 from hpc.models import Importer
 from hpc.sweeps import Sweep
@@ -147,6 +148,7 @@ class CallLoading(Loading):
     def load(self, importer: Importer) -> None:
         """Import the function."""
         if self._sweep.train:
+            mend_horovod()
             self._function = function_of(self._sweep).resolve(importer)
 
     def builder(

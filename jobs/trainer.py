@@ -28,7 +28,7 @@ from hpc.jobs.training import (
 from hpc.jobs.training.base import NO_DATA, BoundaryRequest, DivergedError, Pruned, Stopped, Trained, Training
 from hpc.jobs.training.registry import backend_of, backends
 from hpc.results import format_traceback
-from hpc.sweeps.text import format_error, message_of
+from hpc.sweeps.text import format_error, headline, message_of
 
 
 class Trainer:
@@ -288,5 +288,4 @@ def _failure(error: Exception) -> dict[str, Any]:
     if isinstance(error, (MemoryError, *exhausted)):
         reason = "out-of-memory"
     follows = any(sign in message for sign in ("Horovod has been shut down", "HorovodInternalError", LEFT))
-    first = message.strip().splitlines()[0]
-    return {"reason": reason, "error": f"{first}\n{format_traceback(error)}", "follows": follows}
+    return {"reason": reason, "error": f"{headline(message)}\n{format_traceback(error)}", "follows": follows}

@@ -23,6 +23,24 @@ def first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
+def headline(message: str) -> str:
+    """The line of an error's message that says what is wrong: the first, as a rule.
+
+    TensorFlow begins the message of an error in a graph with words that say only where it was, and ends it
+    with the error, behind which names of nodes in brackets may stand.
+
+    Args:
+        message: the type of the error, a colon, and what it says.
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    first = lines[0] if lines else ""
+    said = [line for line in lines[1:] if not line.startswith(("[[", "File "))]
+    if not said or not first.endswith(("in user code:", "Graph execution error:")):
+        return first
+    kind = first.partition(":")[0]
+    return said[-1] if said[-1].startswith(f"{kind}:") else f"{kind}: {said[-1]}"
+
+
 def message_of(error: BaseException) -> str:
     """The message of an exception, even if its ``__str__`` raises another."""
     try:

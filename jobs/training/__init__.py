@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hpc.jobs.training.fingerprint import fingerprint_of
     from hpc.jobs.training.graph import order, train_lanes
     from hpc.jobs.training.graphs import Graphs
+    from hpc.jobs.training.horovod_keras import mend_horovod
     from hpc.jobs.training.keras_settings import KerasSettings
     from hpc.jobs.training.leaving import LeavingError, an_error, contained
     from hpc.jobs.training.model_store import ModelStore
@@ -42,6 +43,7 @@ __all__ = [
     "contained",
     "fingerprint_of",
     "is_estimator",
+    "mend_horovod",
     "metadata_of",
     "order",
     "plan",
@@ -61,6 +63,7 @@ __getattr__ = lazily(
         "fingerprint": ["fingerprint_of"],
         "graph": ["order", "train_lanes"],
         "graphs": ["Graphs"],
+        "horovod_keras": ["mend_horovod"],
         "keras_settings": ["KerasSettings"],
         "leaving": ["LeavingError", "an_error", "contained"],
         "model_store": ["ModelStore"],

@@ -22,6 +22,7 @@ from hpc.jobs.training.base import (
 )
 from hpc.jobs.training.calls import Enough, FunctionCall
 from hpc.jobs.training.checkpoint import Position
+from hpc.jobs.training.horovod_keras import mend_horovod
 from hpc.jobs.training.process_state import ProcessState
 from hpc.jobs.training.rank_variables import rank_variables
 from hpc.jobs.training.user_trial import Trial
@@ -41,6 +42,7 @@ class FunctionBackend(TrainingBackend):
 
     def __init__(self, world: World) -> None:
         self._world = world
+        mend_horovod(world)
         self._process = ProcessState()
 
     def accepts(self, training: Training) -> str:

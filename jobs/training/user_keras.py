@@ -51,8 +51,10 @@ def averaging(optimizer: keras.optimizers.Optimizer, world: World) -> keras.opti
         import tensorflow as tf
 
         kind.build(self, variables)
+        # Inside the graph of `fit` the optimizer's own variables have no values yet; they begin alike anyway.
+        those = (*variables, *self.variables) if tf.executing_eagerly() else variables
         with tf.init_scope():
-            world.broadcast([one.value for one in (*variables, *self.variables)])
+            world.broadcast([one.value for one in those])
 
     parts = {"apply": apply, "build": build, "__module__": kind.__module__, "__doc__": kind.__doc__}
     optimizer.__class__ = type(kind.__name__, (kind,), parts)

@@ -171,3 +171,12 @@ def test_ranks_of_a_program_go_on_from_their_checkpoint(started: dict[str, Trial
     trial = started["stops"]
     assert [attempt.state for attempt in trial.attempts.values()] == ["waiting", "finished"]
     assert [one["epoch"] for one in trial.history()] == [1, 2]
+
+
+def test_loops_for_horovod_s_own_interface_train_one_model(tmp_path: Path) -> None:
+    """Under Keras 3, which Horovod does not know, each rank would train a model of its own."""
+    run = stands_ready(tmp_path / "two", "horovod_api")
+    found = {trial.params["how"]: trial.attempt for trial in run.trials.values()}
+    assert [attempt.error for attempt in found.values()] == ["", ""]
+    assert [attempt.metrics["spread"] for attempt in found.values()] == pytest.approx([0, 0], abs=1e-9)
+    assert found["tape"].metrics["weights"] == pytest.approx(found["fit"].metrics["weights"], rel=1e-5)
