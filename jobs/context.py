@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class WorkerContext:
         self.nodes = len({node for node, _ in ranks})
         self._can_tell_energy = all(can for _, can in ranks)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The folder of the run."""
         return Path(self.spec.folder)

@@ -85,7 +85,7 @@ def called_id(training: Mapping[str, Any], params: Mapping[str, Any], seed: int)
 def _hashed(decisive: Mapping[str, Any]) -> str:
     text = json.dumps(_canonical(decisive), sort_keys=True, separators=(",", ":"), allow_nan=False)
     digest = hashlib.sha256(text.encode()).digest()
-    return "t" + base64.b32encode(digest).decode()[:10].lower()
+    return "t" + base64.b32encode(digest[:10]).decode()[:10].lower()
 
 
 def place_and_function(reference: str) -> tuple[str, str]:

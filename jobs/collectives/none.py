@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpc.jobs.collectives.base import Collective, Compression
 
@@ -20,6 +20,14 @@ class NoCollective(Collective):
     def gather_bytes(self, data: bytes) -> list[bytes]:
         """What this rank says."""
         return [data]
+
+    def gather(self, value: Any) -> list[Any]:
+        """What this rank says."""
+        return [None] if value is None else super().gather(value)
+
+    def add(self, numbers: list[int]) -> list[int]:
+        """The same numbers."""
+        return [int(one) for one in numbers]
 
     def sum(self, tensors: list[tf.Tensor], name: str, compression: Compression = "none") -> list[tf.Tensor]:
         """The same tensors."""

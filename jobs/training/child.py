@@ -184,7 +184,8 @@ def _children() -> list[int]:
     found: list[int] = []
     try:
         for task in os.listdir("/proc/self/task"):
-            found += map(int, Path(f"/proc/self/task/{task}/children").read_text().split())
+            with open(f"/proc/self/task/{task}/children", "rb", buffering=0) as file:
+                found += map(int, file.read().split())
     except OSError:  # no Linux, or a thread that has ended
         pass
     return found

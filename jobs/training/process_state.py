@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGCHLD)
 _OF_LIBRARIES = ("HOROVOD_", "OMPI_")
@@ -19,6 +20,8 @@ class ProcessState:
 
     def __init__(self) -> None:
         self._environment: dict[str, str] | None = None
+        self._known: object = None
+        self._handlers: dict[signal.Signals, Any] = {}
 
     @contextmanager
     def kept(self, variables: Mapping[str, str]) -> Iterator[None]:
@@ -27,10 +30,10 @@ class ProcessState:
         Args:
             variables: of the environment, for the length of the block.
         """
-        if self._environment is None or variables:  # else it is as the last block has left it
-            self._environment = dict(os.environ)
+        if self._environment is None or variables or self._known != _look():
+            self._environment, self._known = dict(os.environ), _look()
+            self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         argv, path = list(sys.argv), os.getcwd()
-        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         os.environ.update(variables)
         try:
             yield
@@ -40,18 +43,27 @@ class ProcessState:
             if _folder() != path:
                 os.chdir(path)
             is_main = threading.current_thread() is threading.main_thread()
-            for number, handler in handlers.items():
+            for number, handler in self._handlers.items():
                 if is_main and handler is not None and signal.getsignal(number) is not handler:
                     signal.signal(number, handler)
 
     def _put_environment(self, before: Mapping[str, str]) -> None:
-        now = dict(os.environ)
-        if now == before:
+        if _look() == self._known:
             return
+        now = dict(os.environ)
         stays = {name: value for name, value in now.items() if name.startswith(_OF_LIBRARIES)}
         os.environ.clear()
         os.environ.update({**before, **stays})
         self._environment = None
+
+
+def _look() -> object:
+    """The environment, to be compared.
+
+    To read it through takes longer than many a call: ``os.environ`` decodes each entry anew. What it keeps by
+    itself is private, and is taken only if it is there.
+    """
+    return dict(getattr(os.environ, "_data", os.environ))
 
 
 def _folder() -> str:

@@ -290,3 +290,49 @@ def test_the_trainings_that_stand_ready_train(tmp_path: Path, name: str) -> None
     rows: Any = table(run.folder)
     assert {"trial_id", "state", "error"} <= set(rows.columns)
     assert notes_of(tmp_path) == []
+
+
+FIT = """
+def train(trial, epochs=4):
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(trial.seed)
+    x = np.arange(32, dtype="float32")[:, None] / 32
+    if trial.restored is not None:
+        model = keras.saving.load_model(trial.restored / "model.keras")
+    else:
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile(trial.optimizer(keras.optimizers.SGD(0.1, momentum=0.9)), "mse")
+    model.fit(
+        x, 3 * x, epochs=epochs, initial_epoch=trial.step or 0, verbose=0, shuffle=False,
+        validation_data=(x, 3 * x), callbacks=[trial.keras_callback()],
+    )
+"""
+
+
+def test_the_callback_of_fit_reports_stops_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole = trial_of(tmp_path / "whole", function_sweep(tmp_path / "whole", FIT))
+    parts = trial_of(tmp_path / "parts", function_sweep(tmp_path / "parts", FIT), After(3), None)
+    assert (whole.attempt.error, parts.attempt.error) == ("", "")
+    assert [attempt.state for attempt in parts.attempts.values()] == ["waiting", "finished"]
+    assert [one["epoch"] for one in whole.history()] == [1, 2, 3, 4]
+    assert {"loss", "val_loss"} <= whole.attempt.metrics.keys()
+    assert [one["metrics"] for one in parts.history()] == [one["metrics"] for one in whole.history()]
+
+
+@pytest.mark.slow
+def test_a_function_may_use_horovod(tmp_path: Path) -> None:
+    code = """
+def train(trial):
+    import horovod.tensorflow as mine
+
+    assert trial.horovod is mine
+    return float(trial.horovod.size() + mine.rank())
+"""
+    run = planned(tmp_path, function_sweep(tmp_path, code, seeds=2))
+    subprocess.run([sys.executable, "-m", "tests.jobs.plain_rank", str(run), "test-1-0"], check=True)
+    for trial in Run(run).trials.values():
+        assert (trial.attempt.error, trial.attempt.metrics) == ("", {"val_loss": 1.0})
