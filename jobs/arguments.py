@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -12,6 +12,35 @@ from hpc.models import (
     Signature,
 )
 from hpc.sweeps import Sweep, Trial
+
+WORLD_NAMES = ("rank", "size")
+"""Arguments by which a function of the user's asks which rank it is on, and how many there are."""
+OF_TRIAL = ("seed", "epochs", "batch_size", *WORLD_NAMES)
+"""Arguments without a default that a function gets by their names, where no hyperparameter has these."""
+
+OF_MODEL = (*OF_TRIAL, "steps_per_epoch")
+"""Likewise, of a function that returns a model."""
+
+
+def asked_names(signature: Signature, given: Mapping[str, Any]) -> list[str]:
+    """The arguments that a function must get, and are not given to it: those without a default."""
+    return [name for name, one in signature.parameters.items() if one.required and name not in given]
+
+
+def given_by_name(
+    names: Sequence[str], sweep: Sweep, trial: Trial, world: Mapping[str, int]
+) -> dict[str, Any]:
+    """The values for arguments that ask by their names: for hyperparameters, or for those of ``OF_TRIAL``.
+
+    Args:
+        names: of the arguments; those without a value are left out.
+        sweep: with the defaults of the training.
+        trial: whose hyperparameters count.
+        world: ``rank`` and ``size``.
+    """
+    defaults = {name: PARAMETERS[name].default for name in OF_TRIAL if name in PARAMETERS}
+    known = {**defaults, **sweep.defaults, "seed": trial.seed, **world, **trial.params}
+    return {name: deepcopy(known[name]) for name in names if name in known}
 
 
 def numbered(name: str, signature: Signature) -> str:

@@ -13,7 +13,7 @@ from hpc.jobs.context import WorkerContext
 from hpc.jobs.options import Options
 from hpc.jobs.resuming import forget, identity_of, state_of
 from hpc.jobs.spec import Task
-from hpc.jobs.training import Checkpoints, PackError, Plan, State, an_error, is_estimator, plan
+from hpc.jobs.training import Checkpoints, PackError, Plan, State, an_error, is_estimator, needs_fit, plan
 from hpc.jobs.training.base import (
     NO_DATA,
     DivergedError,
@@ -96,7 +96,7 @@ class Attempt:
         if self.training is None and as_lane:
             self.training, self.plan, self._is_borrowed = self._builder.lane(self.trial)
         elif self.training is None:
-            self.training = self._builder.training(self.trial)
+            self.training = self._builder.training(self.trial, self.task.attempt)
         return self.training
 
     @property
@@ -118,6 +118,8 @@ class Attempt:
         training, state = self._built, self._state
         if is_estimator(training.model) or (state is not None and len(state.own) != 1):
             raise PackError("an estimator, or begun by several ranks")
+        if needs_fit(training):
+            raise PackError("Keras' own fit trains it")
         if training.options.accumulate_steps > 1:
             raise PackError("its batches are taken in parts")
         if training.options.patience is not None or training.options.restore_best_weights:
@@ -305,14 +307,16 @@ class Attempt:
             return {"nodes": self._context.nodes}
         import tensorflow as tf
 
-        samples, chosen = len(training.data.train), training.options
+        samples, chosen = training.samples, training.options
         variables = [] if is_estimator(training.model) else training.model.trainable_variables
         numbers = [math.prod(variable.shape) for variable in variables]
         rounded = chosen.compression == "fp16" and world.reduces_by != "memory"
         sizes = [2 if rounded else tf.as_dtype(variable.dtype).size for variable in variables]
+        known = (
+            {"samples": samples, "batch_size": min(chosen.global_batch(samples), samples)} if samples else {}
+        )
         return {
-            "samples": samples,
-            "batch_size": min(chosen.global_batch(samples), samples),
+            **known,
             "parameters": sum(numbers),
             "gradient_bytes": sum(number * size for number, size in zip(numbers, sizes, strict=True)),
             "nodes": self._context.nodes,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from hpc.jobs.arguments import arguments
+from hpc.jobs.arguments import OF_MODEL, arguments, asked_names, given_by_name
+from hpc.jobs.callbacks import CallbackEntry, CallbackTrial
 from hpc.jobs.calling import TrialBuilder
-from hpc.jobs.collectives import horovod
-from hpc.jobs.data import Preparation
+from hpc.jobs.collectives import World, horovod
+from hpc.jobs.data import FitData, Preparation
 from hpc.jobs.hidden_modules import HiddenModules
-from hpc.jobs.options import COMPILED, Options, make_ready, options
+from hpc.jobs.options import COMPILED, OF_FIT, Options, make_ready, options
 from hpc.jobs.references import model_of
 from hpc.jobs.spec import WorkerSpec
 from hpc.jobs.training import (
@@ -19,9 +22,10 @@ from hpc.jobs.training import (
     Graphs,
     KerasSettings,
     Plan,
+    compile_for_fit,
     is_estimator,
+    needs_fit,
     plan,
-    refuse_own_steps,
     regresses,
 )
 from hpc.jobs.training.base import Training
@@ -44,8 +48,9 @@ class Builder(TrialBuilder):
         importer: of the user's modules.
         sources: the user's files.
         graphs: of earlier trials, which are told that another begins.
-        ranks: that train together.
+        world: the ranks that train together.
         note: hears what a person should know.
+        callbacks: of Keras' ``fit``, that the sweep names.
     """
 
     def __init__(
@@ -57,15 +62,18 @@ class Builder(TrialBuilder):
         importer: Importer,
         sources: Sources,
         graphs: Graphs,
-        ranks: int,
+        world: World,
         note: Callable[[str], None],
+        callbacks: Sequence[CallbackEntry] = (),
     ) -> None:
+        self._folder = Path(spec.folder)
         self._sweep = sweep
         self._functions = functions
         self._preparation = preparation
         self._graphs = graphs
-        self._ranks = ranks
+        self._world = world
         self._note = note
+        self._callbacks = callbacks
         # Keras', as the user's files leave them when they are imported. Each trial begins with them.
         self._settings = KerasSettings.now()
         self._siblings: dict[str, tuple[Training, Plan]] = {}
@@ -74,35 +82,67 @@ class Builder(TrialBuilder):
         self._hidden.tell()
 
     def options(self, trial: Trial) -> Options:
-        """The options of a trial, by the sweep."""
-        return options({**self._sweep.defaults, **trial.params})
+        """The options of a trial; those of ``fit`` are the model's, if it has arguments of these names."""
+        names = signature_of(self._functions[trial.model]).parameters
+        given = {**self._sweep.defaults, **trial.params}
+        return options({name: v for name, v in given.items() if name not in OF_FIT or name not in names})
+
+    @property
+    def packs(self) -> bool:
+        """Whether trials may be trained at once: not where all are for Keras' own ``fit``."""
+        return not (self._callbacks or self._sweep.backend == "fit" or self._preparation.is_loose)
 
     def is_users_code(self, trial: Trial) -> bool:
         """Whether the model of a trial is a function of the user's."""
         return model_of(self._sweep, trial.model).is_users_code
 
-    def training(self, trial: Trial) -> Training:
+    def training(self, trial: Trial, attempt: int = 1) -> Training:
         """Build the model, data and options of a trial.
+
+        Args:
+            trial: to train.
+            attempt: number of the try, from 1.
 
         Raises:
             Exception: whatever the user's code raises, or what is wrong with what it gives.
         """
-        self._graphs.begin(trial.seed, only_keras=not self.is_users_code(trial))
+        self._graphs.begin(trial.seed, only_keras=self.packs and not self.is_users_code(trial))
         chosen = self.options(trial)
         self._settings.put(chosen.dtype if "dtype" in trial.params else None)
         prepared = self._preparation.of(trial, chosen.scale)
-        data = prepared.data
-        model = self._model(trial, chosen, data)
+        for text in prepared.said:
+            self._note_once(text)
+        model = self._model(trial, chosen, prepared.data)
+        callbacks = partial(self._make_callbacks, trial, attempt) if self._callbacks else None
+        training = Training(model, prepared.data, chosen, prepared.scaling, callbacks, self._sweep.backend)
+        training = self._made_ready(training)
+        self._note_idle_ranks(chosen, training.samples)
+        self._hidden.tell()
+        return training
+
+    def _made_ready(self, training: Training) -> Training:
+        """Build the model, compile it, and fit the targets to it, as far as that is not done."""
+        model, chosen = training.model, training.options
         if is_estimator(model):
             changes: dict[str, Any] = {"epochs": 0}
-            if chosen.loss == "auto" and data.num_classes is not None and regresses(model):
+            if chosen.loss == "auto" and training.arrays.num_classes is not None and regresses(model):
                 changes["loss"] = "mean_squared_error"
-            chosen = chosen.model_copy(update=changes)
-        else:
-            data = make_ready(model, data, chosen)
-        self._note_idle_ranks(chosen, len(data.train))
-        self._hidden.tell()
-        return Training(model, data, chosen, prepared.scaling)
+            return replace(training, options=chosen.model_copy(update=changes))
+        if needs_fit(training):
+            return compile_for_fit(training, self._note_once, built=self._sweep.limits_parameters)
+        if not model.built:
+            model(training.arrays.train.x[:1])  # a subclassed model has its weights after a first call
+        return replace(training, data=make_ready(model, training.arrays, chosen))
+
+    def _make_callbacks(self, trial: Trial, attempt: int) -> list[Any]:
+        folder, world = self._folder / "trials" / trial.trial_id, self._world
+        its = CallbackTrial(
+            trial.params, trial.seed, trial.trial_id, attempt, folder, world.rank, world.size,
+            world.info.local_rank,
+        )  # fmt: skip
+        names = [*self._sweep.dimensions, *self._sweep.fixed, *OF_MODEL]
+        known = given_by_name(names, self._sweep, trial, {"rank": world.rank, "size": world.size})
+        return [one for entry in self._callbacks for one in entry.make(its, known)]
 
     def lane(self, trial: Trial) -> tuple[Training, Plan | None, bool]:
         """Build a trial that is trained beside others.
@@ -138,15 +178,17 @@ class Builder(TrialBuilder):
         given = [name for name in numbers if params.get(name)]
         return repr((trial.model, trial.seed, trial.fold, sorted(rest.items()), given))
 
-    def _model(self, trial: Trial, chosen: Options, data: Dataset) -> Any:
-        """The model of a trial: of Keras, built; or an estimator of scikit-learn."""
+    def _model(self, trial: Trial, chosen: Options, data: Dataset | FitData) -> Any:
+        """The model of a trial: of Keras, or an estimator of scikit-learn."""
         import keras
 
         params, build = trial.params, self._functions[trial.model]
-        of_data = {name: getattr(data, name) for name in FROM_DATA}
         signature = signature_of(build)
-        wanted = {name: of_data[name] for name in of_data if name in signature.parameters}
-        model = build(**arguments(signature, self._sweep, trial), **wanted)
+        given = arguments(signature, self._sweep, trial)
+        wanted = {name: getattr(data, name) for name in FROM_DATA if name in signature.parameters}
+        asked = [name for name in asked_names(signature, {**given, **wanted}) if name in OF_MODEL]
+        known = {"rank": self._world.rank, "size": self._world.size, **_steps(chosen, data)}
+        model = build(**given, **wanted, **given_by_name(asked, self._sweep, trial, known))
         if is_estimator(model):
             return model
         if not isinstance(model, keras.Model):
@@ -166,18 +208,23 @@ class Builder(TrialBuilder):
                     "hvd.DistributedOptimizer does nothing under Keras 3 and is left out: gradients are "
                     "reduced by hpc-sweeps, as sums over the global batch"
                 )
-        refuse_own_steps(model)
-        if not model.built:
-            model(data.train.x[:1])  # a subclassed model has its weights after a first call
         return model
 
     def _note_idle_ranks(self, chosen: Options, samples: int) -> None:
         batch = chosen.global_batch(samples)
-        if batch < self._ranks and chosen.epochs and "idle" not in self._noted:
+        if batch < self._world.size and chosen.epochs and "idle" not in self._noted:
             self._noted.add("idle")
-            self._note(f"batch_size={batch} is the batch of all {self._ranks} ranks: some of them only wait")
+            self._note(
+                f"batch_size={batch} is the batch of all {self._world.size} ranks: some of them only wait"
+            )
 
     def _note_once(self, text: str) -> None:
         if text not in self._noted:
             self._noted.add(text)
             self._note(text)
+
+
+def _steps(chosen: Options, data: Dataset | FitData) -> dict[str, int]:
+    """The steps of an epoch, as ``steps_per_epoch``; none where that is not known beforehand."""
+    steps = chosen.steps_per_epoch or chosen.steps(len(data.train)) or getattr(data.train, "batches", 0)
+    return {"steps_per_epoch": steps} if steps else {}

@@ -30,8 +30,12 @@ class TrialBuilder(ABC):
     """Makes what the trials of a worker are trained with."""
 
     @abstractmethod
-    def training(self, trial: Trial) -> Training:
+    def training(self, trial: Trial, attempt: int = 1) -> Training:
         """What a trial is trained with.
+
+        Args:
+            trial: to train.
+            attempt: number of the try, from 1.
 
         Raises:
             Exception: whatever the user's code raises, or what is wrong with what it gives.
@@ -40,6 +44,11 @@ class TrialBuilder(ABC):
     @abstractmethod
     def is_users_code(self, trial: Trial) -> bool:
         """Whether the model of a trial is a function of the user's."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether trials may be trained at once."""
+        return False
 
     def lane(self, trial: Trial) -> tuple[Training, Plan | None, bool]:
         """What a trial is trained with that is trained beside others; nothing of it is another's."""
@@ -76,7 +85,7 @@ class CallBuilder(TrialBuilder):
         """It always is."""
         return True
 
-    def training(self, trial: Trial) -> Training:
+    def training(self, trial: Trial, attempt: int = 1) -> Training:
         """The call of a trial."""
         told = (self._run, trial.trial_id, trial.params, trial.seed, self._objectives)
         if self._function is None or self._signature is None:

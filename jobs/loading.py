@@ -20,6 +20,8 @@ from hpc.models import Importer
 from hpc.sweeps import Sweep
 
 if TYPE_CHECKING:
+    from hpc.jobs.callbacks import CallbackEntry
+    from hpc.jobs.collectives import World
     from hpc.jobs.data import Preparation
     from hpc.jobs.training import Graphs
 
@@ -77,7 +79,7 @@ class Loading(ABC):
         importer: Importer,
         sources: Sources,
         graphs: Graphs,
-        ranks: int,
+        world: World,
         note: Callable[[str], None],
     ) -> TrialBuilder:
         """What builds the trials; arguments as of ``Builder``."""
@@ -92,19 +94,24 @@ class ModelLoading(Loading):
         self._models = {name: model_of(sweep, name) for name in names}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._preparation: Preparation | None = None
+        self._callbacks: Sequence[CallbackEntry] = ()
+        self._info = RankInfo()
 
     def start(self, threads: int, info: RankInfo, number: int) -> str | None:
         """Import TensorFlow."""
+        self._info = info
         known = (*self._models.values(), data_of(self._sweep))
         is_ours = not any(one.is_users_code for one in known)
         return device.start(threads, info.local_rank, number, info.local_size, only_ours=is_ours)
 
     def load(self, importer: Importer) -> None:
         """Import what makes the models, and load the data."""
+        from hpc.jobs.callbacks import resolve
         from hpc.jobs.data import Preparation
 
         self._functions = {name: model.resolve(importer) for name, model in self._models.items()}
-        self._preparation = Preparation(self._sweep, importer)
+        self._callbacks = resolve(self._sweep, importer)
+        self._preparation = Preparation(self._sweep, importer, self._info.rank, self._info.size)
         self.digest, self.said = self._preparation.digest, self._preparation.said
 
     def builder(
@@ -113,7 +120,7 @@ class ModelLoading(Loading):
         importer: Importer,
         sources: Sources,
         graphs: Graphs,
-        ranks: int,
+        world: World,
         note: Callable[[str], None],
     ) -> TrialBuilder:
         """What builds models."""
@@ -121,8 +128,9 @@ class ModelLoading(Loading):
 
         assert self._preparation is not None
         return Builder(
-            spec, self._sweep, self._functions, self._preparation, importer, sources, graphs, ranks, note
-        )
+            spec, self._sweep, self._functions, self._preparation, importer, sources, graphs, world, note,
+            self._callbacks,
+        )  # fmt: skip
 
 
 class CallLoading(Loading):
@@ -157,7 +165,7 @@ class CallLoading(Loading):
         importer: Importer,
         sources: Sources,
         graphs: Graphs,
-        ranks: int,
+        world: World,
         note: Callable[[str], None],
     ) -> TrialBuilder:
         """What makes calls."""

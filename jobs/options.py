@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpc.jobs.collectives.base import Compression
+from hpc.jobs.optimizers import optimizer_of
 from hpc.models import Array, Dataset, Parameter, Split, parameters_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Metric = Literal[
     "r2_score", "auc", "precision", "recall", "cosine_similarity", "label_ranking_average_precision",
 ]  # fmt: skip
 Schedule = Literal["constant", "cosine"]
+Count = Annotated[Annotated[int, Field(ge=1)] | None, Field(description="a whole number of at least 1")]
 Scale = Literal["none", "standard", "minmax", "center"]
 
 METRICS = {
@@ -81,6 +83,12 @@ class Options(BaseModel):
             mean 0 and variance 1, minmax lies in [0, 1], center has mean 0.
         dtype: of the weights and of all arithmetic.
         initial_weights: to begin with, in the order of Keras' ``set_weights``.
+        class_weight: of each class in the loss, as ``fit`` takes them: a list by class, or a group by number.
+        steps_per_epoch: steps that make an epoch of data that give batches.
+        validation_steps: steps that are taken to measure them.
+        validation_batch_size: samples that are measured at once; ``batch_size`` unless given.
+        steps_per_execution: steps that one call of TensorFlow takes.
+        jit_compile: whether to compile the model by XLA.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -116,6 +124,15 @@ class Options(BaseModel):
     initial_weights: Annotated[
         list[Any] | None, Field(description="a list of the arrays of the weights, as nested lists")
     ] = None
+    class_weight: Annotated[
+        list[float] | dict[str, float] | None,
+        Field(description="a list of numbers, one for each class, or a group of them by the class's number"),
+    ] = None
+    steps_per_epoch: Count = None
+    validation_steps: Count = None
+    validation_batch_size: Count = None
+    steps_per_execution: Count = None
+    jit_compile: Annotated[bool | None, Field(description="true or false")] = None
 
     def steps(self, samples: int) -> int:
         """Steps per epoch over so many training samples."""
@@ -135,7 +152,11 @@ COMPILED = (
 )  # fmt: skip
 """Options that go into compiling a model, of no effect on one that is compiled already."""
 
-TAKES_MOMENTUM = ("sgd", "rmsprop")
+OF_FIT = (
+    "class_weight", "steps_per_epoch", "validation_steps", "validation_batch_size", "steps_per_execution",
+    "jit_compile",
+)  # fmt: skip
+"""Options that only Keras' own ``fit`` takes."""
 
 
 def options(params: Mapping[str, Any]) -> Options:
@@ -145,7 +166,7 @@ def options(params: Mapping[str, Any]) -> Options:
 
 def metric_names(options: Options, *, classes: bool) -> list[str]:
     """Names under which the metrics of a training are recorded, ``loss`` included."""
-    names = ["loss", *_metrics(options, classes)]
+    names = ["loss", *metrics_of(options, classes)]
     return names + [f"val_{name}" for name in names]
 
 
@@ -156,7 +177,7 @@ def loss_of(options: Options, model: keras.Model, num_classes: int | None) -> st
     if options.loss == "auto" and num_classes is not None and _is_binary(model, num_classes):
         return "binary_crossentropy"
     loss = SPARSE if options.loss == "auto" else options.loss
-    needs_one_hot = not set(_metrics(options, num_classes is not None)) <= set(OF_CLASS_NUMBERS)
+    needs_one_hot = not set(metrics_of(options, num_classes is not None)) <= set(OF_CLASS_NUMBERS)
     return "categorical_crossentropy" if loss == SPARSE and num_classes and needs_one_hot else loss
 
 
@@ -221,7 +242,7 @@ def check_metrics(options: Options, y: Array, num_classes: int | None) -> None:
     Raises:
         ValueError: one needs zeros and ones, or several of them.
     """
-    wanted = [name for name in _metrics(options, num_classes is not None) if name in OF_LABELS]
+    wanted = [name for name in metrics_of(options, num_classes is not None) if name in OF_LABELS]
     if num_classes is not None or not wanted:
         return
     other = y[(y != 0) & (y != 1)]
@@ -274,11 +295,16 @@ def make_ready(model: keras.Model, data: Dataset, options: Options) -> Dataset:
         check_metrics(options, data.train.y, classes)
         check_outputs(model, data.train.y, loss_of(options, model, classes), classes)
     if options.initial_weights is not None:
-        _begin_with(model, options.initial_weights)
+        begin_with(model, options.initial_weights)
     return data
 
 
-def _begin_with(model: keras.Model, weights: list[Any]) -> None:
+def begin_with(model: keras.Model, weights: list[Any]) -> None:
+    """Give a model the weights that it is to begin with.
+
+    Raises:
+        ValueError: they don't fit.
+    """
     try:
         arrays = [np.asarray(values) for values in weights]
     except ValueError:
@@ -303,12 +329,14 @@ def compile_model(model: keras.Model, options: Options, *, num_classes: int | No
     """
 
     loss = loss_of(options, model, num_classes)
-    metrics = [_metric(name, loss) for name in _metrics(options, num_classes is not None)]
+    metrics = [metric_of(name, loss) for name in metrics_of(options, num_classes is not None)]
     # XLA has no kernels of Horovod's operations, and Keras turns it on where there is a GPU.
-    model.compile(_optimizer(options, options.steps(samples)), loss, metrics=metrics, jit_compile=False)
+    optimizer = optimizer_of(options, options.steps(samples))
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
 
 
-def _metric(name: str, loss: str) -> Any:
+def metric_of(name: str, loss: str) -> Any:
+    """A metric as ``compile`` takes it, by the name that options have for it, beside a loss."""
     import keras
 
     if name in TOP_K and name != TOP_K[loss != SPARSE]:
@@ -350,41 +378,8 @@ OWN_FUNCTIONS = (label_ranking_average_precision,)
 """Functions of this project that models may have: they always compute the same."""
 
 
-def _metrics(options: Options, classes: bool) -> list[str]:
+def metrics_of(options: Options, classes: bool) -> list[str]:
+    """The metrics by the names that options have for them, auto resolved."""
     if options.metrics != "auto":
         return list(options.metrics)
     return ["accuracy"] if classes else ["mean_absolute_error"]
-
-
-def _optimizer(options: Options, steps: int) -> keras.optimizers.Optimizer:
-    import keras
-
-    config: dict[str, Any] = {}
-    if options.learning_rate is not None:
-        config["learning_rate"] = options.learning_rate
-    if options.schedule == "cosine":
-        config["learning_rate"] = _schedule(options, steps)
-    if options.optimizer in TAKES_MOMENTUM and options.momentum:
-        config["momentum"] = options.momentum
-    if options.weight_decay:
-        config["weight_decay"] = options.weight_decay
-    if options.clip_norm is not None:
-        config["global_clipnorm"] = options.clip_norm
-    return keras.optimizers.get({"class_name": options.optimizer, "config": config})
-
-
-def _schedule(options: Options, steps: int) -> Any:
-    """The learning rate of every step, of so many per epoch.
-
-    Source: I. Loshchilov, F. Hutter, SGDR: Stochastic gradient descent with warm restarts, 2017.
-    """
-    import keras
-
-    rate = options.learning_rate
-    if rate is None:
-        rate = float(keras.optimizers.get(options.optimizer).learning_rate)
-    rising = round(options.warmup_epochs * steps)
-    falling = max(1, options.epochs * steps - rising)
-    if not rising:
-        return keras.optimizers.schedules.CosineDecay(rate, falling)
-    return keras.optimizers.schedules.CosineDecay(0.0, falling, warmup_target=rate, warmup_steps=rising)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpc.jobs.arguments import given_names, numbered, with_lists
-from hpc.jobs.options import OF_LABELS, PARAMETERS, TAKES_MOMENTUM, Options, metric_names
+from hpc.jobs import callbacks
+from hpc.jobs.arguments import OF_MODEL, OF_TRIAL, asked_names, given_names, numbered, with_lists
+from hpc.jobs.optimizers import TAKES_MOMENTUM
+from hpc.jobs.options import OF_LABELS, PARAMETERS, Options, metric_names
 from hpc.jobs.references import data_of, data_options, function_options, model_of, split_options_of
 from hpc.jobs.source import earlier
 from hpc.models import (
@@ -64,8 +66,9 @@ def data_options_are_known(subject: Subject) -> Iterator[str]:
             yield sweep.problem(key, f"{problem}.")
         if name in SPLIT_DATASETS and option in WHOLE_DATA_OPTIONS:
             yield sweep.problem(key, f"is of no effect: {name} comes split.")
-    for option, parameter in data.parameters.items():
-        if parameter.required and option not in options:
+    given = {*OF_TRIAL, *sweep.dimensions, *sweep.fixed} if _is_users_data(sweep) else set()
+    for option in asked_names(data, options):
+        if option not in given:
             yield sweep.problem(("data",), f"{name} needs the option {option}.")
     try:
         problem = data_of(sweep).problem(options)
@@ -92,14 +95,16 @@ def data_file_is_valid(subject: Subject) -> Iterator[str]:
 
 
 def hyperparameters_are_known(subject: Subject) -> Iterator[str]:
-    """The model or the training takes every hyperparameter, with its values."""
+    """The model or the training takes every hyperparameter, with its values, or some other function does."""
     sweep, model = subject.sweep, subject.model
+    asked = callbacks.asked_by_callbacks(sweep)
     listed = {name: one for name, one in sweep.dimensions.items() if name not in sweep.space}
     for group, entries in (("space", sweep.space), ("settings", listed), ("fixed", sweep.fixed)):
         for name, entry in entries.items():
             owners = [p[name] for p in (PARAMETERS, model.parameters) if name in p]
             whole = numbered(name, model)
             owners = owners or ([replace(model.parameters[whole], name=name)] if whole else [])
+            owners = owners or [p[name] for p in (_asked_by_data(subject), asked) if name in p]
             if name in FROM_DATA:
                 yield sweep.problem((group, name), "is decided by the data, not by the sweep.")
             elif not owners and not model.open:
@@ -118,11 +123,32 @@ def hyperparameters_are_known(subject: Subject) -> Iterator[str]:
 def model_is_complete(subject: Subject) -> Iterator[str]:
     """The model gets every parameter that it needs."""
     sweep, model = subject.sweep, subject.model
-    given = {*given_names(sweep, model), *FROM_DATA}
+    given = {*given_names(sweep, model), *FROM_DATA, *(OF_MODEL if model_of(sweep).is_users_code else ())}
     for name, parameter in model.parameters.items():
         if parameter.required and name not in given:
             needs = f"{sweep.model} needs {name}; give it under fixed or space"
             yield sweep.problem(("model",), f"{needs} (the data give {', '.join(FROM_DATA)}).")
+
+
+def callbacks_are_known(subject: Subject) -> Iterator[str]:
+    """Every callback is there, takes its options, and gets what it needs."""
+    sweep = subject.sweep
+    yield from callbacks.problems(sweep, [*sweep.dimensions, *sweep.fixed])
+
+
+def _is_users_data(sweep: Sweep) -> bool:
+    try:
+        return data_of(sweep).is_users_code
+    except ModelError:
+        return False
+
+
+def _asked_by_data(subject: Subject) -> dict[str, Parameter]:
+    """The hyperparameters that the data's function asks for, by name."""
+    if not _is_users_data(subject.sweep):
+        return {}
+    parameters = subject.data.parameters
+    return {name: parameters[name] for name in asked_names(subject.data, data_options(subject.sweep))}
 
 
 def baselines_are_known(subject: Subject) -> Iterator[str]:
@@ -329,6 +355,7 @@ RULES_OF_NAMES: tuple[Rule, ...] = (
     hyperparameters_are_known,
     model_is_complete,
     baselines_are_known,
+    callbacks_are_known,
     earlier_runs_fit,
 )
 """Rules of single entries, in the order in which problems are told."""

@@ -30,6 +30,9 @@ from hpc.jobs.training.registry import backend_of, backends
 from hpc.results import format_traceback
 from hpc.sweeps.text import format_error, headline, message_of
 
+UNKNOWN_SAMPLES = 10**12
+"""Those of an epoch of data that give batches, for faults: more than there are."""
+
 
 class Trainer:
     """Trains the trials of one worker.
@@ -44,7 +47,8 @@ class Trainer:
         self._context = context
         self._builder = builder
         self._graphs = graphs
-        self._backends = backends(context.world, graphs)
+        self._backends = backends(context.world, graphs, context.note)
+        self._said: set[str] = set()
 
     def train(self, tasks: Sequence[Task]) -> int:
         """Train trials and record how they ended; a trial's failure is not the worker's.
@@ -71,7 +75,7 @@ class Trainer:
         """The trials, those together that are to be trained at once."""
         context = self._context
         by_themselves = context.spec.inject_fault or context.spec.measure or context.sweep.uses_ask_tell
-        by_themselves = by_themselves or context.sweep.kind != "model"
+        by_themselves = by_themselves or not self._builder.packs
         if context.sweep.pack == "off" or context.world.size > 1 or by_themselves:
             yield from ([self._attempt(task)] for task in tasks)
             return
@@ -97,7 +101,7 @@ class Trainer:
         try:
             training = first.build()
             first.shapes()
-            check_measures(training.model, training.data)
+            check_measures(training.model, training.arrays)
             choice = self._choose(first, tasks)
         except BaseException as raised:  # what is wrong with it shows when it is trained
             choice = packing.Choice(1, format_error(an_error(raised)))
@@ -109,7 +113,7 @@ class Trainer:
         assert its_plan is not None
         if isinstance(pack, int):
             return packing.Choice(min(pack, len(tasks)), "the sweep says so")
-        data, chosen, world = training.data, training.options, self._context.world
+        data, chosen, world = training.arrays, training.options, self._context.world
         samples = len(data.train)
         seeds = {task.trial.seed for task in tasks} if chosen.shuffle else set()
         batch_size = min(chosen.global_batch(samples), samples)
@@ -240,7 +244,12 @@ class Trainer:
             injected = fault.request(position)
             return BoundaryRequest(context.is_asked_to_stop() or injected.stop, due or injected.save)
 
-        backend = self._backends["pack"] if len(attempts) > 1 else backend_of(self._backends, training)
+        backend = self._backends["pack"]
+        if len(attempts) == 1:
+            backend, why = backend_of(self._backends, training)
+            if why and why not in self._said:
+                self._said.add(why)
+                context.note(why)
         lanes = [attempt.as_lane() for attempt in attempts]
         folder = context.spec.tensorflow_profile if context.world.rank == 0 else ""
         with profiled(lanes, training.options.epochs, folder) as lanes:
@@ -251,7 +260,7 @@ class Trainer:
         if training.data is NO_DATA:
             return Fault("", 0, 0, is_last=False), None
         spec, world = self._context.spec, self._context.world
-        chosen, samples = training.options, len(training.data.train)
+        chosen, samples = training.options, training.samples or UNKNOWN_SAMPLES
         kind = spec.inject_fault if attempt.task.attempt == 1 else ""
         fault = Fault(kind, chosen.epochs, samples, world.rank == world.size - 1)
         return fault, fault.stride(chosen.steps(samples))

@@ -14,7 +14,7 @@ from typing import Any
 from hpc.jobs.references import command_of, function_of
 from hpc.models import ModelError, Reference, dataset_reference, model_reference
 from hpc.results import write_text
-from hpc.sweeps import Sweep
+from hpc.sweeps import Sweep, callback_functions
 
 REMEMBERED_BYTES = 2**26
 """Larger files of data are known by size and time once their digest was taken; smaller ones are read."""
@@ -161,6 +161,7 @@ def _references(sweep: Sweep) -> list[Reference]:
         return [function_of(sweep)] if sweep.train else []
     names = dict.fromkeys([sweep.model, *(baseline["model"] for baseline in sweep.baselines)])
     models = [model_reference(name, sweep.folder) for name in names]
+    models += [model_reference(name, sweep.folder) for name in callback_functions(sweep)]
     return [*models, dataset_reference(sweep.data["name"], sweep.folder)]
 
 

@@ -116,7 +116,7 @@ class Worker:
             for text in filter(None, (world.remark, *loading.said)):
                 note(text)
             graphs = Graphs(note)
-            builder = loading.builder(spec, importer, sources, graphs, world.size, note)
+            builder = loading.builder(spec, importer, sources, graphs, world, note)
             context = WorkerContext(
                 spec, sweep, world, records, self._source(sweep, name, world, held, record),
                 ModelStore(folder, sweep.keep, sweep.objective.mode), request,

@@ -15,6 +15,7 @@ from hpc.models.families.mlp import mlp
 from hpc.models.importing import Importer, in_house, project_of
 from hpc.models.notes import collect_notes
 from hpc.models.reference import (
+    Entry,
     ModelError,
     Parameter,
     Reader,
@@ -23,6 +24,7 @@ from hpc.models.reference import (
     files_of,
     parameters_of,
     signature_of,
+    signature_of_source,
 )
 from hpc.models.registry import (
     BASELINES,
@@ -35,7 +37,8 @@ from hpc.models.registry import (
     function_reference,
     model_reference,
 )
-from hpc.models.splitting import SPLIT_OPTIONS, WHOLE_DATA_OPTIONS, SplitOptions
+from hpc.models.splitting import SPLIT_OPTIONS, WHOLE_DATA_OPTIONS, SplitOptions, split_samples
+from hpc.models.structures import PARTS, WHOLE
 
 FROM_DATA = ("input_shape", "output_size", "num_classes")
 """Arguments of a model that the dataset decides, not the sweep."""
@@ -46,12 +49,15 @@ __all__ = [
     "FROM_DATA",
     "MODELS",
     "NUMBERS",
+    "PARTS",
     "READERS",
     "SPLIT_DATASETS",
     "SPLIT_OPTIONS",
+    "WHOLE",
     "WHOLE_DATA_OPTIONS",
     "Array",
     "Dataset",
+    "Entry",
     "Importer",
     "ModelError",
     "Parameter",
@@ -71,6 +77,8 @@ __all__ = [
     "parameters_of",
     "project_of",
     "signature_of",
+    "signature_of_source",
+    "split_samples",
 ]
 
 if __name__ != "hpc.models":  # where the checkout's own folder is on the path

@@ -194,7 +194,7 @@ class Reference:
         definition = bound[name]
         if not isinstance(definition, ast.FunctionDef) or definition.decorator_list:
             return Signature({}, open=True)
-        return _signature_of_source(definition)
+        return signature_of_source(definition)
 
     def problem(self, arguments: Mapping[str, Any]) -> str | None:
         """A sentence about arguments that are right one by one but not together, or None."""
@@ -290,7 +290,8 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     return Signature(parameters, takes_any)
 
 
-def _signature_of_source(definition: ast.FunctionDef) -> Signature:
+def signature_of_source(definition: ast.FunctionDef) -> Signature:
+    """The parameters of a function, as its source defines them."""
     arguments = definition.args
     positional = [*arguments.posonlyargs, *arguments.args]
     missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))

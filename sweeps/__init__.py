@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpc.sweeps.spec import Sweep
     from hpc.sweeps.text import did_you_mean
     from hpc.sweeps.trial import Trial
-    from hpc.sweeps.trials import SHARED
+    from hpc.sweeps.trials import SHARED, callback_functions, is_function
 
 __all__ = [
     "ADAPTIVE",
@@ -33,7 +33,9 @@ __all__ = [
     "Sweep",
     "SweepError",
     "Trial",
+    "callback_functions",
     "did_you_mean",
+    "is_function",
     "load",
     "load_stored",
     "parse",
@@ -55,7 +57,7 @@ __getattr__ = lazily(
         "spec": ["Sweep"],
         "text": ["did_you_mean"],
         "trial": ["Trial"],
-        "trials": ["SHARED"],
+        "trials": ["SHARED", "callback_functions", "is_function"],
     },
 )
 

@@ -20,6 +20,9 @@ _OF_MODELS = {
     "baselines": "are models that are trained on data that are loaded here, and {what} loads its own; write "
     "a sweep for each, and put them side by side with `hpc compare`.",
     "pack": "is for Keras models, which can be trained as one; {what} is called for each trial by itself.",
+    "callbacks": "are for Keras' fit of a model, and {what} has its own; trial.keras_callback() goes into a "
+    "fit that a function calls.",
+    "backend": "chooses what trains a model, and {what} trains by itself.",
 }
 _OF_PROGRAMS = {
     "metrics": "are patterns on what a program prints, and go with command",

@@ -112,7 +112,7 @@ def _fixed_values(sweep: Sweep) -> Iterator[str]:
     listed = [(("settings", place), cases.values_of(one)) for place, one in enumerate(sweep.settings)]
     for group, values in ((("fixed",), sweep.fixed), *listed):
         for name, value in values.items():
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) and not all(key.isdigit() for key in value):
                 message = f"{value} looks like a range; what varies belongs under space."
                 yield sweep.problem((*group, name), message)
             if isinstance(value, float) and not math.isfinite(value):

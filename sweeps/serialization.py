@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpc.sweeps.trial import names_a_file, place_and_function, reference_name
-from hpc.sweeps.trials import data_identity, stable_name
+from hpc.sweeps.trials import callback_entries, callback_functions, data_identity, stable_name
 
 if TYPE_CHECKING:
     from hpc.sweeps.spec import Sweep
@@ -45,6 +45,8 @@ def to_linked_entries(sweep: Sweep) -> dict[str, Any]:
         entries["data"]["name"] = _real(entries["data"]["name"])
     for baseline in entries.get("baselines", []):
         baseline["model"] = _real(baseline["model"])
+    if sweep.callbacks:
+        entries["callbacks"] = callback_entries(sweep, lambda name: _real(_absolute(name, sweep.folder)))
     if sweep.search.runs:
         entries["search"]["from"] = [str(Path(one).resolve()) for one in entries["search"]["from"]]
     entries.pop("names", None)
@@ -113,7 +115,8 @@ def _training_entries(sweep: Sweep) -> dict[str, Any]:
 def _references(sweep: Sweep) -> list[str]:
     if sweep.kind != "model":
         return [sweep.train] if sweep.train else []
-    return [sweep.model, sweep.data["name"], *(baseline["model"] for baseline in sweep.baselines)]
+    models = [sweep.model, sweep.data["name"], *(baseline["model"] for baseline in sweep.baselines)]
+    return [*models, *callback_functions(sweep)]
 
 
 def _has_user_files(references: list[str]) -> bool:
@@ -137,6 +140,8 @@ def _optional_entries(sweep: Sweep, references: list[str]) -> dict[str, Any]:
         "confirm": None if sweep.confirm is None else sweep.confirm.model_dump(),
         "folds": None if sweep.folds is None else sweep.folds.entries(),
         "baselines": baselines or None,
+        "backend": None if sweep.backend == "auto" else sweep.backend,
+        "callbacks": callback_entries(sweep, lambda name: _absolute(name, sweep.folder)) or None,
         "names": {one: name for one, name in names.items() if name != reference_name(one)} or None,
     }
     return {name: entries for name, entries in given.items() if entries is not None}
@@ -151,6 +156,8 @@ def _identity(sweep: Sweep) -> dict[str, Any]:
         entries["train"] = stable_name(sweep, sweep.train)
     for baseline, given in zip(entries.get("baselines", []), sweep.baselines, strict=True):
         baseline["model"] = stable_name(sweep, given["model"])
+    if sweep.callbacks:
+        entries["callbacks"] = callback_entries(sweep, lambda name: stable_name(sweep, name))
     entries["search"].pop("timeout_min", None)
     entries["search"]["from"] = [Path(one).name for one in sweep.search.runs]
     return {name: value for name, value in entries.items() if name not in _NOT_DECISIVE}

@@ -143,3 +143,27 @@ def read_patterns(value: object) -> object:
 
 
 _PATTERNS = r"metrics: {val_loss: 'val_loss[=:]\s*([0-9.e+-]+)'}"
+
+
+def read_callbacks(value: object) -> object:
+    """The callbacks of Keras' ``fit``, each as a group of one name with its options."""
+    example = "[ReduceLROnPlateau, {EarlyStopping: {patience: 3}}, callbacks.py:mine]"
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is no list of callbacks; write {example}")
+    found: list[dict[str, object]] = []
+    for entry in value:
+        pairs = (
+            [(entry, {})]
+            if isinstance(entry, str)
+            else list(entry.items())
+            if isinstance(entry, Mapping)
+            else []
+        )
+        name, options = pairs[0] if len(pairs) == 1 else ("", None)
+        options = {} if options is None and name else options
+        if not name or not isinstance(options, Mapping):
+            raise ValueError(
+                f"{entry!r} is neither a callback's name nor one with its options; write {example}"
+            )
+        found.append({str(name): dict(options)})
+    return found

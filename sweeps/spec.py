@@ -54,6 +54,8 @@ class Sweep(BaseModel):
         keep: which trained models are kept: none, that of the best trial of each worker, or all.
         pack: how many trials of equal shapes a rank may train at once: auto for as many as are
             faster, a number, or off for one at a time.
+        backend: what trains: auto for the fastest that can, graph, or fit for Keras' own.
+        callbacks: of Keras' ``fit``, each a group of its name (Keras', or ``file.py:function``) with options.
         defaults: the values of all options that the file leaves out, stored when the run began, so
             that a later version of this project finishes the run as it started. Not for users.
         code_folder: the folder of the sweep file, where the user's modules are looked for. Not for users.
@@ -84,6 +86,8 @@ class Sweep(BaseModel):
     confirm: Confirm | None = None
     keep: Literal["none", "best", "all"] = "best"
     pack: Annotated[int | Literal["auto", "off"], BeforeValidator(shorthands.read_pack)] = "auto"
+    backend: Literal["auto", "graph", "fit"] = "auto"
+    callbacks: Annotated[list[dict[str, dict[str, Any]]], BeforeValidator(shorthands.read_callbacks)] = []
     defaults: dict[str, Any] = {}
     code_folder: str = ""
     names: dict[str, str] = {}

@@ -51,13 +51,15 @@ def trial_id(
     params: Mapping[str, Any],
     seed: int,
     fold: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> str:
     """``t`` and ten letters of base 32: 50 bits of the SHA-256 of the canonical JSON.
 
     It starts with a letter so that no table reader ever takes it for a number. Equal numbers
     give equal names (``1`` and ``1.0``), the order of keys plays no part, and a file given as
     ``path/to/file.py:function`` counts by its file's name, so that a project may be moved. So does
-    a file of data. ``fold`` says which of how many folds, and how they are made.
+    a file of data. ``fold`` says which of how many folds, and how they are made; ``training`` how it is
+    trained, where the sweep says so.
     """
     decisive: dict[str, Any] = {
         "model": reference_name(model),
@@ -67,6 +69,7 @@ def trial_id(
     }
     if fold is not None:
         decisive["fold"] = fold
+    decisive |= training or {}
     return _hashed(decisive)
 
 

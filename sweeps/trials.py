@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpc.sweeps.cases import key_of, values_of
 from hpc.sweeps.document import SweepError
 from hpc.sweeps.searches import SEARCHES
-from hpc.sweeps.trial import Trial, called_id, reference_name, trial_id
+from hpc.sweeps.trial import Trial, called_id, place_and_function, reference_name, trial_id
 
 if TYPE_CHECKING:
     from hpc.sweeps.spec import Sweep
@@ -96,6 +96,51 @@ def data_identity(sweep: Sweep) -> dict[str, Any]:
     return {**sweep.data, "name": stable_name(sweep, sweep.data["name"])}
 
 
+def training_identity(sweep: Sweep) -> dict[str, Any]:
+    """The backend and the callbacks as they count in trial ids; empty where the sweep names none."""
+    given: dict[str, Any] = {} if sweep.backend == "auto" else {"backend": sweep.backend}
+    if sweep.callbacks:
+        given["callbacks"] = callback_entries(sweep, lambda name: stable_name(sweep, name))
+    return given
+
+
+def callback_entries(sweep: Sweep, renamed: Callable[[str], str]) -> list[dict[str, dict[str, Any]]]:
+    """The callbacks with the user's functions, also those among options, under other names."""
+
+    def option(value: Any) -> Any:
+        return renamed(value) if is_function(value) else value
+
+    return [
+        {
+            (renamed(name) if is_function(name) else name): {
+                key: option(value) for key, value in options.items()
+            }
+        }
+        for entry in sweep.callbacks
+        for name, options in entry.items()
+    ]
+
+
+def callback_functions(sweep: Sweep) -> list[str]:
+    """The user's functions that callbacks are made by, or get as options."""
+    found = [
+        one
+        for entry in sweep.callbacks
+        for name, options in entry.items()
+        for one in (name, *options.values())
+        if is_function(one)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def is_function(value: Any) -> bool:
+    """Whether a value names a function of the user's: ``file.py:function``, ``package.module:function``."""
+    if not isinstance(value, str) or not place_and_function(value)[1]:
+        return False
+    place = place_and_function(value)[0]
+    return place.endswith(".py") or all(part.isidentifier() for part in place.split("."))
+
+
 def _trial(
     sweep: Sweep, model: str, params: dict[str, Any], seed: int, index: int, fold: int | None
 ) -> Trial:
@@ -113,7 +158,8 @@ def _id(sweep: Sweep, model: str, params: Mapping[str, Any], seed: int, fold: in
     held_out = None
     if sweep.folds is not None:
         held_out = {**sweep.folds.model_dump(exclude={"only"}), "fold": fold}
-    return trial_id(stable_name(sweep, model), data_identity(sweep), params, seed, held_out)
+    training = training_identity(sweep)
+    return trial_id(stable_name(sweep, model), data_identity(sweep), params, seed, held_out, training)
 
 
 def _settings(sweep: Sweep) -> Iterator[dict[str, Any]]:

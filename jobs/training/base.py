@@ -17,7 +17,7 @@ from hpc.jobs.training.checkpoint import Position, State
 if TYPE_CHECKING:
     import keras
 
-    from hpc.jobs.data import Scaling
+    from hpc.jobs.data import FitData, Scaling
     from hpc.jobs.options import Options
     from hpc.models import Dataset
 
@@ -50,12 +50,34 @@ class Training:
         data: as the model takes them, whole on every rank; ``NO_DATA`` where the training has its own.
         options: of the training.
         scaling: of the data, if they are scaled.
+        callbacks: makes those of Keras' ``fit``; None if there are none.
+        backend: the name of the one that is to train it; auto for the fastest that can.
     """
 
     model: Any
-    data: Dataset
+    data: Dataset | FitData
     options: Options
     scaling: Scaling | None = None
+    callbacks: Callable[[], list[Any]] | None = None
+    backend: str = "auto"
+
+    @property
+    def arrays(self) -> Dataset:
+        """The data where they are arrays of one input and one target.
+
+        Raises:
+            TypeError: they are for Keras' own ``fit``.
+        """
+        from hpc.models import Dataset
+
+        if not isinstance(self.data, Dataset):
+            raise TypeError(f"{self.data.name} gives {self.data.kind}, which Keras' own fit alone takes")
+        return self.data
+
+    @property
+    def samples(self) -> int:
+        """The number of training samples; 0 where that is not known."""
+        return len(self.data.train)
 
 
 NO_DATA = cast("Dataset", None)

@@ -52,7 +52,7 @@ class EstimatorBackend(TrainingBackend):
     ) -> list[Trained | None]:
         """Fit one estimator. It has no boundary: a request to stop is heard by the next trial."""
         (lane,) = lanes
-        model, data = fit(lane.model, training.data)
+        model, data = fit(lane.model, training.arrays)
         data = make_ready(model, data, training.options)
         measured = replace(lane, model=model, begin=None)
         found = self._graph.train([measured], replace(training, model=model, data=data))

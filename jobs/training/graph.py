@@ -35,6 +35,7 @@ from hpc.jobs.training.base import (
 from hpc.jobs.training.checkpoint import Best, Position, State
 from hpc.jobs.training.graphs import Graphs
 from hpc.jobs.training.loop import Loop
+from hpc.jobs.training.needs import why_not_in_graph
 from hpc.jobs.training.pack import plan
 from hpc.jobs.training.parts import refuse_own_steps
 from hpc.jobs.training.samples import Rows
@@ -67,16 +68,8 @@ class GraphBackend(TrainingBackend):
         self.graphs = graphs
 
     def accepts(self, training: Training) -> str:
-        """Why it can't train that: it is no Keras model, or has a ``train_step`` of its own."""
-        import keras
-
-        if not isinstance(training.model, keras.Model):
-            return f"{type(training.model).__name__} is no model of Keras"
-        try:
-            refuse_own_steps(training.model)
-        except ValueError as error:
-            return str(error)
-        return ""
+        """Why it can't train that: it is no Keras model, or one that only Keras' own ``fit`` can."""
+        return why_not_in_graph(training)
 
     def train(
         self,
@@ -86,9 +79,10 @@ class GraphBackend(TrainingBackend):
         stride: int | None = None,
     ) -> list[Trained | None]:
         """As :func:`train_lanes`, with the options of the training."""
-        chosen, samples = training.options, len(training.data.train)
+        chosen, data = training.options, training.arrays
+        samples = len(data.train)
         return train_lanes(
-            lanes, training.data, self.world, epochs=chosen.epochs, batch_size=chosen.global_batch(samples),
+            lanes, data, self.world, epochs=chosen.epochs, batch_size=chosen.global_batch(samples),
             shuffle=chosen.shuffle, validation_freq=chosen.validation_freq, request=request, stride=stride,
             graphs=self.graphs, accumulate_steps=chosen.accumulate_steps, compression=chosen.compression,
         )  # fmt: skip
@@ -295,7 +289,7 @@ class _Training:
             if self.data.validation:  # for its confusion, which the last epoch has counted
                 self._evaluate(_tensors(self.data.validation, self.graphs))
         digests = self.loop.digests()
-        _end_equal(digests[0], self.world)
+        end_equal(digests[0], self.world)
         confusions = {"validation": self.loop.confusion()} if validated else {}
         if self.data.test:
             test = self._evaluate(_tensors(self.data.test, self.graphs))
@@ -346,7 +340,12 @@ def seed_by_rank(model: keras.Model, rank: int) -> None:
             variable.assign(state)
 
 
-def _end_equal(mine: str, world: World) -> None:
+def end_equal(mine: str, world: World) -> None:
+    """Make sure that all ranks end with the same weights.
+
+    Raises:
+        UnequalWeightsError: they don't, on all of them.
+    """
     if world.size == 1:
         return
     digests = world.gather(mine)

@@ -171,6 +171,10 @@ class Graphs:
             self._noted.add(text)
             self._note(text)
 
+    def clear_next(self) -> None:
+        """Free what an earlier training has left, before the next one begins."""
+        self._litter_bytes = math.inf
+
     def forget(self) -> None:
         """Keep none, as after a failure that has cut the ranks' connections."""
         self._kept.clear()

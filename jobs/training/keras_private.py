@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
+RESULTS = "_get_metrics_result_or_logs"
+"""The method by which ``fit`` and ``evaluate`` ask a model for what was measured, once after all steps."""
+
 
 def layers_of(model: keras.Model, *, itself: bool = True) -> list[Any]:
     """A model and all layers in it, however deep (``Layer._flatten_layers``)."""
@@ -26,6 +29,11 @@ def compiled_metrics(model: keras.Model) -> Any:
 def loss_tracker(model: keras.Model) -> Any:
     """The metric that keeps the loss, or None (``Trainer._loss_tracker``)."""
     return model._loss_tracker
+
+
+def loss_of(model: keras.Model, x: Any, y: Any, y_pred: Any, weight: Any) -> Any:
+    """The loss of a batch, also of a ``compute_loss`` without ``training`` (``Trainer._compute_loss``)."""
+    return model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=weight, training=False)
 
 
 def loss_weights(model: keras.Model) -> Any:
@@ -101,3 +109,49 @@ def forget_names_and_seed() -> None:
 
     reset_uids()
     set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+
+
+def global_seed_generator(*, make: bool = False) -> Any:
+    """The generator of random numbers that nobody gave a seed (``keras.random``), or None.
+
+    Args:
+        make: whether to make it where there is none.
+    """
+    from keras.src.backend.common.global_state import get_global_attribute
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
+
+    return global_seed_generator() if make else get_global_attribute(GLOBAL_SEED_GENERATOR)
+
+
+def adapter_of(x: Any, y: Any, weight: Any, **options: Any) -> Any:
+    """What ``fit`` makes of its data (``keras.src.trainers.data_adapters.get_data_adapter``)."""
+    from keras.src.trainers.data_adapters import get_data_adapter
+
+    return get_data_adapter(x, y, weight, **options)
+
+
+def feed(inner: Any, pipeline: Any) -> Any:
+    """An adapter, which ``fit`` takes as it is, that gives another pipeline than the one that it wraps.
+
+    Args:
+        inner: of :func:`adapter_of`.
+        pipeline: what ``iter`` gives an iterator of ``tf.data`` for.
+    """
+    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+    class Feed(DataAdapter):  # type: ignore[misc]
+        num_batches = property(lambda self: inner.num_batches)
+        batch_size = property(lambda self: inner.batch_size)
+        has_partial_batch = property(lambda self: inner.has_partial_batch)
+        partial_batch_size = property(lambda self: inner.partial_batch_size)
+
+        def get_tf_dataset(self) -> Any:
+            return pipeline
+
+        def on_epoch_begin(self) -> None:
+            inner.on_epoch_begin()
+
+        def on_epoch_end(self) -> None:
+            inner.on_epoch_end()
+
+    return Feed()

@@ -29,7 +29,7 @@ class PackBackend(GraphBackend):
             return "it goes by its own curve (patience, restore_best_weights)"
         try:
             plan(training.model)
-            check_measures(training.model, training.data)
+            check_measures(training.model, training.arrays)
         except PackError as error:
             return str(error)
         return ""

@@ -50,19 +50,24 @@ CHECKED_SAMPLES = 64
 """Samples by which it is checked whether a loss can be put together from parts."""
 
 
+def own_steps(model: keras.Model) -> list[str]:
+    """The methods of a model that Keras' ``fit`` goes by, and this project's loops don't."""
+    import keras
+
+    return [
+        name
+        for name in OWN_STEPS
+        if name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+
+
 def refuse_own_steps(model: keras.Model) -> None:
     """Make sure that ``fit`` of a model would do what this project's loops do.
 
     Raises:
         ValueError: it has steps of its own, which would not be called.
     """
-    import keras
-
-    own = [
-        name
-        for name in OWN_STEPS
-        if name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name)
-    ]
+    own = own_steps(model)
     if own:
         raise ValueError(
             f"{type(model).__name__} has a {own[0]} of its own, which hpc-sweeps would not go by; give it an "
@@ -79,10 +84,11 @@ def whole_batch_metrics(model: keras.Model) -> list[str]:
         model: compiled, its metrics made.
     """
     compiled = keras_private.compiled_metrics(model)
-    return [metric.name for metric in (compiled.metrics if compiled else []) if not _adds_up(metric)]
+    return [metric.name for metric in (compiled.metrics if compiled else []) if not adds_up(metric)]
 
 
-def _adds_up(metric: Any) -> bool:
+def adds_up(metric: Any) -> bool:
+    """Whether a metric is one of Keras whose variables are sums over samples."""
     import keras
 
     kind = type(metric)

@@ -149,12 +149,13 @@ ALL = list(range(1, EPOCHS + 1))
 CASES = {
     "graph": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
     "pack": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
+    "fit": Case(network, {"epochs": EPOCHS, "batch_size": 16}, ALL),
     "estimator": Case(lambda seed: baselines.knn(3, n_neighbors=3), {"epochs": 0}, [0]),
     "function": Case(function, {}, ALL, calls=True),
     "program": Case(program, {}, ALL, calls=True, waits=False),
     "counting": Case(lambda seed: [], {"epochs": EPOCHS}, ALL),
 }
-QUICK = [name for name in CASES if name != "pack"]
+QUICK = [name for name in CASES if name not in ("pack", "fit")]
 WITH_EPOCHS = [name for name in CASES if CASES[name].epochs != [0] and CASES[name].waits]
 
 
@@ -172,9 +173,9 @@ def trainings(name: str, worst: float = 1.0) -> list[Training]:
         return [Training(case.make(0, worst), NO_DATA, options(case.options))]
     for seed in range(count):
         model, data, chosen = case.make(seed), data_of(worst), options(case.options)
-        if name in ("graph", "pack"):
+        if name in ("graph", "pack", "fit"):
             data = make_ready(model, data, chosen)
-        found.append(Training(model, data, chosen))
+        found.append(Training(model, data, chosen, backend="fit" if name == "fit" else "auto"))
     return found
 
 
@@ -313,6 +314,6 @@ def test_nothing_is_trained_that_no_backend_takes() -> None:
 
     known = backends(ALONE, Graphs())
     for name in ("graph", "estimator", "function", "program"):
-        assert backend_of(known, trainings(name)[0]).name == name
+        assert backend_of(known, trainings(name)[0])[0].name == name
     with pytest.raises(ValueError, match="graph: list is no model"):
         backend_of(known, trainings("counting")[0])

@@ -1,6 +1,6 @@
 """One rank of a world: trains what a JSON text says and saves the weights. Started by tests.
 
-With ``worker RUN JOB``, it is one rank of a worker that carries out all trials of a run.
+With ``worker RUN… JOB``, it is one rank of a worker that carries out all trials of one run after another.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ def work(run: Path, job_id: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "worker":
-        work(Path(sys.argv[2]), sys.argv[3])
+        for run in sys.argv[2:-1]:
+            work(Path(run), sys.argv[-1])
     else:
         main(Path(sys.argv[1]), json.loads(sys.argv[2]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpc.jobs.collectives.world import World
 from hpc.jobs.node.rank_info import RankInfo
+from tests.conftest import ROOT, environment
 from tests.jobs.rank import prepare, settings
 from tests.jobs.users import ONE_RANK
 from tests.jobs.working import train
@@ -57,6 +60,26 @@ UNEVEN = {"samples": 70, "validation": 37, "test": 9, "batch_size": 16}
 
 
 REFUSED = {name: {**UNEVEN, "user": name} for name in ONE_RANK if name != "counting"}
+
+
+def start(rank: int, size: int, *arguments: str) -> subprocess.Popen[str]:
+    """A rank as submitit's local executor starts it."""
+    env = environment() | {
+        "SUBMITIT_EXECUTOR": "local",
+        "SUBMITIT_LOCAL_GLOBALID": str(rank),
+        "SUBMITIT_LOCAL_LOCALID": str(rank),
+        "SUBMITIT_LOCAL_NTASKS": str(size),
+    }
+    command = [sys.executable, "-m", "tests.jobs.rank", *arguments]
+    return subprocess.Popen(
+        command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def by_gloo(size: int, *arguments: str) -> None:
+    processes = [start(rank, size, *arguments) for rank in range(size)]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * size, "\n".join(outputs)
 
 
 def load(folder: Path, case: str, rank: int) -> tuple[list[NDArray[Any]], dict[str, Any]]:

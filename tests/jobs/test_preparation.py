@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpc import sweeps
+from hpc.jobs.data.loose import Part
 from hpc.jobs.data.preparation import Preparation, Scaling, fit, fold
 from hpc.models import Array, Dataset, ModelError, Split
 from hpc.sweeps import Folds, Sweep
@@ -50,7 +51,7 @@ def prepared(folder: Path, data: dict[str, Any], **further: Any) -> tuple[Prepar
     return Preparation(sweep), sweep
 
 
-def rows(split: Split | None) -> list[float]:
+def rows(split: Split | Part | None) -> list[float]:
     """Which samples those are, unscaled."""
     assert split is not None
     return [float(value) for value in split.x[:, 0]]

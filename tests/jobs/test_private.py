@@ -35,6 +35,8 @@ def test_what_compile_was_given_is_found(model: Any) -> None:
     assert names == ["mean_absolute_error"]
     assert keras_private.loss_tracker(model).name == "loss"
     assert keras_private.loss_weights(model) == [2.0]
+    y, y_pred = np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32)
+    assert float(keras_private.loss_of(model, None, y, y_pred, None)) == 2.0
 
 
 def test_functions_of_metrics_and_losses_are_found() -> None:

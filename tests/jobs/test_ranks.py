@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix
 from hpc.results import Run
 from hpc.sweeps import load_stored
 from tests.conftest import ROOT, environment
-from tests.jobs.ranks import CASES, REFUSED, UNEVEN, alone, assert_same, load
+from tests.jobs.ranks import CASES, REFUSED, UNEVEN, alone, assert_same, by_gloo, load
 from tests.jobs.users import FIT
 from tests.jobs.working import carried_out, planned, predicted_elsewhere, raw_data
 
@@ -38,26 +38,6 @@ RANDOM: dict[str, dict[str, Any]] = {
 # a batch of 16, the last of 6, and what a metric sees of whole batches; models as people write them
 CASES |= {name: {**UNEVEN, "user": name} for name in FIT}
 RANDOM["most_sure, resumed"] = {**CASES["most_sure"], "stop": [1, 32]}
-
-
-def start(rank: int, size: int, *arguments: str) -> subprocess.Popen[str]:
-    """A rank as submitit's local executor starts it."""
-    env = environment() | {
-        "SUBMITIT_EXECUTOR": "local",
-        "SUBMITIT_LOCAL_GLOBALID": str(rank),
-        "SUBMITIT_LOCAL_LOCALID": str(rank),
-        "SUBMITIT_LOCAL_NTASKS": str(size),
-    }
-    command = [sys.executable, "-m", "tests.jobs.rank", *arguments]
-    return subprocess.Popen(
-        command, env=env, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def by_gloo(size: int, *arguments: str) -> None:
-    processes = [start(rank, size, *arguments) for rank in range(size)]
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * size, "\n".join(outputs)
 
 
 @pytest.fixture(scope="module")
