@@ -243,7 +243,7 @@ def test_code_that_differs_between_ranks_fails_the_job(site: Site) -> None:
     other.chmod(0o755)
     site.profiles(
         f"other: {{cluster: slurm, ranks_per_node: 2, cpus_per_rank: 1, workers: 1, time_min: 10, "
-        f"srun: [{json.dumps(str(other))}], backend: gloo}}\n"
+        f"srun: [{json.dumps(str(other))}], backend: gloo, snapshot: false}}\n"
     )
     path = site.sweep(["none"])
     site.hpc("submit", path, "--on", "other", "--dir", "r", "--set", f"model={model}:build")
