@@ -15,11 +15,11 @@ from tests.slurm.conftest import Site, until
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 TRAININGS = ROOT / "tests" / "trainings"
 DDP = {
-    "train": "ddp.py:train", "space": {"learning_rate": [0.01]}, "fixed": {"epochs": 60, "pause": 0.2},
+    "train": "ddp.py:train", "space": {"learning_rate": [0.01]}, "fixed": {"epochs": 150, "pause": 0.2},
     "objective": "loss",
 }  # fmt: skip
 PRINTS = {
-    "command": ["python", "prints.py", "--lr", "{lr}", "--epochs", "60", "--pause", "0.2"],
+    "command": ["python", "prints.py", "--lr", "{lr}", "--epochs", "150", "--pause", "0.2"],
     "metrics": {"val_loss": "val_loss=([0-9.e+-]+)"}, "space": {"lr": [0.01]}, "objective": "val_loss",
 }  # fmt: skip
 
@@ -48,11 +48,11 @@ def test_what_is_stopped_before_its_time_limit_goes_on_from_its_own_checkpoint(
     site.start_now()
     until(lambda: not site.is_busy(), 120, lambda: site.hpc("status", "r", code=None))
     done = trial()
-    assert (done.state, done.attempt.epochs, len(done.attempts)) == ("finished", 60, 2), done.attempt.error
+    assert (done.state, done.attempt.epochs, len(done.attempts)) == ("finished", 150, 2), done.attempt.error
     assert done.attempt.after is not None
     assert done.attempt.after[1] >= 3
     assert done.attempt.ranks == (2 if profile == "pair" else 1)
     if file == "ddp.py":
         assert done.attempt.metrics["began"] == done.attempt.after[1]
     else:
-        assert done.attempt.metrics["val_loss"] == pytest.approx(0.99**60, rel=1e-4)
+        assert done.attempt.metrics["val_loss"] == pytest.approx(0.99**150, rel=1e-4)
