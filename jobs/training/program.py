@@ -330,7 +330,7 @@ class _ProgramRun:
 
     def _last_lines(self) -> str:
         lines = self._output.last_lines()
-        return f" Its last lines:\n{lines}" if lines else " It has printed nothing."
+        return f"\nIts last lines:\n{lines}" if lines else " It has printed nothing."
 
     def close(self) -> None:
         """End what is left of it, and remove what was there for the time being."""

@@ -163,7 +163,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrialState]:
 def test_ranks_of_a_program_end_together(started: dict[str, TrialState]) -> None:
     first = next(iter(started["fails"].attempts.values()))
     assert (first.state, first.reason) == ("failed", "error")
-    assert first.error.startswith("rank 1: the program has ended with exit code 3. Its last lines:\nno such")
+    assert first.error.startswith("rank 1: the program has ended with exit code 3.\nIts last lines:\nno such")
     assert (started["ends"].state, started["ends"].attempt.error) == ("finished", "")
 
 

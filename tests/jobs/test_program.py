@@ -105,7 +105,7 @@ def test_steps_are_what_patterns_find(tmp_path: Path) -> None:
 WRONG: dict[str, tuple[str, str]] = {
     "exit": (
         "echo one; echo two >&2; exit 3",
-        "the program has ended with exit code 3. Its last lines:\none\ntwo",
+        "the program has ended with exit code 3.\nIts last lines:\none\ntwo",
     ),
     "silent": ("exit 4", "the program has ended with exit code 4. It has printed nothing."),
     "signal": ("kill -SEGV $$", "the program was ended by SIGSEGV."),
@@ -114,7 +114,7 @@ WRONG: dict[str, tuple[str, str]] = {
         "echo done",
         "the program has ended well, but val_loss never came: it has told nothing; it has to append a line "
         'like {"val_loss": 0.5} to the file that $HPC_METRICS names, or print it, with a pattern under '
-        "metrics. Its last lines:\ndone",
+        "metrics.\nIts last lines:\ndone",
     ),
     "another metric": (
         """echo '{"loss": 1}' >> "$HPC_METRICS" """,
